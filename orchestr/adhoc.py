@@ -1,0 +1,224 @@
+"""What needs no playbook: does a host answer, what is it, what does a command say there. No lock, nothing recorded.
+
+orchestr.ping(inventory)                              # every host: connected, agent started, facts read
+orchestr.facts(inventory, "livekit").hosts["lk1"].facts["memory_bytes"]
+orchestr.execute(inventory, "all:!lk3", ["uname", "-r"]).hosts["lk1"].stdout
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestr import events
+from orchestr.agent.resource import Task
+from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
+from orchestr.engine.journal import new_run_id
+from orchestr.errors import EXIT_INTERRUPTED, HostError, InputError
+from orchestr.events import Consumer
+from orchestr.results import HostResult, RunResult
+
+if TYPE_CHECKING:
+    from orchestr.engine.session import Connector
+    from orchestr.inventory import Inventory
+
+
+@dataclass
+class HostFacts(HostResult):
+    """A host's result with what its agent told: see `orchestr.agent.facts`; empty when it was not reached."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "facts": dict(self.facts)}
+
+
+@dataclass
+class HostOutput(HostResult):
+    """A host's result with what a command said; ``exit`` is None when it did not run there."""
+
+    exit: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "exit": self.exit, "stdout": self.stdout, "stderr": self.stderr}
+
+
+@dataclass
+class FactsResult(RunResult):
+    """The facts of every host that answered."""
+
+    hosts: dict[str, HostFacts] = field(default_factory=dict)  # type: ignore[assignment]
+
+
+@dataclass
+class ExecuteResult(RunResult):
+    """What a command came to on every host."""
+
+    hosts: dict[str, HostOutput] = field(default_factory=dict)  # type: ignore[assignment]
+
+
+def ping(
+    inventory: Inventory,
+    pattern: str = "all",
+    *,
+    limit: str | None = None,
+    forks: int = DEFAULT_FORKS,
+    on_event: Consumer | None = None,
+    connector: Connector | None = None,
+) -> FactsResult:
+    """Connect to the hosts of a pattern and start the agent there; the result says who answered."""
+    result = FactsResult(new_run_id(), "ping")
+    _Round(inventory, result, HostFacts, on_event, connector, forks).run(pattern, limit)
+    return result
+
+
+def facts(
+    inventory: Inventory,
+    pattern: str = "all",
+    *,
+    limit: str | None = None,
+    forks: int = DEFAULT_FORKS,
+    on_event: Consumer | None = None,
+    connector: Connector | None = None,
+) -> FactsResult:
+    """Return what the hosts of a pattern are: system, sizes in bytes, addresses."""
+    result = FactsResult(new_run_id(), "facts")
+    _Round(inventory, result, HostFacts, on_event, connector, forks).run(pattern, limit)
+    return result
+
+
+def execute(
+    inventory: Inventory,
+    pattern: str,
+    argv: Sequence[str],
+    *,
+    limit: str | None = None,
+    forks: int = DEFAULT_FORKS,
+    timeout_s: float | None = None,
+    on_event: Consumer | None = None,
+    connector: Connector | None = None,
+) -> ExecuteResult:
+    """Run one command (a list of words, no shell) on the hosts of a pattern; a status other than 0 is a failure.
+
+    Its output arrives as TaskOutput events while it runs, and whole in the result. Raises InputError.
+    """
+    from orchestr.resources.commands import Command
+
+    if not argv or not argv[0] or any("\0" in word for word in argv):
+        raise InputError("there is no command to run", next_step="name a program, then its arguments")
+    task = Task(Command(tuple(argv), check_exit=False), timeout_s=timeout_s, id="exec")
+    result = ExecuteResult(new_run_id(), "exec")
+    round_ = _Round(inventory, result, HostOutput, on_event, connector, forks)
+    round_.run(pattern, limit, lambda fleet, host: _execute(round_, fleet, host, task))
+    return result
+
+
+class _Round:
+    """One round over hosts: connect to all, do the work where that went well, tell what happened."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        result: RunResult,
+        host_type: type[HostResult],
+        on_event: Consumer | None,
+        connector: Connector | None,
+        forks: int,
+    ) -> None:
+        self.inventory, self.result, self._host_type = inventory, result, host_type
+        self._on_event, self._connector, self._forks = on_event, connector or _ssh(), forks
+        self._lock = threading.Lock()
+
+    def emit(self, event: events.Event) -> None:
+        """Count an event in and pass it on; one at a time."""
+        with self._lock:
+            self.result.take(event)
+            if self._on_event is not None:
+                self._on_event(event)
+
+    def run(self, pattern: str, limit: str | None, work: Callable[[Fleet, str], None] | None = None) -> None:
+        """Do ``work`` on every host that answers; ``ok`` counts the hosts where there is no work but answering."""
+        began = time.monotonic()
+        names = [host.name for host in self.inventory.select(pattern, limit)]
+        if not names:
+            raise InputError(f"no host matches {pattern!r}", file=self.inventory.path)
+        for name in names:
+            self.inventory.connection(name)
+            self.result.hosts[name] = self._host_type()
+        path = str(self.inventory.path)
+        self.emit(events.RunStarted(self.result.run, self.result.verb, path, "", tuple(names), True))
+        try:
+            self._connect_and(names, work)
+            self.result.conclude(check=False)
+        except KeyboardInterrupt:
+            self.emit(events.RunStopped("interrupted"))
+            self.result.exit_code = EXIT_INTERRUPTED
+        self.result.elapsed_s = time.monotonic() - began
+        summary = {name: host.to_json() for name, host in self.result.hosts.items()}
+        elapsed_s = round(self.result.elapsed_s, 3)
+        self.emit(events.RunFinished(self.result.run, self.result.exit_code, elapsed_s, summary))
+
+    def _connect_and(self, names: list[str], work: Callable[[Fleet, str], None] | None) -> None:
+        run, forks = self.result.run, self._forks
+        with Fleet(self.inventory, self._connector, self.emit, run=run, forks=forks) as fleet:
+            for name, told in fleet.open(names).items():
+                host = self.result.hosts[name]
+                if isinstance(host, HostFacts):
+                    host.ok, host.facts = 1, told
+            if work is not None:
+                fleet.each(names, lambda name: work(fleet, name))
+
+
+def _ssh() -> Connector:
+    from orchestr.transport.connect import connect
+
+    return connect
+
+
+def _execute(round_: _Round, fleet: Fleet, host: str, task: Task) -> None:
+    session = fleet.session(host)
+    if session is None:
+        return
+    try:
+        session.run_tasks([task], check=False, on_message=lambda message: _take(round_, host, task, message))
+    except HostError as error:
+        fleet.drop(host)
+        round_.emit(events.HostUnreachable(host, error.message, error.next_step, error.stderr, error.exit_code))
+
+
+def _take(round_: _Round, host: str, task: Task, message: dict[str, Any]) -> None:
+    label = task.resource.label
+    if message["type"] == "started":
+        round_.emit(events.TaskStarted(host, task.id, label))
+    elif message["type"] == "output":
+        round_.emit(events.TaskOutput(host, task.id, str(message["text"])))
+    elif message["type"] == "result":
+        found = round_.result.hosts[host]
+        assert isinstance(found, HostOutput)
+        outcome = message.get("outcome", {})
+        found.exit, found.stdout, found.stderr = (outcome.get(name, "") for name in ("exit", "stdout", "stderr"))
+        round_.emit(_finished(host, task, message, found))
+
+
+def _finished(host: str, task: Task, message: dict[str, Any], found: HostOutput) -> events.TaskFinished:
+    """Return the event of an ended command: it changed who knows what, so it is ok, or failed."""
+    error = dict(message.get("error", {}))
+    if not isinstance(found.exit, int):
+        found.exit = None
+    elif found.exit != 0:
+        error = {"message": f"it ended with {found.exit}", "stderr": found.stderr[-2000:], "next_step": ""}
+    return events.TaskFinished(
+        host=host,
+        task=task.id,
+        resource="command",
+        name=task.resource.label,
+        verdict="failed" if error else "ok",
+        error=error,
+        elapsed_s=float(message.get("elapsed_s", 0.0)),
+        title=task.resource.label,
+    )

@@ -1,0 +1,132 @@
+"""Bring one task about: observe, diff, (check mode stops here), apply, observe again."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+from orchestr.agent.resource import Action, Change, NotObservable, Resource, ResourceError, Task, differing
+from orchestr.agent.system import CommandFailed, System
+
+OK, CHANGED, FAILED, SKIPPED, UNKNOWN = "ok", "changed", "failed", "skipped", "unknown"
+SAID_LIMIT = 64 * 1024  # characters kept of what a failed command said, until its secrets are hidden
+
+
+class Unconverged(ResourceError):
+    """After applying, something still differs."""
+
+
+def converge(task: Task, system: System, check: bool, has_pending: bool) -> Dict[str, Any]:
+    """Return the result of one task: ``verdict``, and where there is one ``diff``, ``error``, ``outcome``.
+
+    ``has_pending`` says that (in check mode) an earlier task of this host would change something, so that a thing that
+    cannot be observed now may well be observable then: the verdict is ``unknown``, not ``failed``.
+    """
+    system.deadline = None if task.timeout_s is None else system.monotonic() + task.timeout_s
+    attempts = 1 if check else 1 + max(0, task.retries)
+    applied = ""
+    for attempt in range(1, attempts + 1):
+        try:
+            result = _once(task, system, check)
+            # A later attempt may find the work of an earlier one done: it was this task that changed it.
+            if applied and result["verdict"] == OK:
+                result = dict(result, verdict=CHANGED, diff=applied)
+            return result
+        except _AfterApply as wrapped:
+            applied = applied or wrapped.diff
+            error = wrapped.cause
+        except NotObservable as missing:
+            if check and has_pending:
+                return {"verdict": UNKNOWN, "reason": str(missing)}
+            error = missing
+        except Exception as other:
+            if check and has_pending:
+                return {"verdict": UNKNOWN, "reason": str(other)}
+            error = other
+        if attempt < attempts:
+            system.forget(("*",))
+            system.sleep(task.delay_s)
+    return {"verdict": FAILED, "diff": applied, "error": describe(error)}
+
+
+class _AfterApply(Exception):
+    def __init__(self, cause: Exception, diff: str) -> None:
+        self.cause = cause
+        self.diff = diff
+
+
+def _once(task: Task, system: System, check: bool) -> Dict[str, Any]:
+    resource = task.resource
+    if resource.is_gate:
+        return _gate(resource, system, check)
+    change = _difference(resource, system)
+    if change is None:
+        return _with_outcome(resource, system, {"verdict": OK})
+    diff = resource.diff(system, change)
+    if check:
+        resource.predict(system, change)
+        return {"verdict": CHANGED, "diff": diff}
+    try:
+        try:
+            resource.apply(system, change)
+        finally:
+            system.forget(resource.touches)
+        _assure(resource, system)
+        if task.until is not None:
+            _gate(task.until, system, check)
+    except Exception as error:
+        raise _AfterApply(error, diff) from error
+    return _with_outcome(resource, system, {"verdict": CHANGED, "diff": diff})
+
+
+def _difference(resource: Resource, system: System) -> Optional[Change]:
+    before, after = resource.observe(system), resource.desired()
+    names = differing(before, after)
+    return Change(before, after, names) if names else None
+
+
+def _assure(resource: Resource, system: System) -> None:
+    if isinstance(resource, Action):
+        return
+    left = _difference(resource, system)
+    if left is not None:
+        raise Unconverged(
+            "%s %s still differs after applying: %s" % (resource.kind, resource.label, ", ".join(left.differing)),
+            stderr=resource.diff(system, left),
+        )
+
+
+def _gate(resource: Resource, system: System, check: bool) -> Dict[str, Any]:
+    """A gate's apply waits and raises when its time is over; in check mode nothing waits."""
+    change = _difference(resource, system)
+    if change is None:
+        return _with_outcome(resource, system, {"verdict": OK})
+    if check:
+        return {"verdict": SKIPPED, "reason": "checked after the changes, not in a plan"}
+    resource.apply(system, change)
+    system.forget(("*",))
+    return _with_outcome(resource, system, {"verdict": OK})
+
+
+def _with_outcome(resource: Resource, system: System, result: Dict[str, Any]) -> Dict[str, Any]:
+    outcome = resource.outcome(system)
+    return dict(result, outcome=dict(outcome)) if outcome else result
+
+
+def describe(error: Exception) -> Dict[str, str]:
+    """Return ``message``, ``stderr`` (its tail) and ``next_step`` of an exception, for a person to read."""
+    if isinstance(error, CommandFailed):
+        said = (error.completed.stderr.strip() or error.completed.stdout.strip())[-SAID_LIMIT:]
+        return {"message": str(error), "stderr": said, "next_step": ""}
+    if isinstance(error, ResourceError):
+        return {"message": str(error), "stderr": error.stderr[-SAID_LIMIT:], "next_step": error.next_step}
+    if isinstance(error, OSError):
+        step = "free some space on that disk and run again" if error.errno == 28 else ""
+        return {"message": str(error), "stderr": "", "next_step": step}
+    import traceback
+
+    where = traceback.format_exception(type(error), error, error.__traceback__)
+    return {
+        "message": "%s: %s" % (type(error).__name__, error),
+        "stderr": "".join(where)[-SAID_LIMIT:],
+        "next_step": "this is a fault in orchestr itself; please report it with these lines",
+    }

@@ -1,0 +1,133 @@
+"""Writing files so that no reader ever sees half of one, and what was there before can be had back.
+
+A new file is a 0600 temporary with a random name in the destination directory: owner and mode set, fsync, rename,
+fsync of the directory. The file it replaces is kept under ``/var/lib/orchestr/backups/<run>/`` (0700), where
+``orchestr rollback`` finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import Iterable, Optional, Set
+
+STATE_DIRECTORY = "/var/lib/orchestr"
+PREFIX = ".orchestr-"
+BACKUPS_KEPT = 10  # runs whose replaced files are kept on a host
+
+_unfinished: Set[str] = set()
+
+
+def write_atomically(
+    path: str, chunks: Iterable[bytes], mode: int, uid: int, gid: int, run_id: str = "", sha256: str = ""
+) -> None:
+    """Replace ``path`` by the chunks joined. Raises OSError (nothing changed then), also on a wrong ``sha256``."""
+    from hashlib import sha256 as new_sha256
+
+    directory = os.path.dirname(path) or "/"
+    descriptor, temporary = tempfile.mkstemp(prefix=PREFIX, dir=directory)
+    _unfinished.add(temporary)
+    try:
+        digest = new_sha256()
+        with os.fdopen(descriptor, "wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+                digest.update(chunk)
+            stream.flush()
+            os.fchown(stream.fileno(), uid, gid)
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        if sha256 and digest.hexdigest() != sha256:
+            raise OSError("the content that arrived for %s is damaged (sha256 differs)" % path)
+        keep(path, run_id)
+        os.rename(temporary, path)
+    except BaseException:
+        _discard(temporary)
+        raise
+    finally:
+        _unfinished.discard(temporary)
+    sync_directory(directory)
+
+
+def symlink_atomically(target: str, path: str) -> None:
+    """Make ``path`` a symbolic link to ``target``, replacing a file or link in one step."""
+    directory = os.path.dirname(path) or "/"
+    holder = tempfile.mkdtemp(prefix=PREFIX, dir=directory)
+    _unfinished.add(holder)
+    try:
+        temporary = os.path.join(holder, "link")
+        os.symlink(target, temporary)
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+        _unfinished.discard(holder)
+    sync_directory(directory)
+
+
+def remove(path: str, run_id: str = "") -> None:
+    """Remove a file, link or tree; a file is kept for rollback first."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+        return
+    keep(path, run_id)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    sync_directory(os.path.dirname(path) or "/")
+
+
+def keep(path: str, run_id: str) -> Optional[str]:
+    """Copy a regular file that is about to change to this run's backups, once; return where, None if not kept."""
+    if not run_id or os.path.islink(path) or not os.path.isfile(path):
+        return None
+    target = os.path.join(STATE_DIRECTORY, "backups", run_id, path.lstrip("/"))
+    if os.path.exists(target):
+        return target
+    os.makedirs(STATE_DIRECTORY, mode=0o700, exist_ok=True)
+    os.chmod(STATE_DIRECTORY, 0o700)
+    if not os.path.isdir(os.path.join(STATE_DIRECTORY, "backups", run_id)):
+        _forget_old_backups(os.path.join(STATE_DIRECTORY, "backups"))
+    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+    found = os.stat(path)
+    temporary = target + PREFIX
+    descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    with open(path, "rb") as source, os.fdopen(descriptor, "wb") as copy:
+        shutil.copyfileobj(source, copy)
+        os.fchown(copy.fileno(), found.st_uid, found.st_gid)
+        os.fchmod(copy.fileno(), found.st_mode & 0o7777)
+        os.utime(copy.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.rename(temporary, target)
+    return target
+
+
+def _forget_old_backups(directory: str) -> None:
+    """Keep what the last BACKUPS_KEPT runs replaced (their names begin with their time): it may hold old secrets."""
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    for name in names[: max(0, len(names) - BACKUPS_KEPT + 1)]:
+        shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+
+
+def sync_directory(path: str) -> None:
+    """Make renames in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def discard_unfinished() -> None:
+    """Remove the temporaries of writes that will not finish (the controller is gone)."""
+    for temporary in list(_unfinished):
+        _discard(temporary)
+
+
+def _discard(path: str) -> None:
+    try:
+        os.unlink(path)
+    except IsADirectoryError:
+        shutil.rmtree(path, ignore_errors=True)
+    except OSError:
+        pass

@@ -1,0 +1,64 @@
+"""A text that never shows itself: the one type for passwords, keys and tokens, on both sides of the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Tuple
+
+HIDDEN = "‹secret›"
+
+
+class Secret:
+    """Hold a text that must not be printed.
+
+    ``repr``, ``str`` and ``format`` give ``‹secret›``; ``reveal()`` gives the text. Two secrets are equal when
+    their texts are. A text made *from* secrets (a rendered template) is a Secret too and lists the texts
+    to hide in ``parts``, so that the rest of it can still be shown in a diff.
+    """
+
+    __slots__ = ("_text", "parts")
+
+    def __init__(self, text: str, parts: Iterable[str] = ()) -> None:
+        self._text = text
+        self.parts: Tuple[str, ...] = tuple(sorted({part for part in parts if part}, key=len, reverse=True))
+
+    def reveal(self) -> str:
+        """Return the text itself. Call it only where the text is written to where it belongs."""
+        return self._text
+
+    def masked(self) -> str:
+        """Return the text with each secret part hidden; wholly hidden when the parts are not known."""
+        if not self.parts:
+            return HIDDEN
+        return mask(self.reveal(), self.parts)
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return HIDDEN
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.reveal() == other.reveal()
+
+    def __hash__(self) -> int:
+        return hash(self.reveal())
+
+    def __bool__(self) -> bool:
+        return bool(self.reveal())
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret is not pickled")
+
+
+def mask(text: str, parts: Iterable[str]) -> str:
+    """Return ``text`` with every occurrence of every part replaced by ``‹secret›``; longest parts first."""
+    for part in sorted({part for part in parts if part}, key=len, reverse=True):
+        text = text.replace(part, HIDDEN)
+    return text
+
+
+def reveal(value: Any) -> Any:
+    """Return the text of a Secret, anything else as it is."""
+    return value.reveal() if isinstance(value, Secret) else value

@@ -1,0 +1,298 @@
+"""The agent's loop: read requests, converge tasks, stream results; end with the controller, leaving nothing behind."""
+
+from __future__ import annotations
+
+import collections
+import os
+import queue
+import threading
+import time
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, Optional, Set, Tuple
+
+from orchestr.agent import converge, facts, filesystem, process, wire
+from orchestr.agent.lock import HostLock
+from orchestr.agent.resource import Task
+from orchestr.agent.secret import Secret, mask
+from orchestr.agent.system import System
+
+FLUSH_S = 0.05  # results wait at most this long for company in one write
+STDERR_TAIL = 2000  # characters kept of what a failed command said
+TEXT_LIMIT = 1024 * 1024  # characters of any other text in a result
+SHORTEST_LINE = 6  # characters from which a line of a secret is hidden by itself
+SystemFactory = Callable[..., System]
+
+
+class Agent:
+    """One run on one host. ``read(size)`` blocks and gives ``b""`` at the end; ``write(data)`` sends all of it."""
+
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        write: Callable[[bytes], None],
+        start: Dict[str, Any],
+        make_system: SystemFactory = System,
+        gather_facts: Callable[[], Dict[str, Any]] = facts.gather,
+        on_lost: Optional[Callable[[], None]] = None,
+        add_modules: Optional[Callable[[Dict[str, str]], None]] = None,
+    ) -> None:
+        self._read, self._write = read, write
+        self._start = start
+        self._gather_facts = gather_facts
+        self._on_lost = on_lost or _die
+        self._add_modules = add_modules
+        self._requests: "queue.Queue[Dict[str, Any]]" = queue.Queue()
+        self._blobs: "queue.Queue[bytes]" = queue.Queue()
+        self._confirmations: "queue.Queue[bool]" = queue.Queue()
+        self._secrets: Set[str] = set()
+        self._out: Deque[bytes] = collections.deque()
+        self._out_lock = threading.Lock()
+        self._sent_at = self._heard_at = time.monotonic()
+        self._is_ending = False
+        self._task_id = ""
+        self._transfer = 0
+        self.system = make_system(
+            run_id=str(start.get("run", "")), on_output=self._output, fetch=self._fetch, confirm=self._confirm
+        )
+
+    # -- main thread ----------------------------------------------------------------------------------------------
+    def serve(self) -> None:
+        """Say hello, then do what is asked until told to stop or the controller is gone."""
+        lock = HostLock(self._start.get("holder", {})) if self._start.get("lock") else None
+        if lock is not None and not lock.acquire(float(self._start.get("lock_wait_s", 3.0))):
+            self.send({"type": "locked", "holder": lock.holder()})
+            self.flush()
+            return
+        self.send({"type": "hello", "protocol": wire.PROTOCOL, "facts": self._gather_facts()})
+        self.flush()
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
+        while True:
+            request = self._requests.get()
+            if request["type"] == "stop":
+                break
+            self._run_tasks(request)
+        self._is_ending = True
+        if lock is not None:
+            lock.release()
+
+    def _run_tasks(self, request: Dict[str, Any]) -> None:
+        check = bool(request.get("check"))
+        self.system.predicted.clear()
+        self.system.labels = labels_by_kind(request["tasks"])
+        self.system.forget(("*",))
+        failed_id = ""
+        has_pending = False
+        for task in request["tasks"]:
+            self._task_id = task.id
+            began = time.monotonic()
+            self.send({"type": "started", "task": task.id})
+            result = self._result(task, check, has_pending, failed_id)
+            has_pending = has_pending or (check and result["verdict"] in (converge.CHANGED, converge.UNKNOWN))
+            if result["verdict"] == converge.FAILED and not check:
+                failed_id = failed_id or task.id
+            result["elapsed_s"] = round(time.monotonic() - began, 4)
+            self._send_result(task, self._redacted(result))
+        self.send({"type": "done", "request": request.get("request", "")})
+        self.flush()
+
+    def _send_result(self, task: Task, result: Dict[str, Any]) -> None:
+        try:
+            self.send(dict(result, type="result", task=task.id))
+        except wire.ProtocolError as error:  # only an outcome has no limit of its own
+            kept = {key: value for key, value in result.items() if key != "outcome"}
+            self.send(dict(kept, type="result", task=task.id, reason="its outcome was not sent: %s" % error))
+
+    def _result(self, task: Task, check: bool, has_pending: bool, failed_id: str) -> Dict[str, Any]:
+        if not task.when:
+            return {"verdict": converge.SKIPPED, "reason": "its condition does not hold"}
+        if failed_id:
+            return {"verdict": converge.SKIPPED, "reason": "%s failed before it" % failed_id}
+        return converge.converge(task, self.system, check, has_pending)
+
+    def _redacted(self, result: Dict[str, Any]) -> Dict[str, Any]:
+        """Hide every secret of this run in all texts but the outcome, which only the controller's plan uses.
+
+        Long texts are cut after that, never before: half a secret is not recognised.
+        """
+        shown = {key: value if key == "outcome" else self._hide(value) for key, value in result.items()}
+        if "error" in shown:
+            shown["error"] = dict(shown["error"], stderr=_tail(shown["error"].get("stderr", ""), STDERR_TAIL))
+        return {key: _head(value) if isinstance(value, str) else value for key, value in shown.items()}
+
+    def _hide(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return mask(value, self._secrets)
+        if isinstance(value, dict):
+            return {key: self._hide(item) for key, item in value.items()}
+        return value
+
+    # -- what tasks may ask of the controller -------------------------------------------------------------------------
+    def _output(self, text: str) -> None:
+        self.send({"type": "output", "task": self._task_id, "text": mask(text, self._secrets)})
+
+    def _fetch(self, digest: str, size_bytes: int) -> Iterator[bytes]:
+        """Yield a blob's chunks; a window of them is on its way, so that the line is never idle."""
+        self._transfer += 1
+        self.send({"type": "need", "digest": digest, "transfer": self._transfer})
+        self.flush()
+        left = size_bytes
+        while left > 0:
+            chunk = self._next_chunk(self._transfer)
+            if not chunk:
+                raise OSError("the controller could not send the content %s" % digest[:12])
+            left -= len(chunk)
+            self.send({"type": "got", "size_bytes": len(chunk)})
+            self.flush()
+            yield chunk
+
+    def _next_chunk(self, transfer: int) -> bytes:
+        """Return the next piece of this transfer; pieces of one that was given up are dropped."""
+        while True:
+            try:
+                payload = self._blobs.get(timeout=wire.LOST_S * 2)
+            except queue.Empty:
+                raise OSError("the controller stopped sending") from None
+            number, chunk = wire.split_chunk(payload)
+            if number == transfer:
+                return chunk
+
+    def _confirm(self, window_s: float) -> bool:
+        while not self._confirmations.empty():
+            self._confirmations.get_nowait()
+        self.send({"type": "reachable", "window_s": window_s})
+        self.flush()
+        try:
+            return self._confirmations.get(timeout=window_s)
+        except queue.Empty:
+            return False
+
+    # -- sending --------------------------------------------------------------------------------------------------
+    def send(self, message: Dict[str, Any]) -> None:
+        """Queue a message; it leaves at once when the last write was long enough ago, else with the next."""
+        data = wire.encode(message)
+        with self._out_lock:
+            self._out.append(data)
+        if time.monotonic() - self._sent_at > FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        with self._out_lock:
+            data = b"".join(self._out)
+            self._out.clear()
+            if data:
+                try:
+                    self._write(data)
+                except OSError:
+                    self._lost()
+                self._sent_at = time.monotonic()
+
+    # -- other threads --------------------------------------------------------------------------------------------
+    def _listen(self) -> None:
+        decoder = wire.Decoder()
+        try:
+            while True:
+                data = self._read(1 << 18)
+                if not data:
+                    break
+                self._heard_at = time.monotonic()
+                decoder.feed(data)
+                found = decoder.next_frame()
+                while found is not None:
+                    self._take(*found)
+                    found = decoder.next_frame()
+        except Exception as error:
+            self.send({"type": "fatal", "message": "the agent could not read a request: %s" % error})
+            self.flush()
+        self._lost()
+
+    def _take(self, kind: bytes, payload: bytes) -> None:
+        if kind == b"B":
+            self._blobs.put(payload)
+            return
+        message = wire.decode(payload, self._remember)
+        if message["type"] in ("tasks", "stop"):
+            self._requests.put(message)
+        elif message["type"] == "modules" and self._add_modules is not None:
+            self._add_modules(message["sources"])
+            for name in message["sources"]:
+                __import__(name)
+        elif message["type"] == "confirm":
+            self._confirmations.put(bool(message["reached"]))
+
+    def _remember(self, secret: Secret) -> None:
+        for part in secret.parts or (secret.reveal(),):
+            self._secrets.add(part)
+            if "\n" in part:  # a key is also printed line by line
+                self._secrets.update(line for line in part.splitlines() if len(line) >= SHORTEST_LINE)
+        self._secrets.discard("")
+
+    def _beat(self) -> None:
+        while not self._is_ending:
+            time.sleep(FLUSH_S * 4)
+            if time.monotonic() - self._sent_at > wire.BEAT_S:
+                self.send({"type": "beat"})
+            self.flush()
+
+    def _watch(self) -> None:
+        """Notice a controller that is gone. Never writes: a line that takes nothing any more would hold it up."""
+        while not self._is_ending:
+            time.sleep(FLUSH_S * 4)
+            if time.monotonic() - self._heard_at > wire.LOST_S:
+                self._lost()
+
+    def _lost(self) -> None:
+        if not self._is_ending:
+            self._on_lost()
+
+
+def labels_by_kind(tasks: Iterable[Task]) -> Dict[str, Tuple[str, ...]]:
+    """Return kind → labels of the resources these tasks are about."""
+    labels: Dict[str, Tuple[str, ...]] = {}
+    for task in tasks:
+        if task.when:
+            kind = task.resource.kind
+            labels[kind] = (*labels.get(kind, ()), task.resource.label)
+    return labels
+
+
+def _tail(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[-limit:]
+
+
+def _head(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT else "%s\n… %d more characters" % (text[:TEXT_LIMIT], len(text) - TEXT_LIMIT)
+
+
+def _die() -> None:
+    """The controller is gone: end all children and this process, leaving no half-written file."""
+    process.start_no_more()
+    process.kill_all()
+    filesystem.discard_unfinished()
+    os._exit(98)
+
+
+def main(start: Dict[str, Any], add_modules: Callable[[Dict[str, str]], None]) -> None:
+    """Take over descriptors 0 and 1 for the frames, give children and stray prints /dev/null, and serve."""
+    os.umask(0o022)
+    incoming, outgoing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    lock = threading.Lock()
+
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        with lock:
+            while view:
+                view = view[os.write(outgoing, view) :]
+
+    write(b"\n" + str(start["nonce"]).encode("ascii") + b"\n")
+    try:
+        agent = Agent(lambda size: os.read(incoming, size), write, start, add_modules=add_modules)
+        agent.serve()
+    except Exception as error:
+        process.start_no_more()
+        write(wire.encode({"type": "fatal", "message": "%s: %s" % (type(error).__name__, error)}))
+        process.kill_all()
+    os._exit(0)

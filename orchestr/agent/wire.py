@@ -1,0 +1,137 @@
+"""Frames and messages between controller and agent.
+
+A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then the payload:
+
+* ``J``: one message, a JSON object with a ``"type"``. Dataclasses travel by registered kind (``{"$k": kind, ...}``),
+  never by import path; Secrets as ``{"$s": text}``, bytes as ``{"$b": base64}``; every list becomes a tuple.
+* ``B``: four bytes with the number of the ``need`` it answers, then a piece of the blob; no piece means there is none.
+
+Messages to the agent: ``modules, tasks, confirm, beat, stop``, and blobs. From it: ``hello, locked, started, output,
+result, need, got, reachable, done, beat, fatal``.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from orchestr.agent.secret import Secret
+
+PROTOCOL = 1
+MAGIC = b"oR"
+HEADER = struct.Struct(">2scI")
+MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes in one frame
+CHUNK = 256 * 1024  # bytes of a blob in one frame
+BEAT_S = 5.0  # a heartbeat is sent when nothing else was for this long
+LOST_S = 30.0  # the other side is given up when nothing came for this long
+
+
+class ProtocolError(Exception):
+    """What arrived is not a frame or message of this protocol."""
+
+
+def frame(kind: bytes, payload: bytes) -> bytes:
+    """Return one frame. Raises ProtocolError when the payload is larger than MESSAGE_LIMIT."""
+    if len(payload) > MESSAGE_LIMIT:
+        raise ProtocolError("a message of %d bytes is over the limit of %d" % (len(payload), MESSAGE_LIMIT))
+    return HEADER.pack(MAGIC, kind, len(payload)) + payload
+
+
+def chunk_frame(transfer: int, chunk: bytes) -> bytes:
+    """Return the frame of a piece of a blob."""
+    return frame(b"B", struct.pack(">I", transfer) + chunk)
+
+
+def split_chunk(payload: bytes) -> Tuple[int, bytes]:
+    """Return the transfer's number and the piece in a ``B`` payload."""
+    return struct.unpack_from(">I", payload)[0], payload[4:]
+
+
+def encode(message: Dict[str, Any]) -> bytes:
+    """Return the frame of a message."""
+    text = json.dumps(_plain(message), ensure_ascii=False, separators=(",", ":"))
+    return frame(b"J", text.encode("utf-8", "surrogatepass"))  # file names may hold bytes that are no text
+
+
+class Decoder:
+    """Cut a byte stream into frames: ``feed`` what arrived, then take from ``next_frame`` until it is None."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next_frame(self) -> Optional[Tuple[bytes, bytes]]:
+        """Return (type, payload) of the next whole frame, None until there is one. Raises ProtocolError."""
+        if len(self._buffer) < HEADER.size:
+            return None
+        magic, kind, size = HEADER.unpack_from(self._buffer)
+        if magic != MAGIC or size > MESSAGE_LIMIT or kind not in (b"J", b"B"):
+            raise ProtocolError("not a frame: %r" % bytes(self._buffer[:80]))
+        end = HEADER.size + size
+        if len(self._buffer) < end:
+            return None
+        payload = bytes(self._buffer[HEADER.size : end])
+        del self._buffer[:end]
+        return kind, payload
+
+
+def decode(payload: bytes, on_secret: Optional[Callable[[Secret], None]] = None) -> Dict[str, Any]:
+    """Return the message in a ``J`` payload; ``on_secret`` is told of each Secret. Raises ProtocolError."""
+    try:
+        message = _rich(json.loads(payload.decode("utf-8", "surrogatepass")), on_secret)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProtocolError("not a message: %s" % error) from error
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise ProtocolError("a message without a type")
+    return message
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, Secret):
+        return {"$s": value.reveal(), "$p": list(value.parts)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        from base64 import b64encode
+
+        return {"$b": b64encode(value).decode("ascii")}
+    kind = getattr(type(value), "kind", "")
+    if kind:
+        fields = type(value).__dataclass_fields__
+        return dict({"$k": kind}, **{name: _plain(getattr(value, name)) for name in fields if _differs(value, name)})
+    raise ProtocolError("a %s cannot travel" % type(value).__name__)
+
+
+def _differs(value: Any, name: str) -> bool:
+    field = type(value).__dataclass_fields__[name]
+    found = getattr(value, name)
+    return not (type(found) is type(field.default) and found == field.default)
+
+
+def _rich(value: Any, on_secret: Optional[Callable[[Secret], None]]) -> Any:
+    if isinstance(value, list):
+        return tuple(_rich(item, on_secret) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "$s" in value:
+        secret = Secret(value["$s"], value.get("$p", ()))
+        if on_secret is not None:
+            on_secret(secret)
+        return secret
+    if "$b" in value:
+        from base64 import b64decode
+
+        return b64decode(value["$b"])
+    fields = {key: _rich(item, on_secret) for key, item in value.items()}
+    if "$k" not in fields:
+        return fields
+    from orchestr.agent.resource import class_of
+
+    return class_of(fields.pop("$k"))(**fields)

@@ -1,0 +1,126 @@
+"""The library's verbs: what the command line does, as functions that take an inventory and return a result.
+
+Nothing here prints. Progress comes as events to ``on_event``; bad input raises InputError before anything is connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestr.engine.run import Run, RunOptions
+from orchestr.events import Consumer, Event, Note
+from orchestr.playbook import Playbook, load_playbook, playbook_path
+from orchestr.results import RunResult
+
+if TYPE_CHECKING:
+    from orchestr.engine.journal import Journal
+    from orchestr.engine.session import Connector
+    from orchestr.inventory import Inventory
+
+
+def run(
+    inventory: Inventory,
+    *,
+    playbook: str | Path | Playbook | None = None,
+    limit: str | None = None,
+    tags: Iterable[str] = (),
+    skip_tags: Iterable[str] = (),
+    check: bool = False,
+    forks: int = 32,
+    lifecycle: str = "deploy",
+    on_event: Consumer | None = None,
+    connector: Connector | None = None,
+    journal: bool = True,
+    verb: str = "run",
+) -> RunResult:
+    """Make every host match what the inventory says; return what each came to.
+
+    ``playbook`` defaults to the one the inventory names, then ``playbooks/site.yml``. ``limit`` is a host pattern.
+    Raises InputError for anything wrong in inventory, playbook or parameters; a host's failure is in the result.
+    """
+    choice = RunOptions(
+        verb=verb,
+        check=check,
+        limit=limit,
+        tags=tuple(tags),
+        skip_tags=tuple(skip_tags),
+        forks=forks,
+        lifecycle=lifecycle,
+    )
+    with RunSession(on_event, connector, journal=journal) as session:
+        return session.prepare(inventory, playbook, choice).execute()
+
+
+def plan(
+    inventory: Inventory,
+    *,
+    playbook: str | Path | Playbook | None = None,
+    limit: str | None = None,
+    tags: Iterable[str] = (),
+    skip_tags: Iterable[str] = (),
+    forks: int = 32,
+    lifecycle: str = "deploy",
+    on_event: Consumer | None = None,
+    connector: Connector | None = None,
+    journal: bool = True,
+) -> RunResult:
+    """Observe only, and return what `run` with the same arguments would change. Raises InputError."""
+    return run(
+        inventory,
+        playbook=playbook,
+        limit=limit,
+        tags=tags,
+        skip_tags=skip_tags,
+        check=True,
+        forks=forks,
+        lifecycle=lifecycle,
+        on_event=on_event,
+        connector=connector,
+        journal=journal,
+        verb="plan",
+    )
+
+
+def _playbook(inventory: Inventory, given: str | Path | Playbook | None) -> Playbook:
+    if isinstance(given, Playbook):
+        return given
+    return load_playbook(given if given is not None else playbook_path(inventory))
+
+
+class RunSession:
+    """Runs that share consumers and a journal. A context manager; ``prepare`` validates, ``execute`` does."""
+
+    def __init__(self, on_event: Consumer | None, connector: Connector | None, *, journal: bool = True) -> None:
+        self._consumers: list[Consumer] = [on_event] if on_event is not None else []
+        self._connector = connector
+        self._wants_journal = journal
+        self._journal: Journal | None = None
+
+    def __enter__(self) -> RunSession:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    def prepare(self, inventory: Inventory, playbook: str | Path | Playbook | None, options: RunOptions) -> Run:
+        """Return a validated run. Raises InputError; nothing is connected and nothing recorded yet."""
+        run = Run(inventory, _playbook(inventory, playbook), options, self._consume, self._connector or _connector())
+        if self._wants_journal and self._journal is None:
+            from orchestr.engine.journal import Journal
+
+            self._journal = Journal(run.id, lambda problem: self._consume(Note(problem, level="warning")))
+            self._consumers.insert(0, self._journal)
+        return run
+
+    def _consume(self, event: Event) -> None:
+        for consumer in self._consumers:
+            consumer(event)
+
+
+def _connector() -> Connector:
+    from orchestr.transport.connect import connect
+
+    return connect

@@ -1,0 +1,123 @@
+"""How what went wrong is said: a message on stderr, and with --json the same as an object on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestr.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, InputError, OrchestrError
+
+JSON_VERSION = 1
+
+
+class StdoutFailed(OSError):
+    """What a verb has to say does not fit where stdout leads (a full disk)."""
+
+
+def write_stdout(text: str) -> None:
+    """Write all of ``text``. Raises BrokenPipeError when the reader has left, StdoutFailed when there is no room."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StdoutFailed(error.errno, error.strerror) from None
+
+
+def is_json_wanted(args: list[str]) -> bool:
+    """Tell whether --json is among the options typed, before they are parsed (they may be what is wrong)."""
+    own = args[: args.index("--")] if "--" in args else args
+    return "--json" in own
+
+
+def tell(error: OrchestrError, as_json: bool) -> int:
+    """Say what is wrong and return the exit code."""
+    found = error_object(error)
+    if isinstance(error, InputError):
+        error.file = _nearby(error.file) if error.file else None
+        error.suggestion = _nearby(error.suggestion) if error.suggestion else None
+    stderr = getattr(error, "stderr", "")
+    host = getattr(error, "host", "")
+    text = f"{host}: {error.message}" if host and not error.message.startswith(host) else str(error)
+    if host:
+        text += "".join(f"\n  | {line}" for line in stderr.splitlines())
+        text += f"\n  → {error.next_step}" if error.next_step and error.next_step not in text else ""
+    print(f"error: {text}", file=sys.stderr)
+    if as_json:
+        write_stdout(json.dumps(found, ensure_ascii=False) + "\n")
+    return error.exit_code
+
+
+def _nearby(path: str) -> str:
+    """Return a path as a person here would write it: relative when it is below the current directory."""
+    with contextlib.suppress(OSError):  # the current directory may be gone
+        return path.removeprefix(f"{Path.cwd()}/")
+    return path
+
+
+def error_object(error: OrchestrError) -> dict[str, Any]:
+    """Return what --json prints instead of a result; documented in docs/reference/json.md."""
+    fields = ("message", "file", "line", "column", "suggestion", "next_step")
+    found = {name: getattr(error, name, None) for name in fields}
+    return {"version": JSON_VERSION, "error": found, "exit": error.exit_code}
+
+
+def from_click(error: click.ClickException) -> InputError:
+    """Return a command-line error as the InputError it is, with the closest known name."""
+    suggestion = None
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        from orchestr.inventory.closest import closest
+
+        known = [name for each in error.ctx.command.get_params(error.ctx) for name in each.opts]
+        suggestion = closest(error.option_name, [name for name in known if name.startswith("-")])
+        message = f"there is no option {error.option_name}"
+    else:
+        message = error.format_message().rstrip(".")
+        message = message[:1].lower() + message[1:]
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "orchestr"
+    step = f"{path} --help shows what it takes"
+    if path.endswith(" exec"):
+        step = "put -- before the command: orchestr exec INVENTORY PATTERN -- COMMAND …"
+    return InputError(message, suggestion=suggestion, next_step=step)
+
+
+def interrupted(as_json: bool) -> int:
+    """Say that the user (or a signal) ended it before there was a result."""
+    if as_json:
+        error = {"message": "interrupted", "next_step": None}
+        write_stdout(json.dumps({"version": JSON_VERSION, "error": error, "exit": EXIT_INTERRUPTED}) + "\n")
+    print("interrupted", file=sys.stderr)
+    return EXIT_INTERRUPTED
+
+
+def crashed(error: BaseException, as_json: bool) -> int:
+    """Last resort for a fault in orchestr itself: one line, and the full report in a file."""
+    from orchestr.cli.crash import save_report
+
+    path = save_report(error)
+    place = f"the full report is in {path}" if path else "its report could not be saved"
+    message = f"this is a fault in orchestr: {type(error).__name__}; {place}"
+    if as_json:
+        found = {"message": message, "next_step": "please report it with that file"}
+        write_stdout(json.dumps({"version": JSON_VERSION, "error": found, "exit": EXIT_FAILED}) + "\n")
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+__all__ = [
+    "EXIT_INPUT",
+    "StdoutFailed",
+    "crashed",
+    "error_object",
+    "from_click",
+    "interrupted",
+    "is_json_wanted",
+    "tell",
+    "write_stdout",
+]

@@ -1,0 +1,57 @@
+"""``orchestr history``: the runs that are on record on this machine."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from orchestr.cli.invocation import Invocation
+from orchestr.cli.options import takes
+
+
+@click.command("history")
+@takes("output")
+@click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="The last so many.")
+def command(call: Invocation, number: int) -> int:
+    """List the last runs, the newest last."""
+    from orchestr.engine.journal import runs
+
+    found = [_summary(record) for record in sorted(runs(), key=_start)[-number:]]
+    if call.as_json:
+        call.print_json({"version": 1, "verb": "history", "exit": 0, "runs": found})
+    elif not found:
+        print("No run is on record yet.")
+    else:
+        _table(found)
+    return 0
+
+
+def _start(record: dict[str, Any]) -> float:
+    return float(record.get("started") or 0)
+
+
+def _summary(record: dict[str, Any]) -> dict[str, Any]:
+    hosts = record.get("hosts", {})
+    ended = isinstance(hosts, dict)
+    return {
+        "run": record.get("run"),
+        "started": record.get("started"),
+        "verb": record.get("verb"),
+        "inventory": record.get("inventory"),
+        "exit": record.get("exit_code"),
+        "hosts": len(hosts),
+        "changed": sum(host.get("changed", 0) for host in hosts.values()) if ended else None,
+        "elapsed_s": record.get("elapsed_s"),
+    }
+
+
+def _table(found: list[dict[str, Any]]) -> None:
+    print(f"{'run':<21} {'started':<19} {'verb':<9} {'exit':>4} {'hosts':>5} {'changed':>7}  inventory")
+    for each in found:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["started"] or 0))
+        ended = "-" if each["exit"] is None else each["exit"]
+        changed = "-" if each["changed"] is None else each["changed"]
+        numbers = f"{ended:>4} {each['hosts']:>5} {changed:>7}"
+        print(f"{each['run']:<21} {started:<19} {each['verb']:<9} {numbers}  {each['inventory']}")

@@ -1,0 +1,103 @@
+"""What roles that run a container have in common: where its image comes from, and its life after the deploy.
+
+A role says its services once, as a function; deploy, start, stop and restart are made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator
+
+from orchestr.agent.resource import Resource, Task
+from orchestr.containers import ContainerService, compose_project
+from orchestr.errors import InputError
+from orchestr.resources.commands import Command
+from orchestr.resources.compose import ComposeProject
+from orchestr.resources.images import PulledImage
+from orchestr.role import Params
+from orchestr.secret import Secret
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+#: What the examples have in place of secrets.
+PLACEHOLDER = "CHANGE-ME"
+#: The inventory variable that says, for all roles at once, how images reach hosts.
+IMAGE_SOURCE = "orchestr_image_source"
+SOURCES = ("pull", "push")
+
+
+def is_placeholder(value: Any) -> bool:
+    """Tell whether a secret, alone or in a mapping, still is an example's placeholder, which everybody knows."""
+    if isinstance(value, Mapping):
+        return any(is_placeholder(each) for each in value.values())
+    return isinstance(value, Secret) and PLACEHOLDER in value.reveal()
+
+
+class ContainerParams(Params):
+    """Parameters every role with an image has; a role gives ``image`` its own default."""
+
+    image: str = Field(description="the image, with its tag: pin it, and change the tag to upgrade")
+    image_source: Literal["", "pull", "push"] = Field(
+        default="",
+        description="pull: the host fetches it from a registry; push: this machine's Docker sends it over SSH, "
+        "only the layers the host lacks. Empty: what orchestr_image_source says, else pull",
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _is_no_placeholder(cls, value: Any) -> Any:
+        if is_placeholder(value):
+            raise ValueError(f"a secret still says {PLACEHOLDER}, as in the example: openssl rand -hex 24 makes one")
+        return value
+
+
+def image_source(host: Host, params: ContainerParams) -> str:
+    """Return "pull" or "push" for a role on a host. Raises InputError for another word."""
+    chosen = params.image_source or str(host.variable(IMAGE_SOURCE, "pull"))
+    if chosen not in SOURCES:
+        raise InputError(f"{host.name}: {IMAGE_SOURCE} is pull or push, found {chosen!r}")
+    return chosen
+
+
+def image(host: Host, params: ContainerParams) -> tuple[Resource, dict[str, str]]:
+    """Return the resource that brings the image, and the ids of images that are sent (reference → id)."""
+    if image_source(host, params) == "pull":
+        return PulledImage(params.image), {}
+    from orchestr.image_archive import open_image
+
+    source = open_image(params.image)
+    source.register(host.blobs)
+    return source.resource(), {params.image: source.image_id}
+
+
+def running(
+    host: Host, params: ContainerParams, directory: str, services: Sequence[ContainerService], **options: Any
+) -> Iterator[Resource]:
+    """Yield the image, the compose file and the project, up and steady; options are ComposeProject's."""
+    brought, ids = image(host, params)
+    yield brought
+    yield from compose_project(directory, services, image_ids=ids, **options)
+
+
+def started(
+    host: Host, params: ContainerParams, directory: str, services: Sequence[ContainerService], **options: Any
+) -> Iterator[Resource]:
+    """Yield the project up and steady, its image and files as they are on the host."""
+    _, ids = image(host, params)
+    yield compose_project(directory, services, image_ids=ids, **options)[1]
+
+
+def stopped(directory: str, services: Sequence[ContainerService]) -> Iterator[ComposeProject]:
+    """Yield the project stopped, each service given its own time to end."""
+    yield compose_project(directory, services, running=False)[1]
+
+
+def restarted(directory: str, services: Sequence[ContainerService]) -> Iterator[Task]:
+    """Yield a restart of the project's containers, whatever they do now."""
+    command = Command(
+        ("docker", "compose", "--project-directory", directory, "restart"), label_text=f"restart {directory}"
+    )
+    yield Task(command, timeout_s=120.0 + sum(service.stop_grace_period_s for service in services))

@@ -1,0 +1,160 @@
+"""The sessions of one run: opened together, kept alive together, closed together."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orchestr.agent.wire import BEAT_S
+from orchestr.engine.session import Connector, Session, SessionOptions
+from orchestr.errors import EXIT_FAILED, HostError, InputError
+from orchestr.events import Consumer, HostConnected, HostUnreachable
+
+if TYPE_CHECKING:
+    from orchestr.blobs import BlobStore
+    from orchestr.inventory import ConnectionSettings, Inventory
+
+DEFAULT_FORKS = 32
+CLOSE_S = 5.0  # the end of a run waits at most this long for its sessions' ends
+T = TypeVar("T")
+
+
+class Fleet:
+    """Open sessions by host name. ``forks`` hosts are worked on at the same time.
+
+    Use as a context manager: leaving it ends every agent.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connector: Connector,
+        emit: Consumer,
+        *,
+        run: str,
+        lock: bool = False,
+        forks: int = DEFAULT_FORKS,
+        blobs: BlobStore | None = None,
+        settings: Callable[[str], ConnectionSettings] | None = None,
+    ) -> None:
+        self._settings = settings or inventory.connection
+        self._inventory_path = inventory.path
+        self._connector = connector
+        self._emit = emit
+        self._options = SessionOptions(run, lock, holder=_holder(run) if lock else None)
+        self._blobs = blobs
+        self._forks = max(1, forks)
+        self._sessions: dict[str, Session] = {}
+        self._ended = threading.Event()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Fleet:
+        self._pool = ThreadPoolExecutor(self._forks, thread_name_prefix="host")
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ended.set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self.close_all()
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the fleet is being left: what fails from then on, fails for that reason."""
+        return self._ended.is_set()
+
+    def open(self, hosts: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Connect to the hosts not connected yet; return the facts of those that answered. Failures become events."""
+        wanted = [host for host in dict.fromkeys(hosts) if host not in self._sessions]
+
+        def connect(host: str) -> dict[str, Any] | None:
+            began = time.monotonic()
+            session = Session(host, self._settings(host), self._connector, self._options, self._blobs)
+            self._sessions[host] = session
+            if self.has_ended:  # between two hosts, with fewer forks than hosts
+                session.close()
+            try:
+                facts = session.open()
+            except InputError:
+                raise
+            except HostError as error:
+                self._sessions.pop(host, None)
+                if self.has_ended:
+                    return None
+                # The transport knows addresses only; here is what the command is to be given.
+                step = error.next_step.replace(" INVENTORY ", f" {self._inventory_path} ").replace(" HOST", f" {host}")
+                self._emit(HostUnreachable(host, error.message, step, error.stderr, exit_code=error.exit_code))
+                return None
+            except Exception as error:
+                self._sessions.pop(host, None)
+                self._emit(_fault(host, error))
+                return None
+            self._emit(HostConnected(host, round(time.monotonic() - began, 3)))
+            return facts
+
+        return {host: facts for host, facts in self.each(wanted, connect).items() if facts is not None}
+
+    def each(self, hosts: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+        """Do ``work`` for every host, as many at a time as forks allow; return what each gave, in the hosts' order.
+
+        The first exception that is not handled by ``work`` is raised when all have ended.
+        """
+        assert self._pool is not None
+        names = list(hosts)
+        futures = {self._pool.submit(work, host): host for host in names}
+        for _ in as_completed(futures):
+            pass  # wait in a way that a keyboard interrupt can break
+        found = {host: future.result() for future, host in futures.items()}
+        return {host: found[host] for host in names}
+
+    def session(self, host: str) -> Session | None:
+        """Return a host's open session, None when it is not connected (any more)."""
+        return self._sessions.get(host)
+
+    def drop(self, host: str) -> None:
+        """Close a host's session and forget it."""
+        session = self._sessions.pop(host, None)
+        if session is not None:
+            session.close()
+
+    def close_all(self) -> None:
+        """Close all sessions, at the same time: one that hangs must not keep the others, nor the user."""
+        ends = [threading.Thread(target=self.drop, args=(host,), daemon=True) for host in list(self._sessions)]
+        for end in ends:
+            end.start()
+        give_up = time.monotonic() + CLOSE_S
+        for end in ends:
+            end.join(max(0.0, give_up - time.monotonic()))
+
+    def _beat(self) -> None:
+        """Let agents that wait at a barrier know that the controller is alive."""
+        while not self._ended.wait(BEAT_S):
+            for session in list(self._sessions.values()):
+                # Each by itself: a line that takes nothing holds up a writer, and the others wait for a sign of life.
+                threading.Thread(target=session.beat, daemon=True).start()
+
+
+def _fault(host: str, error: Exception) -> HostUnreachable:
+    """What breaks while one host is being connected to is that host's failure, not the end of the run."""
+    import traceback
+
+    from orchestr.live_secrets import hidden
+
+    written = "".join(traceback.format_exception(error))
+    message, _, lines = hidden(f"{type(error).__name__}: {error}\0{written}").partition("\0")
+    step = "this is a fault in orchestr; please report it with these lines"
+    return HostUnreachable(host, message, step, lines[-2000:], exit_code=EXIT_FAILED)
+
+
+def _holder(run: str) -> dict[str, Any]:
+    return {
+        "who": f"{getpass.getuser()}@{socket.gethostname()}",
+        "run": run,
+        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+    }

@@ -1,0 +1,135 @@
+"""What happens during a run, as values: the engine emits them, reports consume them, nothing else prints.
+
+Every text in an event has its secrets hidden already; an event can be written to a log as it is (``to_json``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base: ``to_json`` gives ``{"event": name, ...fields}``."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    run: str
+    verb: str
+    inventory: str
+    playbook: str
+    hosts: tuple[str, ...]
+    check: bool
+    previous: str = ""
+
+
+@dataclass(frozen=True)
+class HostConnected(Event):
+    host: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class HostUnreachable(Event):
+    host: str
+    message: str
+    next_step: str = ""
+    stderr: str = ""
+    exit_code: int = 4
+
+
+@dataclass(frozen=True)
+class PlayStarted(Event):
+    play: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BatchStarted(Event):
+    """Some hosts of a play, worked on together; ``number`` counts from 1."""
+
+    play: str
+    number: int
+    total: int
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskStarted(Event):
+    host: str
+    task: str
+    name: str
+
+
+@dataclass(frozen=True)
+class TaskOutput(Event):
+    """Live output of a long command."""
+
+    host: str
+    task: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TaskFinished(Event):
+    """``verdict`` is ok, changed, failed, skipped or unknown; ``error`` has message, stderr, next_step when failed."""
+
+    host: str
+    task: str
+    resource: str
+    name: str
+    verdict: str
+    diff: str = ""
+    reason: str = ""
+    error: dict[str, str] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class HostFailed(Event):
+    """The host's part of a play could not be planned or its machinery broke."""
+
+    host: str
+    message: str
+    next_step: str = ""
+    stderr: str = ""
+
+
+@dataclass(frozen=True)
+class PlayFinished(Event):
+    play: str
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunStopped(Event):
+    """The run ended before its last play, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Note(Event):
+    """Something a person should know that is neither a change nor an error; ``level`` is info or warning."""
+
+    message: str
+    host: str = ""
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    run: str
+    exit_code: int
+    elapsed_s: float
+    hosts: dict[str, dict[str, Any]]
+
+
+Consumer = Callable[[Event], None]

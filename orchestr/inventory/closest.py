@@ -1,0 +1,32 @@
+"""The closest known name to one that is not known: the "did you mean" of every error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the name in ``known`` that ``name`` was most likely meant to be; None when nothing is near.
+
+    Names that differ only in case, hyphens or underscores win over any other.
+
+    >>> closest("hosst", ["hosts", "vars", "children"])
+    'hosts'
+    >>> closest("api-key", ["api_key", "api_keys"])
+    'api_key'
+    >>> closest("zebra", ["hosts", "vars"]) is None
+    True
+    """
+    import difflib
+
+    candidates = sorted({str(candidate) for candidate in known})
+    same = _folded(name)
+    for candidate in candidates:
+        if _folded(candidate) == same and candidate != name:
+            return candidate
+    near = difflib.get_close_matches(name, [each for each in candidates if each != name], n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "_")

@@ -1,0 +1,119 @@
+"""Read a host's connection variables into `ConnectionSettings`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Any, cast
+
+from orchestr.errors import InputError
+from orchestr.inventory.model import Inventory
+from orchestr.inventory.position import Position, input_error
+from orchestr.inventory.settings import ConnectionKind, ConnectionSettings
+from orchestr.inventory.templating import Scope
+from orchestr.inventory.variable_names import address, become_method, connection_kind, flag, port_number
+from orchestr.secret import Secret, mask, reveal
+
+# The same setting may have several names; as in Ansible's ssh plugin, the first one present decides.
+_ADDRESS = ("ansible_host", "ansible_ssh_host")
+_PORT = ("ansible_port", "ansible_ssh_port")
+_USER = ("ansible_user", "ansible_ssh_user")
+_KEY_FILE = ("ansible_ssh_private_key_file", "ansible_private_key_file")
+_PASSWORD = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
+_BECOME_PASSWORD = ("ansible_become_password", "ansible_become_pass")
+_FIND_PYTHON = ("auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
+
+
+def connection_settings(inventory: Inventory, host: str) -> ConnectionSettings:
+    """Return how ``host`` is reached; raises InputError at the variable that can't be used."""
+    found = _Variables(inventory.scope(host))
+    try:
+        return _settings(found, host)
+    except InputError as error:  # it may quote a password that was written in the wrong place
+        error.message = mask(error.message, found.opened)
+        raise
+
+
+def _settings(found: _Variables, host: str) -> ConnectionSettings:
+    become = found.raw("ansible_become")
+    become_method(found.raw("ansible_become_method"), found.position("ansible_become_method"))
+    return ConnectionSettings(
+        address=_address(found, host),
+        port=_port(found),
+        user=found.text(*_USER),
+        key_file=_expanded(found.text(*_KEY_FILE)),
+        password=found.secret(*_PASSWORD),
+        become=flag("ansible_become", become, found.position("ansible_become")),
+        become_user=found.text("ansible_become_user") or "root",
+        become_password=found.secret(*_BECOME_PASSWORD),
+        connection=_connection(found),
+        python=_python(found.text("ansible_python_interpreter")),
+        ssh_common_args=found.words("ansible_ssh_common_args"),
+        ssh_extra_args=found.words("ansible_ssh_extra_args"),
+    )
+
+
+class _Variables:
+    """One host's variables, rendered only where a connection needs them."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.opened: list[str] = []
+
+    def position(self, name: str) -> Position | None:
+        return self._scope.position(name)
+
+    def present(self, names: tuple[str, ...]) -> str | None:
+        return next((name for name in names if self._scope.has_variable(name)), None)
+
+    def raw(self, name: str) -> Any:
+        """Return the rendered value, a Secret opened; None when the host has no such variable."""
+        value = self._scope.value(name) if self._scope.has_variable(name) else None
+        if isinstance(value, Secret):
+            self.opened.append(value.reveal())
+        return reveal(value)
+
+    def text(self, *names: str) -> str | None:
+        name = self.present(names)
+        value = self.raw(name) if name else None
+        if value is None or value == "":
+            return None
+        if isinstance(value, (dict, list, bool)):
+            raise input_error(self.position(name or ""), f"{name} must be text, found {value!r}")
+        return str(value)
+
+    def secret(self, *names: str) -> Secret | None:
+        name = self.present(names)
+        value = self._scope.value(name) if name else None
+        if value is None or isinstance(value, Secret):
+            return value
+        return Secret(str(value))
+
+    def words(self, name: str) -> tuple[str, ...]:
+        try:
+            return tuple(shlex.split(self.text(name) or ""))
+        except ValueError as problem:
+            raise input_error(self.position(name), f"{name} can't be split into words: {problem}") from None
+
+
+def _address(found: _Variables, host: str) -> str:
+    name = found.present(_ADDRESS)
+    return (address(name, found.raw(name), found.position(name)) if name else None) or host
+
+
+def _port(found: _Variables) -> int | None:
+    name = found.present(_PORT)
+    return port_number(name, found.raw(name), found.position(name)) if name else None
+
+
+def _connection(found: _Variables) -> ConnectionKind:
+    name = "ansible_connection"
+    return cast(ConnectionKind, connection_kind(found.raw(name), found.position(name)))
+
+
+def _python(value: str | None) -> str | None:
+    return None if value in _FIND_PYTHON else value
+
+
+def _expanded(path: str | None) -> str | None:
+    return os.path.expanduser(path) if path else None  # noqa: PTH111 - ssh_config wants the text, "./" kept

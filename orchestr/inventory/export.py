@@ -1,0 +1,96 @@
+"""Show an inventory as ``ansible-inventory --list`` and ``--graph`` show it, secrets hidden."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestr.inventory.draft import ALL
+from orchestr.inventory.marked import UnsafeText
+from orchestr.inventory.model import Inventory
+from orchestr.inventory.sources import VaultSecret
+from orchestr.secret import HIDDEN, Secret
+
+# Names Ansible gives a meaning of its own and leaves out of its lists.
+MAGIC_NAMES = frozenset(
+    (
+        *("groups", "group_names", "hostvars", "play_hosts", "playbook_dir"),
+        *("inventory_dir", "inventory_file", "inventory_hostname", "inventory_hostname_short"),
+        *("role_name", "role_names", "role_path", "role_uuid", "ansible_role_name", "ansible_role_names"),
+        *("ansible_async_path", "ansible_collection_name", "ansible_config_file", "ansible_dependent_role_names"),
+        *("ansible_diff_mode", "ansible_facts", "ansible_forks", "ansible_inventory_sources", "ansible_limit"),
+        *("ansible_play_batch", "ansible_play_hosts", "ansible_play_hosts_all", "ansible_play_role_names"),
+        *("ansible_playbook_python", "ansible_run_tags", "ansible_skip_tags", "ansible_verbosity", "ansible_version"),
+    )
+)
+
+
+def to_ansible_dict(inventory: Inventory) -> dict[str, Any]:
+    """Return what ``ansible-inventory --list`` prints, ready for ``json.dumps``.
+
+    A vault value is shown as its ciphertext, as Ansible does; every other secret as ``‹secret›``.
+    """
+    result = _groups(inventory)
+    variables = {name: _host_variables(host.variables) for name, host in inventory.hosts.items()}
+    result["_meta"] = {
+        "hostvars": {name: each for name, each in variables.items() if each},
+        "profile": "inventory_legacy",
+    }
+    return result
+
+
+def graph(inventory: Inventory, group: str = ALL) -> str:
+    """Return the tree of groups and hosts as ``ansible-inventory --graph`` draws it."""
+    return "\n".join(_branch(inventory, group, 0))
+
+
+def _groups(inventory: Inventory) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for group in inventory.groups.values():
+        hosts = list(group.hosts) if group.name != ALL else []
+        shown = {"hosts": hosts, "children": list(group.children)}
+        if kept := {key: names for key, names in shown.items() if names}:
+            result[group.name] = kept
+    return result
+
+
+def _host_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: as_json(value) for name, value in variables.items() if name not in MAGIC_NAMES}
+
+
+def as_json(value: Any) -> Any:
+    """Return ``value`` as Ansible writes it in JSON: keys as text, dates in ISO format, secrets hidden."""
+    if isinstance(value, Secret):
+        return {"__ansible_vault": value.ciphertext} if isinstance(value, VaultSecret) else HIDDEN
+    if isinstance(value, UnsafeText):
+        return {"__ansible_unsafe": str(value)}
+    if isinstance(value, Mapping):
+        return {_key(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return [as_json(each) for each in sorted(value, key=str)]
+    if isinstance(value, (list, tuple)):
+        return [as_json(each) for each in value]
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, bytes):  # !!binary, at which Ansible gives up
+        return base64.b64encode(value).decode("ascii")
+    return value
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else str(key) if isinstance(key, datetime.date) else json.dumps(key)
+
+
+def _branch(inventory: Inventory, group: str, depth: int) -> Iterator[str]:
+    yield _leaf(f"@{group}:", depth)
+    for child in inventory.groups[group].children:
+        yield from _branch(inventory, child, depth + 1)
+    if group != ALL:
+        yield from (_leaf(host, depth + 1) for host in inventory.groups[group].hosts)
+
+
+def _leaf(name: str, depth: int) -> str:
+    return "  |" * depth + f"--{name}" if depth else name

@@ -1,0 +1,171 @@
+"""Load an inventory: read its files, derive the groups, merge every host's variables by Ansible's precedence.
+
+The weakest first: ``vars`` of ``all``; ``vars`` of the other groups by depth, priority and name; ``group_vars/all``;
+the other ``group_vars`` in that same order; the host's own variables; ``host_vars``; extra variables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from orchestr.errors import InputError
+from orchestr.inventory.closest import closest
+from orchestr.inventory.draft import ALL, Draft, HostDraft
+from orchestr.inventory.model import Group, Inventory, InventoryHost
+from orchestr.inventory.parse import parse_file
+from orchestr.inventory.position import EXTRA_VARIABLES as EXTRA_VARIABLES
+from orchestr.inventory.position import Position, Sourced
+from orchestr.inventory.sources import VaultKey
+from orchestr.inventory.tree import GroupTree
+from orchestr.inventory.vars_files import EXTENSIONS, VarsDirectory
+
+_IGNORED = re.compile(
+    r"^\.|^(?:host_vars|group_vars|vars_plugins)$|\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)$|~$"
+)
+_PROJECT_MARKS = ("playbooks", "roles")
+
+
+def load_inventory(
+    path: str | Path,
+    *,
+    extra_vars: Mapping[str, Any] | None = None,
+    vault_password: Callable[[], str] | None = None,
+) -> Inventory:
+    """Return the inventory of an Ansible YAML file or of a directory of them, with the ``group_vars`` beside it.
+
+    ``extra_vars`` win over every other variable. ``vault_password`` is called at most once, when the first encrypted
+    value is used; without it the file named by ORCHESTR_VAULT_PASSWORD_FILE or ANSIBLE_VAULT_PASSWORD_FILE is read.
+    Raises InputError, at file, line and column, for whatever can't be right.
+    """
+    if not str(path):
+        raise InputError("the inventory's path is empty", next_step="name a file, like inventories/prod.yml")
+    path = Path(path)
+    _check_exists(path)
+    draft, key = Draft(), VaultKey(vault_password)
+    for file in _inventory_files(path, draft):
+        parse_file(file, draft, key)
+    tree = GroupTree(draft)
+    merge = _Merge(draft, tree, path if path.is_dir() else path.parent, key, extra_vars or {})
+    hosts = {name: merge.host(each) for name, each in draft.hosts.items()}
+    groups = {name: merge.group(name) for name in draft.groups}
+    merge.warn_of_strangers()
+    return Inventory(
+        path,
+        project_root(path),
+        MappingProxyType(hosts),
+        MappingProxyType(groups),
+        tuple(dict.fromkeys(draft.warnings)),
+    )
+
+
+def project_root(path: Path) -> Path:
+    """Return the nearest directory at or above the inventory that has ``playbooks/`` or ``roles/``, else its own."""
+    start = (path if path.is_dir() else path.parent).resolve()
+    for directory in (start, *start.parents):
+        if any((directory / mark).is_dir() for mark in _PROJECT_MARKS):
+            return directory
+    return start
+
+
+def _check_exists(path: Path) -> None:
+    if path.exists():
+        return
+    near = [str(each) for each in _nearby(path)]
+    step = f"inventories found: {', '.join(near)}" if near else "inventories/prod.yml is a commented example"
+    raise InputError("no such inventory file", file=path, suggestion=closest(str(path), near), next_step=step)
+
+
+def _nearby(path: Path) -> list[Path]:
+    """Return what the user may have meant: the YAML files where they looked, else those below inventories/."""
+    here = [path.parent] if path.parent.is_dir() else []
+    for directory in (*here, Path("inventories")):
+        found = (
+            sorted(each for each in directory.rglob("*.y*ml") if "_vars" not in str(each))
+            if _is_small(directory)
+            else []
+        )
+        if found:
+            return found[:10]
+    return []
+
+
+def _is_small(directory: Path) -> bool:
+    """Looking below a home directory or the root would take for ever; an inventory directory holds few entries."""
+    return directory.is_dir() and directory.name in ("inventories", "inventory", "lab", "hosts")
+
+
+def _inventory_files(path: Path, draft: Draft) -> Iterator[Path]:
+    """Yield the inventory files of ``path``: itself, or a directory's in name order, subdirectories included."""
+    if not path.is_dir():
+        yield path
+        return
+    found = False
+    for entry in sorted(path.iterdir(), key=lambda each: each.name):
+        if _IGNORED.search(entry.name):
+            continue
+        if entry.is_file() and entry.suffix not in ("", *EXTENSIONS):
+            draft.warn(Position(str(entry)), "skipped: orchestr reads .yml, .yaml and .json inventories")
+            continue
+        found = True
+        yield from _inventory_files(entry, draft)
+    if not found:
+        step = "inventories/prod.yml is a commented example; group_vars/ and host_vars/ go beside such a file"
+        raise InputError("this directory has no inventory files (.yml, .yaml, .json)", file=path, next_step=step)
+
+
+class _Merge:
+    """The variables of each host; hosts of the same groups share what their groups give them."""
+
+    def __init__(
+        self, draft: Draft, tree: GroupTree, directory: Path, key: VaultKey, extra_vars: Mapping[str, Any]
+    ) -> None:
+        self._draft = draft
+        self._tree = tree
+        self._group_vars = VarsDirectory(directory / "group_vars", draft, key)
+        self._host_vars = VarsDirectory(directory / "host_vars", draft, key)
+        self._extra = {name: Sourced(value, EXTRA_VARIABLES) for name, value in extra_vars.items()}
+        self._group_files = {name: self._group_vars.variables(name) for name in draft.groups}
+        self._shared: dict[tuple[str, ...], tuple[tuple[str, ...], _Layer]] = {}
+
+    def host(self, draft: HostDraft) -> InventoryHost:
+        names, layer = self._from_groups(tuple(draft.groups))
+        own = {**draft.variables, **self._host_vars.variables(draft.name), **self._extra}
+        if own:
+            layer = _Layer({**layer.sourced, **own})
+        return InventoryHost(draft.name, names, layer.values, layer.origins, draft.file)
+
+    def group(self, name: str) -> Group:
+        draft = self._draft.groups[name]
+        layer = _Layer({**draft.variables, **self._group_files[name]})
+        return Group(name, tuple(draft.children), tuple(draft.hosts), layer.values, draft.priority)
+
+    def warn_of_strangers(self) -> None:
+        self._group_vars.warn_of_strangers(self._draft.groups)
+        self._host_vars.warn_of_strangers(self._draft.hosts)
+
+    def _from_groups(self, direct: tuple[str, ...]) -> tuple[tuple[str, ...], _Layer]:
+        if direct not in self._shared:
+            groups = self._tree.membership(direct) | {ALL}
+            order = self._tree.merge_order(groups)
+            merged: dict[str, Sourced] = {}
+            for source in (self._inline, self._group_files.__getitem__):
+                for name in (ALL, *order):
+                    merged.update(source(name))
+            self._shared[direct] = (tuple(sorted(order)), _Layer(merged))
+        return self._shared[direct]
+
+    def _inline(self, group: str) -> dict[str, Sourced]:
+        return self._draft.groups[group].variables
+
+
+class _Layer:
+    """Merged variables, split into what they are and where they come from."""
+
+    def __init__(self, sourced: dict[str, Sourced]) -> None:
+        self.sourced = sourced
+        self.values: Mapping[str, Any] = MappingProxyType({name: each.value for name, each in sourced.items()})
+        self.origins: Mapping[str, Position] = MappingProxyType({name: each.position for name, each in sourced.items()})

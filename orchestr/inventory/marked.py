@@ -1,0 +1,59 @@
+"""Containers and texts read from YAML that remember where, and how, they were written.
+
+They are ordinary ``dict``, ``list`` and ``str`` to everyone who does not ask.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestr.inventory.position import Position
+
+
+class MarkedDict(dict[Any, Any]):
+    """A mapping that knows its own place and that of each key and value."""
+
+    __slots__ = ("keys_at", "position", "values_at")
+
+    def __init__(self, position: Position) -> None:
+        super().__init__()
+        self.position = position
+        self.keys_at: dict[Any, Position] = {}
+        self.values_at: dict[Any, Position] = {}
+
+    def put(self, key: Any, value: Any, key_at: Position, value_at: Position) -> None:
+        """Set ``key``; what was there before, and its place, are forgotten."""
+        self[key] = value
+        self.keys_at[key] = key_at
+        self.values_at[key] = value_at
+
+
+class MarkedList(list[Any]):
+    """A list that knows its own place and that of each item."""
+
+    __slots__ = ("items_at", "position")
+
+    def __init__(self, position: Position) -> None:
+        super().__init__()
+        self.position = position
+        self.items_at: list[Position] = []
+
+
+class UnsafeText(str):
+    """A text written as ``!unsafe``: never read as a template, whatever braces it has."""
+
+    __slots__ = ()
+
+
+def value_position(container: object, key: Any) -> Position | None:
+    """Return where the value under ``key`` (or index) was written, None when the container does not know."""
+    if isinstance(container, MarkedDict):
+        return container.values_at.get(key)
+    if isinstance(container, MarkedList) and isinstance(key, int) and key < len(container.items_at):
+        return container.items_at[key]
+    return None
+
+
+def key_position(container: object, key: Any) -> Position | None:
+    """Return where ``key`` itself was written, None when the container does not know."""
+    return container.keys_at.get(key) if isinstance(container, MarkedDict) else None

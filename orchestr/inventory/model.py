@@ -1,0 +1,137 @@
+"""The inventory as everyone else sees it: hosts, groups, their variables and where each was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestr.errors import InputError
+from orchestr.inventory.closest import closest
+from orchestr.inventory.marked import value_position
+from orchestr.inventory.position import Position
+
+if TYPE_CHECKING:
+    from orchestr.inventory.settings import ConnectionSettings
+    from orchestr.inventory.templating import Scope
+
+
+@dataclass(frozen=True)
+class InventoryHost:
+    """A machine. ``variables`` are merged as Ansible merges them and not rendered yet; secrets are `Secret`.
+
+    ``groups`` are all groups it is in, parents included and ``all`` left out, sorted (Ansible's ``group_names``).
+    ``origin`` says where each variable was written; ``file`` is the inventory file that names the host first.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    variables: Mapping[str, Any] = field(repr=False)
+    origin: Mapping[str, Position] = field(repr=False)
+    file: Path = field(repr=False)
+
+    @property
+    def short_name(self) -> str:
+        """The name up to the first dot; an IP address whole."""
+        from orchestr.inventory.ranges import is_ip
+
+        return self.name if is_ip(self.name) else self.name.split(".")[0]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group: direct ``children`` and ``hosts`` in the order they were written, and its own ``variables``."""
+
+    name: str
+    children: tuple[str, ...]
+    hosts: tuple[str, ...]
+    variables: Mapping[str, Any] = field(repr=False)
+    priority: int = 1
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything one inventory (a file, or a directory of them) says.
+
+    ``hosts`` and ``groups`` are in the order they were written, ``all`` and ``ungrouped`` included; ``select("all")``
+    gives the hosts in the order Ansible takes them, group by group. ``root`` is the project's directory. ``warnings``
+    are for the user to see.
+    """
+
+    path: Path
+    root: Path
+    hosts: Mapping[str, InventoryHost] = field(repr=False)
+    groups: Mapping[str, Group] = field(repr=False)
+    warnings: tuple[str, ...] = field(default=(), repr=False)
+
+    def host(self, name: str) -> InventoryHost:
+        """Return the host ``name``; raises InputError naming the closest one."""
+        if name not in self.hosts:
+            raise InputError(f"no host {name!r} in the inventory", file=self.path, suggestion=closest(name, self.hosts))
+        return self.hosts[name]
+
+    def members(self, group: str) -> list[InventoryHost]:
+        """Return all hosts of a group, its children's included; raises InputError naming the closest group."""
+        if group not in self.groups:
+            raise InputError(
+                f"no group {group!r} in the inventory", file=self.path, suggestion=closest(group, self.groups)
+            )
+        waiting, hosts = [group], dict.fromkeys(self.groups[group].hosts)
+        seen = {group}
+        for name in waiting:
+            hosts.update(dict.fromkeys(self.groups[name].hosts))
+            fresh = [child for child in self.groups[name].children if child not in seen]
+            seen.update(fresh)
+            waiting.extend(fresh)
+        return [self.hosts[name] for name in hosts]
+
+    def variables(self, host: str) -> dict[str, Any]:
+        """Return a copy of a host's variables, unrendered; ``scope`` renders them."""
+        return dict(self.host(host).variables)
+
+    def position(self, host: str, *path: str | int) -> Position | None:
+        """Return where a host's variable was written; further keys and indexes go into its value.
+
+        The place of the nearest enclosing value is returned when the path leaves what was written.
+        """
+        if not path:
+            return None
+        found = self.host(host).origin.get(str(path[0]))
+        value: Any = self.host(host).variables.get(str(path[0]))
+        for key in path[1:]:
+            inner = value_position(value, key)
+            if inner is None:
+                break
+            found, value = inner, value[key]
+        return found
+
+    def select(
+        self,
+        pattern: str | Sequence[str],
+        limit: str | Sequence[str] | None = None,
+        *,
+        position: Position | None = None,
+    ) -> list[InventoryHost]:
+        """Return the hosts an Ansible host pattern names, in its order, narrowed by ``limit`` (``--limit``).
+
+        Raises InputError, at ``position`` when given, for a name that is no host and no group.
+        """
+        from orchestr.inventory.patterns import select
+
+        return select(self, pattern, limit, position)
+
+    def scope(self, host: str, *overlays: Mapping[str, Any]) -> Scope:
+        """Return the names a template sees on ``host``: its variables, the overlays over them, and the magic ones.
+
+        Overlays are a play's and a role's own variables; the later wins, and extra variables win over all of them.
+        """
+        from orchestr.inventory.templating import Scope
+
+        return Scope(self, self.host(host), *overlays)
+
+    def connection(self, host: str) -> ConnectionSettings:
+        """Return how ``host`` is reached; raises InputError at the variable that can't be used."""
+        from orchestr.inventory.connection import connection_settings
+
+        return connection_settings(self, host)

@@ -1,0 +1,66 @@
+"""Where a value was written, and the error that says so."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from orchestr.errors import InputError
+
+
+class Position(NamedTuple):
+    """A place in a file; ``line`` and ``column`` count from 1 and are None where there is no line to name."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in self if part is not None)
+
+    def error(self, message: str, *, suggestion: str | None = None, next_step: str = "") -> InputError:
+        """Return (not raise) the InputError that ``message`` is at this place."""
+        return InputError(
+            message,
+            file=self.file,
+            line=self.line,
+            column=self.column,
+            suggestion=suggestion,
+            next_step=next_step,
+        )
+
+
+EXTRA_VARIABLES = Position("--extra-vars")
+
+
+class Sourced(NamedTuple):
+    """A variable's value together with the place it was written at."""
+
+    value: Any
+    position: Position
+
+
+def input_error(
+    position: Position | None, message: str, *, suggestion: str | None = None, next_step: str = ""
+) -> InputError:
+    """Return the InputError for ``message``, placed at ``position`` when that is known."""
+    if position is None:
+        return InputError(message, suggestion=suggestion, next_step=next_step)
+    return position.error(message, suggestion=suggestion, next_step=next_step)
+
+
+def kind(value: object) -> str:
+    """Return what a person would call the type of a value read from YAML, for "expected …, found …".
+
+    >>> kind({}), kind([]), kind("x"), kind(None), kind(True), kind(3)
+    ('a mapping', 'a list', 'text', 'nothing', 'a boolean', 'a number')
+    """
+    names: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (dict, "a mapping"),
+        (list, "a list"),
+        (str, "text"),
+        (bool, "a boolean"),
+        ((int, float), "a number"),
+    )
+    if value is None:
+        return "nothing"
+    return next((name for types, name in names if isinstance(value, types)), f"a {type(value).__name__}")

@@ -1,0 +1,171 @@
+"""Where secrets come from: ``!vault``, ``!env``, ``!file`` and ``!command``, each fetched when first used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestr.errors import InputError
+from orchestr.inventory import vault
+from orchestr.inventory.closest import closest
+from orchestr.inventory.position import Position
+from orchestr.secret import Secret
+
+PASSWORD_FILE_VARIABLES = ("ORCHESTR_VAULT_PASSWORD_FILE", "ANSIBLE_VAULT_PASSWORD_FILE")
+COMMAND_TIMEOUT_S = 60.0
+_STDERR_TAIL = 300
+_VAULT_STEP = "give the password it was encrypted with: --vault-password-file FILE, or --ask-vault-pass"
+
+
+class DeferredSecret(Secret):
+    """A Secret whose text is fetched the first time it is revealed, then kept.
+
+    ``source`` says in words where it comes from (never the text); ``reveal`` raises InputError at the place
+    the tag was written when the source fails.
+    """
+
+    __slots__ = ("_fetch", "_fetched", "_lock", "position", "source")
+
+    def __init__(self, fetch: Callable[[], str], source: str, position: Position) -> None:
+        super().__init__("")
+        self._fetch = fetch
+        self._fetched: str | None = None
+        self._lock = threading.Lock()
+        self.source = source
+        self.position = position
+
+    def reveal(self) -> str:
+        """Return the text, fetching it first when this is the first use."""
+        with self._lock:
+            if self._fetched is None:
+                self._fetched = self._fetch()
+            return self._fetched
+
+
+class VaultSecret(DeferredSecret):
+    """A ``!vault`` value; ``ciphertext`` is what the file has, safe to show."""
+
+    __slots__ = ("ciphertext",)
+
+    def __init__(self, ciphertext: str, fetch: Callable[[], str], position: Position) -> None:
+        super().__init__(fetch, "!vault", position)
+        self.ciphertext = ciphertext
+
+
+class VaultKey:
+    """The vault password: asked for once, at the first thing to decrypt, then kept in memory only."""
+
+    def __init__(self, ask: Callable[[], str] | None = None) -> None:
+        self._ask = ask
+        self._password: str | None = None
+        self._lock = threading.Lock()
+
+    def decrypt(self, text: str, position: Position) -> str:
+        """Return the plain text of a vault text; raises InputError at ``position``."""
+        try:
+            return vault.decrypt(text, self._get(position))
+        except vault.VaultError as problem:
+            raise position.error(str(problem), next_step=_VAULT_STEP) from None
+
+    def _get(self, position: Position) -> str:
+        with self._lock:
+            if self._password is None:
+                self._password = self._ask() if self._ask else _password_from_file(position)
+            return self._password
+
+
+class SecretSources:
+    """Make the Secret of each tag; paths are taken from ``directory``, that of the file the tag is in."""
+
+    def __init__(self, directory: Path, key: VaultKey) -> None:
+        self.directory = directory
+        self.key = key
+
+    def vault(self, text: str, position: Position) -> Secret:
+        """``!vault``: the header is checked now, the text decrypted when used."""
+        try:
+            vault.check_header(text)
+        except vault.VaultError as problem:
+            raise position.error(str(problem)) from None
+        return VaultSecret(text, lambda: self.key.decrypt(text, position), position)
+
+    def env(self, name: str, position: Position) -> Secret:
+        """``!env NAME``: the controller's own environment variable."""
+        return DeferredSecret(lambda: _read_env(name, position), f"!env {name}", position)
+
+    def file(self, path: str, position: Position) -> Secret:
+        """``!file PATH``: a file's text without its last newline."""
+        full = self.directory / Path(path).expanduser()
+        return DeferredSecret(lambda: _read_file(full, position), f"!file {path}", position)
+
+    def command(self, argv: Sequence[str], position: Position) -> Secret:
+        """``!command [PROGRAM, ARGUMENT, ...]``: what it prints, without the last newline; no shell."""
+        fixed = list(argv)
+        return DeferredSecret(lambda: _run(fixed, self.directory, position), f"!command {fixed[0]}", position)
+
+
+def _password_from_file(position: Position) -> str:
+    for variable in PASSWORD_FILE_VARIABLES:
+        if path := os.environ.get(variable):
+            return _read_password_file(Path(path).expanduser(), variable, position)
+    raise position.error(
+        "this is encrypted with Ansible Vault and no vault password was given",
+        next_step=f"put the password in a file (mode 0600) and set {PASSWORD_FILE_VARIABLES[0]} to its path",
+    )
+
+
+def _read_password_file(path: Path, variable: str, position: Position) -> str:
+    """Return the password; a file that is executable is run and prints it, as Ansible does."""
+    if path.is_file() and os.access(path, os.X_OK):
+        return _run([str(path.resolve())], Path.cwd(), position).strip()
+    try:
+        password = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"{variable}: can't read {path}: {_reason(problem)}") from None
+    if not password:
+        raise InputError(f"{variable}: the file is empty", file=path, next_step="put the vault password into it")
+    return password
+
+
+def _read_env(name: str, position: Position) -> str:
+    if name in os.environ:
+        return os.environ[name]
+    raise position.error(
+        f"the environment variable {name!r} is not set",
+        suggestion=closest(name, os.environ),
+        next_step=f"set it before running orchestr: export {name}=…",
+    )
+
+
+def _read_file(path: Path, position: Position) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        step = "!file takes a path beside the file it is written in, or an absolute one"
+        raise position.error(f"can't read the secret file {path}: {_reason(problem)}", next_step=step) from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _run(argv: list[str], directory: Path, position: Position) -> str:
+    try:
+        done = subprocess.run(
+            argv, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT_S
+        )
+        text = done.stdout.decode()
+    except (OSError, UnicodeDecodeError, subprocess.TimeoutExpired) as problem:
+        raise position.error(f"the command {argv[0]!r} gave no secret: {_reason(problem)}") from None
+    if done.returncode:
+        tail = done.stderr.decode(errors="replace").strip()[-_STDERR_TAIL:]
+        raise position.error(f"the command {argv[0]!r} exited with {done.returncode}: {tail}")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    if isinstance(problem, subprocess.TimeoutExpired):
+        return f"still running after {problem.timeout:g} s"
+    return "it is not UTF-8 text" if isinstance(problem, UnicodeDecodeError) else str(problem)

@@ -1,0 +1,92 @@
+"""Say what is wrong with a text that is not YAML, in words that help the one who wrote it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestr.errors import InputError
+from orchestr.inventory.position import Position
+
+_INI_SECTION = re.compile(r"^\[[\w.:-]+\]\s*(?:[#;].*)?$", re.MULTILINE)
+_BARE_TEMPLATE = re.compile(r"^\s*(?:-\s+)*(?:[\w\"'.-]+:\s+)?\{\{")
+_PLAIN_NAMES = {
+    "did not find expected key": "the indentation, a quote or a bracket before this place does not close",
+    "did not find expected '-' indicator": "a list item or a key stands at the wrong indentation",
+    "mapping values are not allowed in this context": "a second ':' here; quote the value, or check the indentation",
+    "could not find expected ':'": "a key without its ':'",
+    "found unexpected end of stream": "a quote or bracket is never closed",
+    "but found another document": "a second document ('---') in the file; an inventory is one",
+    "found undefined alias": "this alias names an anchor that is not defined before it",
+}
+
+
+def syntax_error(problem: Exception, text: str, file: str) -> InputError:
+    """Return the InputError for what PyYAML raised while composing ``text``."""
+    position = _place(problem, text, file)
+    line = _line(text, position)
+    if looks_like_ini(text):
+        return ini_error(file)
+    if position.line is not None and (tab := line.find("\t")) >= 0 and not line[:tab].strip():
+        return Position(file, position.line, tab + 1).error(
+            "a tab indents this line; YAML is indented with spaces only"
+        )
+    if _BARE_TEMPLATE.match(line):
+        return bare_template_error(Position(file, position.line, line.index("{{") + 1))
+    return position.error(f"not valid YAML: {_words(problem)}")
+
+
+def bare_template_error(position: Position) -> InputError:
+    """Return the error for ``key: {{ name }}``, which YAML reads as a mapping inside a mapping."""
+    return position.error("a value that starts with '{{' needs quotes around it", next_step='write: key: "{{ name }}"')
+
+
+def looks_like_ini(text: str) -> bool:
+    """Say whether ``text`` is more likely Ansible's other format, ``[group]`` and lines of hosts."""
+    return bool(_INI_SECTION.search(text))
+
+
+def ini_error(file: str) -> InputError:
+    """Return the error for an INI inventory, with the command that converts it."""
+    return InputError(
+        "this looks like an INI inventory; orchestr reads the YAML format",
+        file=file,
+        next_step=f"convert it: ansible-inventory -i {file} --list --yaml --export > inventory.yml",
+    )
+
+
+def _place(problem: Any, text: str, file: str) -> Position:
+    mark, begin = getattr(problem, "problem_mark", None), getattr(problem, "context_mark", None)
+    if mark is None or _is_never_closed(problem):
+        mark = begin or mark
+    if mark is not None:
+        return Position(file, mark.line + 1, mark.column + 1)
+    offset = getattr(problem, "position", None)
+    if isinstance(offset, int):
+        before = text[:offset]
+        return Position(file, before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+    return Position(file)
+
+
+def _mark(problem: Any, name: str) -> tuple[int, int] | None:
+    mark = getattr(problem, name, None)
+    return (mark.line + 1, mark.column + 1) if mark is not None else None
+
+
+def _is_never_closed(problem: Any) -> bool:
+    """At the end of the file nothing is to be seen: name the place where the quote or bracket opens."""
+    return str(getattr(problem, "problem", "")).startswith("found unexpected end of stream")
+
+
+def _line(text: str, position: Position) -> str:
+    lines = text.splitlines()
+    return lines[position.line - 1] if position.line and position.line <= len(lines) else ""
+
+
+def _words(problem: Any) -> str:
+    said = str(getattr(problem, "problem", None) or getattr(problem, "reason", None) or problem)
+    begin, end = _mark(problem, "context_mark"), _mark(problem, "problem_mark")
+    known = next((words for start, words in _PLAIN_NAMES.items() if said.startswith(start)), None)
+    context = getattr(problem, "context", None)
+    where = f", begun at line {begin[0]}, column {begin[1]}" if begin and begin != end else ""
+    return known or (f"{said} ({context}{where})" if context else said)

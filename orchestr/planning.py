@@ -1,0 +1,274 @@
+"""Inventory, roles and facts become tasks: a value that can be compared, printed and tested without a host."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestr.agent.resource import Resource, Task
+from orchestr.errors import InputError
+from orchestr.inventory.closest import closest
+from orchestr.role import Params, Role, load_role, resolve_params
+from orchestr.secret import Secret
+
+if TYPE_CHECKING:
+    from orchestr.blobs import BlobStore
+    from orchestr.inventory import Inventory, InventoryHost
+    from orchestr.playbook import Playbook, RoleUse
+    from orchestr.resources.files import Blob
+    from orchestr.resources.firewall import Rule
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A role, its parameters for one host, and the tags it was given in the playbook."""
+
+    role: Role
+    params: Params
+    tags: tuple[str, ...]
+    use: RoleUse
+
+
+@dataclass
+class PlanContext:
+    """What planning may look at: the inventory, who gets which role, facts of connected hosts, outcomes so far."""
+
+    inventory: Inventory
+    playbook: Playbook
+    blobs: BlobStore
+    assignments: dict[tuple[int, str], tuple[Assignment, ...]] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    new_hosts: frozenset[str] = frozenset()
+
+    def take_notes(self) -> Iterator[tuple[str, str]]:
+        """Yield each note once, whichever of the hosts' threads asks."""
+        while True:
+            try:
+                yield self.notes.pop(0)
+            except IndexError:
+                return
+
+    def of_host(self, host: str) -> Iterator[Assignment]:
+        """Yield all assignments of a host, over all plays, in order."""
+        for number in range(len(self.playbook.plays)):
+            yield from self.assignments.get((number, host), ())
+
+
+class Peer:
+    """Another host, as a role sees it."""
+
+    def __init__(self, context: PlanContext, host: InventoryHost) -> None:
+        self._context = context
+        self._host = host
+        self.name = host.name
+        self.groups = host.groups
+
+    @property
+    def address(self) -> str:
+        """Where peers reach it: ``private_address``, else ``ansible_host``, else its name; an IP address.
+
+        Raises InputError when a name has no address.
+        """
+        scope = self._context.inventory.scope(self.name)
+        variables = self._host.variables
+        given = next((key for key in ("private_address", "ansible_host") if key in variables), None)
+        return _as_address(str(scope.value(given)) if given else self.name, self.name)
+
+    def variable(self, name: str, default: Any = None) -> Any:
+        """Return one of its inventory variables, rendered; ``default`` when it has none."""
+        if name not in self._host.variables:
+            return default
+        return self._context.inventory.scope(self.name).value(name)
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether an upgrade is adding it to the cluster; False outside upgrades."""
+        return self.name in self._context.new_hosts
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What its agent told; empty while it is not connected."""
+        return self._context.facts.get(self.name, {})
+
+    def params(self, role: str) -> Any:
+        """Return its parameters of a role it is given in this playbook, None when it is not given that role."""
+        for assignment in self._context.of_host(self.name):
+            if assignment.role.name == role:
+                return assignment.params
+        return None
+
+    def outcome(self, label: str) -> Mapping[str, Any]:
+        """Return what an earlier task published (``kind:label``), {} when it has not run."""
+        for task_id, outcome in self._context.outcomes.get(self.name, {}).items():
+            if task_id.partition("/")[2] == label:
+                return outcome
+        return {}
+
+
+class Host(Peer):
+    """The host a role is planned for."""
+
+    def __init__(self, context: PlanContext, host: InventoryHost, role: Role | None = None) -> None:
+        super().__init__(context, host)
+        self._role = role
+
+    def in_group(self, name: str) -> bool:
+        """Tell whether the host is in a group."""
+        return name in self.groups or name == "all"
+
+    def group(self, name: str) -> list[Peer]:
+        """Return the hosts of a group, this one included, in inventory order; none when there is no such group."""
+        if name not in self._context.inventory.groups:
+            return []
+        return [Peer(self._context, host) for host in self._context.inventory.members(name)]
+
+    def with_role(self, role: str) -> list[Peer]:
+        """Return the hosts that get a role somewhere in this playbook, in inventory order."""
+        assignments = self._context.assignments.items()
+        names = {name for (_, name), uses in assignments if any(use.role.name == role for use in uses)}
+        return [Peer(self._context, host) for host in self._context.inventory.hosts.values() if host.name in names]
+
+    def sources(self, *who: str) -> tuple[str, ...]:
+        """Return firewall sources: group names become their hosts' addresses, addresses and networks stay.
+
+        Raises InputError for a word that is neither.
+        """
+        found: dict[str, None] = {}
+        for word in who:
+            if word in self._context.inventory.groups:
+                found.update(dict.fromkeys(peer.address for peer in self.group(word)))
+            elif word in self._context.inventory.hosts:
+                found[Peer(self._context, self._context.inventory.host(word)).address] = None
+            else:
+                found[_network(word, self._context.inventory)] = None
+        return tuple(found)
+
+    def template(self, name: str, params: Params | None = None, **values: Any) -> str | Secret:
+        """Render ``templates/NAME`` of the role; a Secret when a secret took part. Raises InputError.
+
+        The template sees ``params``, ``host``, the given values and the host's variables.
+        """
+        from orchestr.templates import render_file
+
+        assert self._role is not None
+        path = self._role.path / "templates" / name
+        return render_file(path, self._context.inventory.scope(self.name), {"params": params, "host": self, **values})
+
+    def file(self, path: str | Path) -> Blob:
+        """Register a file of this machine (relative to the project) to be sent when the host lacks it."""
+        path = Path(path)
+        return self._context.blobs.add_file(path if path.is_absolute() else self._context.inventory.root / path)
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Where content for this run is registered."""
+        return self._context.blobs
+
+    def needed_ports(self) -> list[Rule]:
+        """Return the firewall rules that all roles of this host, in all plays, say they need."""
+        rules: list[Rule] = []
+        for assignment in self._context.of_host(self.name):
+            ports = assignment.role.function("ports")
+            if ports is not None:
+                rules.extend(ports(Host(self._context, self._host, assignment.role), assignment.params))
+        return list(dict.fromkeys(rules))
+
+    def note(self, message: str) -> None:
+        """Say something a person should know about this host's plan; reported once."""
+        if (self.name, message) not in self._context.notes:
+            self._context.notes.append((self.name, message))
+
+
+def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
+    """Load all roles and resolve all parameters, for every play and host. Raises InputError; nothing is connected."""
+    for number, play in enumerate(context.playbook.plays):
+        roles = [(use, load_role(use.name, context.inventory.root, use.position)) for use in play.roles]
+        for host in play_hosts[number]:
+            context.assignments[(number, host)] = tuple(
+                Assignment(
+                    role, resolve_params(role, use, play, context.inventory, host), (*play.tags, *use.tags), use
+                )
+                for use, role in roles
+            )
+
+
+def plan_host(
+    context: PlanContext,
+    number: int,
+    host: str,
+    *,
+    lifecycle: str = "deploy",
+    tags: Iterable[str] = (),
+    skip_tags: Iterable[str] = (),
+) -> tuple[Task, ...]:
+    """Return the tasks of one host in play ``number``, ids set and unique. Raises InputError from roles."""
+    inventory_host = context.inventory.host(host)
+    tasks: list[Task] = []
+    for assignment in context.assignments[(number, host)]:
+        function = assignment.role.function(lifecycle)
+        if function is None:
+            continue
+        seen = Host(context, inventory_host, assignment.role)
+        for item in function(seen, assignment.params):
+            task = item if isinstance(item, Task) else Task(_a_resource(item, assignment.role))
+            task = replace(task, tags=(*task.tags, *assignment.tags, assignment.role.name))
+            if _is_wanted(task.tags, set(tags), set(skip_tags)):
+                tasks.append(replace(task, id=f"{assignment.role.name}/{task.resource.kind}:{task.resource.label}"))
+    return _unique(tasks)
+
+
+def _a_resource(item: Any, role: Role) -> Resource:
+    if not isinstance(item, Resource):
+        raise InputError(
+            f"the role {role.name} yielded a {type(item).__name__}; it yields resources or Tasks",
+            file=role.path / "__init__.py",
+        )
+    return item
+
+
+def _is_wanted(tags: tuple[str, ...], wanted: set[str], unwanted: set[str]) -> bool:
+    if unwanted.intersection(tags):
+        return False
+    return not wanted or "always" in tags or bool(wanted.intersection(tags))
+
+
+def _unique(tasks: list[Task]) -> tuple[Task, ...]:
+    counts: dict[str, int] = {}
+    named = []
+    for task in tasks:
+        counts[task.id] = counts.get(task.id, 0) + 1
+        named.append(task if counts[task.id] == 1 else replace(task, id=f"{task.id}#{counts[task.id]}"))
+    return tuple(named)
+
+
+def _as_address(text: str, host: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    try:
+        return str(socket.getaddrinfo(text, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        raise InputError(
+            f"{host}: {text!r} has no address that peers could reach",
+            next_step=f"set ansible_host or private_address of {host} to its IP address",
+        ) from None
+
+
+def _network(word: str, inventory: Inventory) -> str:
+    if word in ("any", "anywhere", "all"):
+        return "0.0.0.0/0"
+    try:
+        network = ipaddress.ip_network(word, strict=False)
+        return str(network.network_address if network.num_addresses == 1 else network)
+    except ValueError:
+        known = [*inventory.groups, *inventory.hosts]
+        raise InputError(
+            f"{word!r} is neither a group, a host nor an address", file=inventory.path, suggestion=closest(word, known)
+        ) from None

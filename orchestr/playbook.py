@@ -1,0 +1,249 @@
+"""Playbooks: an ordered list of plays, each a set of hosts and the roles they get. Logic lives in roles, in Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestr.errors import InputError
+from orchestr.inventory.closest import closest
+from orchestr.inventory.document import read_document
+from orchestr.inventory.marked import key_position, value_position
+from orchestr.inventory.position import Position, input_error, kind
+
+if TYPE_CHECKING:
+    from orchestr.inventory import Inventory
+
+PLAY_KEYS = (
+    "name",
+    "hosts",
+    "roles",
+    "vars",
+    "serial",
+    "order",
+    "max_fail_percentage",
+    "any_errors_fatal",
+    "become",
+    "tags",
+)
+ROLE_KEYS = ("role", "name", "vars", "tags")
+NOT_OURS = ("tasks", "handlers", "pre_tasks", "post_tasks", "gather_facts", "vars_files", "import_playbook")
+ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted")
+Order = Literal["inventory", "reverse_inventory", "sorted", "reverse_sorted"]
+
+
+@dataclass(frozen=True)
+class RoleUse:
+    """A role in a play, with the variables and tags given there."""
+
+    name: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    position: Position | None = None
+
+
+@dataclass(frozen=True)
+class Play:
+    """Hosts by pattern, and what they get. ``serial`` are batch sizes: counts, or percentages as ``"50%"``."""
+
+    name: str
+    hosts: str
+    roles: tuple[RoleUse, ...]
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    serial: tuple[int | str, ...] = ()
+    order: Order = "inventory"
+    max_fail_percentage: float = 100.0
+    any_errors_fatal: bool = False
+    become: bool | None = None
+    tags: tuple[str, ...] = ()
+    position: Position | None = None
+    hosts_position: Position | None = None
+
+    def batches(self, hosts: list[str]) -> list[list[str]]:
+        """Split hosts by ``serial``; the last size repeats until none are left.
+
+        >>> Play("p", "all", (), serial=(1, "50%")).batches(["a", "b", "c", "d"])
+        [['a'], ['b', 'c'], ['d']]
+        """
+        rest, sizes, batches = list(hosts), list(self.serial), []
+        size: int | str = len(rest)
+        while rest:
+            size = sizes.pop(0) if sizes else size
+            count = max(1, int(len(hosts) * float(size[:-1]) / 100) if isinstance(size, str) else size)
+            batches.append(rest[:count])
+            rest = rest[count:]
+        return batches
+
+
+@dataclass(frozen=True)
+class Playbook:
+    """The plays of one file, in order."""
+
+    path: Path
+    plays: tuple[Play, ...]
+
+
+def playbook_path(inventory: Inventory) -> Path:
+    """Return the playbook the inventory names (``orchestr_playbook``, relative to the project), else site.yml.
+
+    Raises InputError when hosts name different playbooks.
+    """
+    named = {_named_playbook(inventory, name): name for name in inventory.hosts}
+    named.pop(None, None)
+    if len(named) > 1:
+        raise InputError(
+            f"the hosts name different playbooks: {', '.join(sorted(str(name) for name in named))}",
+            file=inventory.path,
+            next_step="set orchestr_playbook once, under all: vars:, or choose with --playbook",
+        )
+    for name, host in named.items():
+        path = inventory.root / str(name)
+        if not path.is_file():
+            raise _no_playbook(path, inventory.position(host, "orchestr_playbook"), f"no such playbook: {name}")
+        return path
+    return inventory.root / "playbooks/site.yml"
+
+
+def _named_playbook(inventory: Inventory, host: str) -> str | None:
+    if "orchestr_playbook" not in inventory.host(host).variables:
+        return None
+    value = inventory.scope(host).value("orchestr_playbook")
+    if not isinstance(value, str) or not value:
+        position = inventory.position(host, "orchestr_playbook")
+        raise input_error(position, f"orchestr_playbook is the path of a playbook, found {kind(value)}")
+    return value
+
+
+def _no_playbook(path: Path, position: Position | None, message: str) -> InputError:
+    directory = path if path.is_dir() else path.parent
+    near = [os.path.relpath(found) for found in sorted(directory.glob("*.yml"))]
+    step = f"playbooks there: {', '.join(near)}" if near else "orchestr_playbook in the inventory names it"
+    where = position or Position(str(path))
+    return where.error(message, suggestion=closest(os.path.relpath(path), near), next_step=step)
+
+
+def load_playbook(path: str | Path) -> Playbook:
+    """Return the plays of a YAML file. Raises InputError at file, line and column."""
+    path = Path(path)
+    if not path.is_file():
+        raise _no_playbook(path, None, "is a directory, not a playbook" if path.is_dir() else "no such playbook")
+    document = read_document(path)
+    if not isinstance(document, list):
+        raise InputError(
+            f"a playbook is a list of plays, found {kind(document)}",
+            file=path,
+            line=1,
+            column=1,
+            next_step="begin each play with '- name: …'",
+        )
+    if not document:
+        raise InputError("the playbook has no plays", file=path, line=1, column=1)
+    return Playbook(path, tuple(_play(item, value_position(document, n)) for n, item in enumerate(document)))
+
+
+def _play(item: Any, position: Position | None) -> Play:
+    if not isinstance(item, dict):
+        raise input_error(position, f"a play is a mapping, found {kind(item)}")
+    _known_keys(item, PLAY_KEYS, "a play")
+    for required in ("hosts", "roles"):
+        if required not in item:
+            raise input_error(position, f"the play has no {required!r}", next_step=f"add '{required}:' to it")
+    hosts = item["hosts"]
+    if isinstance(hosts, list):
+        for number, each in enumerate(hosts):
+            if not isinstance(each, str):
+                raise input_error(value_position(hosts, number), f"hosts are host patterns, found {kind(each)}")
+        hosts = ":".join(hosts)
+    if not isinstance(hosts, str) or not hosts:
+        raise input_error(value_position(item, "hosts"), f"hosts is a host pattern, found {kind(item['hosts'])}")
+    roles = _expect(item, "roles", list)
+    return Play(
+        name=str(item.get("name") or hosts),
+        hosts=hosts,
+        roles=tuple(_role(each, value_position(roles, n)) for n, each in enumerate(roles)),
+        variables=_expect(item, "vars", dict, {}),
+        serial=_serial(item),
+        order=_choice(item, "order", ORDERS),
+        max_fail_percentage=_percentage(item),
+        any_errors_fatal=_expect(item, "any_errors_fatal", bool, False),
+        become=_expect(item, "become", bool, None),
+        tags=_tags(item),
+        position=position,
+        hosts_position=value_position(item, "hosts"),
+    )
+
+
+def _role(item: Any, position: Position | None) -> RoleUse:
+    if isinstance(item, str) and item:
+        return RoleUse(item, position=position)
+    if not isinstance(item, dict):
+        raise input_error(position, f"a role is a name or a mapping with 'role', found {kind(item)}")
+    _known_keys(item, ROLE_KEYS, "a role")
+    name = item.get("role", item.get("name"))
+    if not isinstance(name, str) or not name:
+        raise input_error(position, "the role has no name", next_step="write '- role: NAME'")
+    return RoleUse(name, _expect(item, "vars", dict, {}), _tags(item), position)
+
+
+def _known_keys(item: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
+    for key in item:
+        if key in known:
+            continue
+        if key in NOT_OURS:
+            step = "orchestr's playbooks hold roles only: put tasks into a role's deploy(), in Python"
+            message = f"{key!r} is Ansible's and not part of {what} here"
+            raise input_error(key_position(item, key), message, next_step=step)
+        message = f"{key!r} is not a key of {what} (known: {', '.join(known)})"
+        raise input_error(key_position(item, key), message, suggestion=closest(str(key), known))
+
+
+def _expect(item: Mapping[str, Any], key: str, wanted: type, default: Any = ...) -> Any:
+    value = item.get(key, default)
+    if value is default and default is not ...:
+        return default
+    if not isinstance(value, wanted):
+        names = {list: "a list", dict: "a mapping", bool: "true or false"}
+        raise input_error(value_position(item, key), f"{key} is {names[wanted]}, found {kind(value)}")
+    return value
+
+
+def _choice(item: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> Any:
+    value = item.get(key, choices[0])
+    if value not in choices:
+        message = f"{key} is one of {', '.join(choices)}, found {value!r}"
+        raise input_error(value_position(item, key), message, suggestion=closest(str(value), choices))
+    return value
+
+
+def _tags(item: Mapping[str, Any]) -> tuple[str, ...]:
+    tags = item.get("tags", ())
+    if isinstance(tags, str):
+        tags = [tag.strip() for tag in tags.split(",")]
+    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
+        raise input_error(value_position(item, "tags"), f"tags are a name or a list of names, found {kind(tags)}")
+    return tuple(tags)
+
+
+def _serial(item: Mapping[str, Any]) -> tuple[int | str, ...]:
+    value = item.get("serial")
+    if value is None:
+        return ()
+    sizes = value if isinstance(value, list) else [value]
+    for number, size in enumerate(sizes):
+        is_share = isinstance(size, str) and size.endswith("%") and size[:-1].isdigit() and 0 < int(size[:-1]) <= 100
+        is_count = isinstance(size, int) and not isinstance(size, bool) and size > 0
+        if not is_share and not is_count:
+            where = value_position(sizes, number) if isinstance(value, list) else value_position(item, "serial")
+            raise input_error(where, f"a batch size is a count like 1 or a share like \"50%\", found {size!r}")
+    return tuple(sizes)
+
+
+def _percentage(item: Mapping[str, Any]) -> float:
+    value = item.get("max_fail_percentage", 100)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
+        where = value_position(item, "max_fail_percentage")
+        raise input_error(where, f"max_fail_percentage is a number from 0 to 100, found {value!r}")
+    return float(value)

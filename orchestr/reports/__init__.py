@@ -1,0 +1,1 @@
+"""Consumers of events. Nothing else in orchestr prints, but the command line's own messages."""

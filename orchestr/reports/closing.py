@@ -1,0 +1,135 @@
+"""The end of a report: a row per host, one sentence saying what happened, and what to type next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from orchestr.errors import EXIT_INTERRUPTED, EXIT_LOCKED
+from orchestr.events import RunFinished, RunStarted
+from orchestr.reports.lines import count
+from orchestr.results import VERDICTS, HostResult, RunResult
+
+
+@dataclass(frozen=True)
+class Again:
+    """What was typed, as far as the next command repeats it: inventory, and the options that narrow the run."""
+
+    inventory: str = "INVENTORY"
+    options: str = ""
+    target: str = ""
+
+    def command(self, verb: str, extra: str = "") -> str:
+        """Return a command line to type next; after an upgrade other verbs are about the inventory it leads to."""
+        if verb == "upgrade" and self.target:
+            extra = f"--to {self.target} {extra}".strip()
+        inventory = self.target if self.target and verb != "upgrade" else self.inventory
+        return " ".join(part for part in ("orchestr", verb, inventory, self.options, extra) if part)
+
+
+def finished(started: RunStarted | None, event: RunFinished) -> RunResult:
+    """Return the result that a run's last event tells; ``started`` adds what it was."""
+    hosts = {name: _host(told) for name, told in event.hosts.items()}
+    verb = started.verb if started is not None else ""
+    return RunResult(event.run, verb, hosts, event.exit_code, event.elapsed_s, locked=event.exit_code == EXIT_LOCKED)
+
+
+def _host(told: dict[str, Any]) -> HostResult:
+    return HostResult(**{field.name: told[field.name] for field in fields(HostResult) if field.name in told})
+
+
+def state_of(host: HostResult, verb: str, check: bool) -> str:
+    """Return a host's result in one word."""
+    if host.unreachable:
+        return "unreachable"
+    if host.has_failed:
+        return "failed"
+    if host.changed:
+        return "differs" if check else "changed"
+    if host.unknown:
+        return "unknown"
+    return "ok" if verb in _ENDINGS else "unchanged"
+
+
+def counts(host: HostResult) -> dict[str, int]:
+    """Return how many tasks had each verdict."""
+    return {verdict: getattr(host, verdict) for verdict in VERDICTS}
+
+
+def closing(result: RunResult, check: bool, again: Again) -> tuple[str, str]:
+    """Return the closing sentence, and the command to type next ("" when there is nothing to do)."""
+    failed = [name for name, host in result.hosts.items() if host.has_failed]
+    if result.exit_code == EXIT_INTERRUPTED:
+        return (
+            f"Interrupted after {_changes(result, check)}. What was begun is finished by the next run.",
+            again.command(result.verb),
+        )
+    if result.locked:
+        return "Nothing was done: another run holds a host (see above).", again.command(result.verb)
+    if failed:
+        return _failure(result, failed, check, again)
+    if result.verb in _ENDINGS:
+        return _ENDINGS[result.verb](result, again)
+    return _planned(result, again) if check else _done(result, again)
+
+
+def _failure(result: RunResult, failed: list[str], check: bool, again: Again) -> tuple[str, str]:
+    names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
+    if result.verb == "verify":
+        checks = sum(host.failed for host in result.hosts.values())
+        passed = sum(host.ok for host in result.hosts.values())
+        return f"{count(checks, 'check')} failed and {passed} passed; look at {names}.", again.command("run")
+    what = "could not be reached" if all(result.hosts[name].unreachable for name in failed) else "failed"
+    sentence = f"{len(failed)} of {count(len(result.hosts), 'host')} {what} ({names})"
+    sentence += "." if result.verb in _ENDINGS else f"; {_changes(result, check)}."
+    return sentence, f"put right what is said above, then: {again.command(result.verb)}"
+
+
+def _planned(result: RunResult, again: Again) -> tuple[str, str]:
+    unknown = sum(host.unknown for host in result.hosts.values())
+    if not result.changed and not unknown:
+        return _all_as_it_should_be(result), ""
+    sentence = f"{_changes(result, True)[0].upper()}{_changes(result, True)[1:]}"
+    if unknown:
+        sentence += f"; {count(unknown, 'more task')} can be told only after these"
+    return sentence + ".", again.command("run")
+
+
+def _done(result: RunResult, again: Again) -> tuple[str, str]:
+    if not result.changed:
+        return _all_as_it_should_be(result), ""
+    unchanged = sum(not host.changed for host in result.hosts.values())
+    rest = f" {count(unchanged, 'host')} unchanged." if unchanged else ""
+    return f"Done: {_changes(result, False)}.{rest}", again.command("verify")
+
+
+def _all_as_it_should_be(result: RunResult) -> str:
+    hosts = len(result.hosts)
+    return f"Nothing to change: {'the host is' if hosts == 1 else f'all {hosts} hosts are'} as the inventory says."
+
+
+def _changes(result: RunResult, check: bool) -> str:
+    hosts = sum(host.changed > 0 for host in result.hosts.values())
+    if not result.changed:
+        return "nothing would be changed" if check else "nothing was changed"
+    what, where = count(result.changed, "change"), count(hosts, "host")
+    return f"{what} would be made on {where}" if check else f"{what} made on {where}"
+
+
+def _verified(result: RunResult, again: Again) -> tuple[str, str]:
+    passed = sum(host.ok for host in result.hosts.values())
+    if not passed:
+        return "No role of these hosts has a check (roles/NAME/verify.py).", ""
+    return f"All {count(passed, 'check')} on {count(len(result.hosts), 'host')} passed.", ""
+
+
+def _pinged(result: RunResult, again: Again) -> tuple[str, str]:
+    hosts = len(result.hosts)
+    return ("The host answers." if hosts == 1 else f"All {hosts} hosts answer."), ""
+
+
+def _executed(result: RunResult, again: Again) -> tuple[str, str]:
+    return f"The command ended with 0 on {count(len(result.hosts), 'host')}.", ""
+
+
+_ENDINGS = {"verify": _verified, "ping": _pinged, "facts": _pinged, "exec": _executed}

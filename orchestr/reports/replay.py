@@ -1,0 +1,49 @@
+"""A recorded run, as the events and the result it had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+from orchestr import events
+from orchestr.results import HostResult, RunResult
+
+_KINDS = {kind.__name__: kind for kind in events.Event.__subclasses__()}
+
+
+def recorded_events(run: str) -> Iterator[events.Event]:
+    """Yield the events of a run; RUN as `orchestr.engine.journal.find_run` takes it. Raises InputError."""
+    from orchestr.engine.journal import events_of
+
+    for record in events_of(run):
+        event = from_json(record)
+        if event is not None:
+            yield event
+
+
+def from_json(record: dict[str, Any]) -> events.Event | None:
+    """Return the event that ``to_json`` wrote, None for a kind or a shape of another version."""
+    kind = _KINDS.get(str(record.get("event")))
+    if kind is None:
+        return None
+    known = {field.name for field in fields(kind)}
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items() if name in known}
+    try:
+        return kind(**given)
+    except TypeError:
+        return None
+
+
+def recorded_result(happened: Iterable[events.Event]) -> RunResult:
+    """Return the result these events add up to; the exit code is 130 when the run did not end."""
+    result = RunResult("", "", exit_code=130)
+    for event in happened:
+        if isinstance(event, events.RunStarted):
+            result.run, result.verb = event.run, event.verb
+            for host in event.hosts:
+                result.hosts.setdefault(host, HostResult())
+        elif isinstance(event, events.RunFinished):
+            result.exit_code, result.elapsed_s = event.exit_code, event.elapsed_s
+        result.take(event)
+    return result

@@ -1,0 +1,190 @@
+"""Packages of Debian and Ubuntu.
+
+Sources: dpkg(1) (package states), deb822(5) (the status file), apt-get(8), apt-cache(8).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, NamedTuple, Sequence
+
+from orchestr.agent.resource import ResourceError
+from orchestr.agent.system import CommandFailed, Completed, Reader, System
+from orchestr.resources.package_backend import Backend, Installed, Wanted
+
+STATUS = "/var/lib/dpkg/status"
+JOURNAL = "/var/lib/dpkg/updates"  # dpkg's own: not empty after it was killed
+SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
+REFRESHED = "/var/lib/orchestr/apt-refreshed"
+REFRESH_STAMPS = (REFRESHED, "/var/lib/apt/periodic/update-success-stamp", "/var/lib/apt/lists")
+UNCONFIGURED = {"unpacked", "half-configured", "triggers-awaited", "triggers-pending"}
+LOCK_S = 120  # somebody else's apt (unattended upgrades after boot) is waited for that long
+LONGEST_S = 1800.0
+ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_SUSPEND": "1"}
+OPTIONS = ("-y", "-q", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=%d" % LOCK_S)
+_HEAD = re.compile(rb"Package: (\S+)\nStatus: \S+ \S+ (\S+)\n")
+_LOCKED = re.compile(r"[Cc]ould not get lock|[Uu]nable to (lock|acquire)|locked by another process")
+_UNKNOWN = re.compile(
+    r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate"
+    r"|Version '[^']*' for '([^']+)' was not found"
+)
+_STALE = re.compile(r"404 +Not Found|Hash Sum mismatch|Unable to fetch some archives")
+
+
+class _Entry(NamedTuple):
+    state: str
+    text: bytes
+
+
+class Apt(Backend):
+    """apt and dpkg; installed packages are read from dpkg's status file without starting a process."""
+
+    program = "apt-get"
+
+    def installed(self, reader: Reader, name: str, or_provided: bool = True) -> Installed:
+        known = _status(reader)
+        base, _, architecture = name.partition(":")
+        entries = known.get(base) or (_providers(known, base) if or_provided else [])
+        if architecture:
+            line = b"\nArchitecture: %s\n" % architecture.encode()
+            entries = [entry for entry in entries if line in entry.text]
+        for entry in entries:
+            if entry.state == "installed":
+                return Installed("installed", _field(entry.text, b"Version"))
+        state = entries[0].state if entries else "absent"
+        return Installed("absent" if state in ("not-installed", "config-files") else state)
+
+    def offered(self, reader: Reader, names: Sequence[str]) -> Sequence[str]:
+        """Return the names that have a candidate, or that something with one provides."""
+        done = reader.query(["apt-cache", "policy", "--", *names])
+        blocks = re.findall(r"^(\S+):\n  Installed: \S+\n  Candidate: (\S+)", done.stdout, re.M)
+        candidates = {name for name, candidate in blocks if candidate != "(none)"}
+        virtual = {name for name, candidate in blocks if candidate == "(none)" and _provided(reader, name)}
+        return [name for name in names if name in candidates | virtual]
+
+    def candidate(self, reader: Reader, name: str) -> str:
+        shown = reader.query(["apt-cache", "policy", "--", name]).stdout
+        found = re.search(r"^  Candidate: (\S+)$", shown, re.M)
+        return found.group(1) if found and found.group(1) != "(none)" else ""
+
+    def refresh(self, system: System, max_age_s: float) -> None:
+        refreshed = max(_changed_s(system, path) for path in REFRESH_STAMPS)
+        sources = max(_changed_s(system, path) for path in _sources(system))
+        if system.now() - refreshed > max_age_s or sources > refreshed:
+            self._update(system)
+
+    def _update(self, system: System) -> Completed:
+        """Fetch the lists; a mirror that does not answer fails here only when the install then fails too."""
+        done = _patiently(system, ["apt-get", "update", "-q"])
+        if done.ok:
+            folder = REFRESHED.rpartition("/")[0]
+            if system.stat(folder) is None:
+                system.make_directory(folder, mode=0o700)
+            system.write_bytes(REFRESHED, b"", mode=0o600)
+        return done
+
+    def install(self, system: System, wanted: Sequence[Wanted]) -> None:
+        _repair(system)
+        words = ["%s=%s" % each if each.version else each.name for each in wanted]
+        pinned = ["--allow-downgrades"] if any(each.version for each in wanted) else []
+        command = ["apt-get", "install", *OPTIONS, "--no-install-recommends", *pinned, "--", *words]
+        done, fetched = _patiently(system, command), ""
+        if not done.ok and (_UNKNOWN.search(done.stderr) or _STALE.search(done.stderr)):
+            update = self._update(system)
+            fetched = "" if update.ok else update.stderr
+            done = _patiently(system, command)
+        if not done.ok:
+            raise _failure(system, done, fetched)
+
+    def remove(self, system: System, names: Sequence[str]) -> None:
+        _repair(system)
+        done = _patiently(system, ["apt-get", "remove", *OPTIONS, "--", *names])
+        if not done.ok:
+            raise CommandFailed(done)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+def _status(reader: Reader) -> Dict[str, List[_Entry]]:
+    """Return name → its entries (one per architecture) of dpkg's status file, read once per play."""
+
+    def parse() -> Dict[str, List[_Entry]]:
+        known: Dict[str, List[_Entry]] = {}
+        for text in (reader.read_bytes(STATUS) or b"").split(b"\n\n"):
+            head = _HEAD.match(text)
+            if head is not None:
+                known.setdefault(head.group(1).decode(), []).append(_Entry(head.group(2).decode(), text + b"\n"))
+        return known
+
+    found: Dict[str, List[_Entry]] = reader.once(("packages", "dpkg"), parse)
+    return found
+
+
+def _providers(known: Dict[str, List[_Entry]], name: str) -> List[_Entry]:
+    provides = re.compile(rb"^Provides:(?:.*[ ,])?%s(?:[ ,].*)?$" % re.escape(name.encode()), re.M)
+    everything = (entry for entries in known.values() for entry in entries)
+    return [entry for entry in everything if name.encode() in entry.text and provides.search(entry.text)]
+
+
+def _provided(reader: Reader, name: str) -> bool:
+    shown = reader.query(["apt-cache", "showpkg", "--", name]).stdout
+    return bool(shown.partition("Reverse Provides:")[2].strip())
+
+
+def _field(text: bytes, name: bytes) -> str:
+    found = re.search(rb"^%s: (.*)$" % name, text, re.M)
+    return found.group(1).decode() if found else ""
+
+
+def _changed_s(reader: Reader, path: str) -> float:
+    found = reader.stat(path)
+    return 0.0 if found is None else found.changed_ns / 1e9
+
+
+def _sources(reader: Reader) -> List[str]:
+    folder = SOURCES[1]
+    return [*SOURCES, *("%s/%s" % (folder, name) for name in reader.list_directory(folder))]
+
+
+# -- changing ---------------------------------------------------------------------------------------------------------
+def _patiently(system: System, command: Sequence[str]) -> Completed:
+    """Run a command of apt or dpkg, waiting for a lock that somebody else holds; its output is passed on live."""
+    end = system.monotonic() + LOCK_S
+    while True:
+        done = system.run(command, env=ENVIRONMENT, timeout_s=LONGEST_S, check=False, stream=True)
+        if done.ok or not _LOCKED.search(done.stderr) or system.monotonic() > end:
+            return done
+        system.sleep(2.0)
+
+
+def _repair(system: System) -> None:
+    """Finish what a killed run left half-way, as dpkg and apt ask for by hand otherwise."""
+    states = {entry.state for entries in _status(system).values() for entry in entries}
+    if system.list_directory(JOURNAL) or states & UNCONFIGURED:
+        _patiently(system, ["dpkg", "--force-confold", "--configure", "-a"])
+    if states & {"half-installed", "unpacked"}:
+        _patiently(system, ["apt-get", "-f", "install", *OPTIONS])
+
+
+def _failure(system: System, done: Completed, fetched: str) -> ResourceError:
+    """Return the error of a failed install, for an unknown name with the closest known one."""
+    stderr = "\n".join(text for text in (done.stderr.strip(), fetched.strip()) if text)
+    match = _UNKNOWN.search(done.stderr)
+    if match is None:
+        return ResourceError("apt-get install failed with exit status %d" % done.exit, stderr=stderr)
+    name = next(group for group in match.groups() if group)
+    if match.group(3):
+        return ResourceError(
+            "apt does not offer that version of %s" % name, "see apt-cache policy %s on the host" % name, stderr
+        )
+    close = _closest(system, name)
+    hint = "did you mean %s?" % close if close else "check its spelling and the host's apt sources"
+    return ResourceError("apt knows no package %s" % name, hint, stderr)
+
+
+def _closest(reader: Reader, name: str) -> str:
+    """Return the known package name that looks most like ``name``, "" when none does."""
+    from difflib import get_close_matches
+
+    known = reader.query(["apt-cache", "pkgnames", name[:1]]).stdout.split()
+    near = [each for each in known if abs(len(each) - len(name)) <= 3]
+    return "".join(get_close_matches(name, near, 1, 0.7))

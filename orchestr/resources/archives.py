@@ -1,0 +1,74 @@
+"""Backups: files and directories of a host, packed into one archive that only root reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Tuple
+
+from orchestr.agent.resource import Action, ResourceError, registered
+from orchestr.agent.system import Reader, System
+
+BACKUPS = "/var/backups/orchestr"
+
+
+@dataclass(frozen=True)
+@registered("archive")
+class Archive(Action):
+    """Pack ``paths`` into ``/var/backups/orchestr/NAME/TIME.tar.gz`` (0600, directories 0700), read back once.
+
+    Paths that are not there are left out; nothing there at all is a failure unless ``may_be_empty``. The latest
+    ``keep`` archives stay. Outcome: ``{"archive": path, "size_bytes": n}``.
+    Observes: nothing. Changes: makes the archive. Never touches: what it packs.
+    """
+
+    name: str
+    paths: Tuple[str, ...] = ()
+    may_be_empty: bool = False
+    keep: int = 10
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def directory(self) -> str:
+        return "%s/%s" % (BACKUPS, self.name)
+
+    def is_done(self, reader: Reader) -> bool:
+        return False
+
+    def perform(self, system: System) -> None:
+        present = [path for path in self.paths if system.stat(path) is not None]
+        if not present:
+            if self.may_be_empty:
+                return
+            raise ResourceError("nothing to back up: none of %s is there" % ", ".join(self.paths))
+        for directory in (BACKUPS, self.directory):
+            if system.stat(directory) is None:
+                system.make_directory(directory, mode=0o700)
+        self._pack(system, present)
+        self._forget_old(system)
+
+    def _pack(self, system: System, present: "list[str]") -> None:
+        import time
+
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(system.now()))
+        path = "%s/%s.tar.gz" % (self.directory, moment)
+        partial = path + ".partial"
+        system.write_bytes(partial, b"", mode=0o600)  # tar fills it and keeps its mode
+        names = [name.lstrip("/") for name in present]
+        system.run(["tar", "--create", "--gzip", "--file", partial, "--directory", "/", *names], timeout_s=3600.0)
+        system.run(["tar", "--list", "--gzip", "--file", partial], timeout_s=3600.0)
+        system.run(["mv", "--force", partial, path])
+        found = system.stat(path)
+        system.notes[(self.kind, self.label)] = {"archive": path, "size_bytes": found.size_bytes if found else 0}
+        system.say("%s: %d bytes" % (path, found.size_bytes if found else 0))
+
+    def _forget_old(self, system: System) -> None:
+        names = [name for name in system.list_directory(self.directory) if name.endswith(".tar.gz")]
+        for name in names[: -self.keep]:
+            system.remove("%s/%s" % (self.directory, name))
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
+        return found

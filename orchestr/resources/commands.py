@@ -1,0 +1,78 @@
+"""A command, for what no resource describes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Tuple, Union
+
+from orchestr.agent.resource import Action, registered
+from orchestr.agent.secret import Secret, reveal
+from orchestr.agent.system import CommandFailed, Reader, System
+
+LONGEST_S = 3600.0  # a command without a time-out on its task ends after this long
+LABEL_LENGTH = 72
+
+
+@dataclass(frozen=True)
+@registered("command")
+class Command(Action):
+    """Run ``argv`` (no shell; for one, ``("sh", "-c", TEXT)``) unless it is known to be done.
+
+    It is done when the query command ``unless`` ends with 0, or when the path ``creates`` is there; with neither it
+    runs every time. ``input`` goes to its stdin, which is also the place for a Secret: one in ``argv`` or ``env`` would
+    show in ``ps``, so it raises ValueError. A status other than 0 fails, unless ``check_exit=False``. ``stream`` passes
+    the output on live. Outcome, when it ran: ``{"exit": int, "stdout": str, "stderr": str}``.
+    Observes: ``unless`` and ``creates``. Changes: what the command does. Never touches: anything by itself.
+    """
+
+    argv: Tuple[str, ...]
+    unless: Tuple[str, ...] = ()
+    creates: str = ""
+    input: Union[str, Secret] = ""
+    env: Tuple[Tuple[str, str], ...] = ()
+    stream: bool = True
+    check_exit: bool = True
+    label_text: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.argv or isinstance(self.argv, str):
+            raise ValueError("a Command is a list of words, the program first, not %r" % (self.argv,))
+        words = [*self.argv, *self.unless, *(word for pair in self.env for word in pair)]
+        if not all(isinstance(word, str) for word in words):
+            raise ValueError("%s: arguments and environment are texts; a Secret goes to input" % self.argv[0])
+
+    @property
+    def label(self) -> str:
+        if self.label_text:
+            return self.label_text
+        import shlex
+
+        text = " ".join(shlex.quote(word) for word in self.argv).replace("\n", " ")
+        if len(text) <= LABEL_LENGTH:
+            return text
+        import hashlib
+
+        return "%s... %s" % (text[:LABEL_LENGTH], hashlib.sha256(text.encode()).hexdigest()[:6])
+
+    def is_done(self, reader: Reader) -> bool:
+        reader.notes.pop((self.kind, self.label), None)
+        if self.creates and reader.stat(self.creates) is not None:
+            return True
+        return bool(self.unless) and reader.query(self.unless, env=dict(self.env)).ok
+
+    def perform(self, system: System) -> None:
+        done = system.run(
+            self.argv,
+            input=str(reveal(self.input)).encode("utf-8"),
+            env=dict(self.env),
+            timeout_s=LONGEST_S if system.deadline is None else system.deadline - system.monotonic(),
+            check=False,
+            stream=self.stream,
+        )
+        if self.check_exit and not done.ok:
+            raise CommandFailed(done)
+        system.notes[(self.kind, self.label)] = {"exit": done.exit, "stdout": done.stdout, "stderr": done.stderr}
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
+        return found

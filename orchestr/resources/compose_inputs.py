@@ -1,0 +1,120 @@
+"""What a container was started with: digests of its inputs, and the stamp of what was loaded since.
+
+The digests stand in a label of the container, so that a run that dies between writing a file and restarting still
+restarts next time. What a *running* container has read since (a reload) cannot be a label; it stands in a stamp,
+``/var/lib/orchestr/compose/PROJECT.json``, valid only for that one start of that one container.
+
+A container that somebody else restarted (a person, the engine after a crash, the machine) read what its files held
+then, which the label does not say: only files older than that start are known to have been read as they are now.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Iterable, List, Mapping, Optional
+
+from orchestr.agent.system import FileStat, Reader, System
+from orchestr.resources.files import digest_on_disk, real_path
+
+STAMP_DIRECTORY = "/var/lib/orchestr/compose"
+DIGEST_LENGTH = 16  # hex characters kept of each digest: told apart by people, not defended against forgers
+#: Service name → {digest, config_hash, image} of its last start by orchestr; container id → {started, loaded}: the
+#: engine's StartedAt when orchestr last saw to it, and the digest of the reloadable files it then had loaded.
+Stamp = Mapping[str, Mapping[str, str]]
+MISSING = FileStat("other", 0, 0, 0, 0, changed_ns=1 << 63, modified_ns=1 << 63)
+CLOCK_GRAIN_NS = 50_000_000  # a file's ctime may lag behind the clock by a tick
+
+
+def label_text(inputs: Mapping[str, str]) -> str:
+    """Return inputs as the label's text: ``definition=1a2b… .env=3c4d…``; names quoted where they hold spaces."""
+    from urllib.parse import quote
+
+    return " ".join("%s=%s" % (quote(name, safe="/.-_@+"), value) for name, value in inputs.items())
+
+
+def changed_inputs(before: str, after: str) -> List[str]:
+    """Return the names of the inputs that differ between two label texts."""
+    from urllib.parse import unquote
+
+    old, new = (dict(part.rpartition("=")[::2] for part in text.split()) for text in (before, after))
+    return sorted(unquote(name) for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def combined_digest(reader: Reader, paths: Iterable[str]) -> str:
+    """Return one digest over the content of files and directories; missing ones count as such."""
+    from hashlib import sha256
+
+    lines = ["%s %s\n" % (path, reader.digest(path)) for root in paths for path in files_below(reader, root)]
+    return sha256("".join(lines).encode("utf-8")).hexdigest()[:DIGEST_LENGTH]
+
+
+def files_below(reader: Reader, path: str) -> List[str]:
+    """Return ``path`` itself, or for a directory the files in it, sorted; in check mode with those still to come."""
+    found = reader.stat(path)
+    below = path.rstrip("/") + "/"
+    planned = [name for name in reader.predicted if name.startswith(below)]
+    if (found is None or found.type != "directory") and not planned:
+        return [path]
+    names = {below + name for name in reader.list_directory(path) if not name.startswith(".orchestr-")}
+    nested = {inner for name in names for inner in files_below(reader, name)}
+    return sorted(nested | set(planned))
+
+
+def missing(reader: Reader, paths: Iterable[str]) -> Optional[str]:
+    """Return the first of these paths where there is nothing."""
+    return next((path for path in paths if reader.stat(path) is None), None)
+
+
+def unchanged_since(reader: Reader, paths: Iterable[str], moment_ns: int) -> bool:
+    """Tell whether no file of these (nor, in check mode, a planned one) changed in any way after ``moment_ns``."""
+    names = _with_files_below(reader, paths)
+    if any(name in reader.predicted for name in names):
+        return False
+    return all(item.changed_ns + CLOCK_GRAIN_NS <= moment_ns for item in _stats(reader, names))
+
+
+def unwritten_since(reader: Reader, paths: Iterable[str], moment_ns: int) -> bool:
+    """Tell the same of their content alone; for what is repeated without harm, since mtime can be set by hand."""
+    names = _with_files_below(reader, paths)
+    if any(reader.predicted[name] != digest_on_disk(reader, name) for name in names if name in reader.predicted):
+        return False
+    return all(item.modified_ns + CLOCK_GRAIN_NS <= moment_ns for item in _stats(reader, names))
+
+
+def _with_files_below(reader: Reader, paths: Iterable[str]) -> List[str]:
+    return [name for path in paths for name in (path, *files_below(reader, path))]
+
+
+def _stats(reader: Reader, names: Iterable[str]) -> List[FileStat]:
+    """Return what is known of the files, links and what they lead to; one that is missing is for ever new."""
+    found = [reader.stat(place) for name in names for place in {name, real_path(reader, name)}]
+    return [item or MISSING for item in found]
+
+
+def stamp_path(project: str) -> str:
+    return "%s/%s.json" % (STAMP_DIRECTORY, project)
+
+
+def read_stamp(reader: Reader, project: str) -> Stamp:
+    """Return a project's stamp; empty when there is no (readable) one."""
+    import json
+
+    try:
+        found = json.loads(reader.read_text(stamp_path(project)) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_stamp(system: System, project: str, entries: Stamp) -> None:
+    """Replace the stamp, when it says something new."""
+    import json
+
+    path = stamp_path(project)
+    text = json.dumps(entries, indent=1, sort_keys=True) + "\n"
+    if system.read_text(path) == text:
+        return
+    for directory in (os.path.dirname(STAMP_DIRECTORY), STAMP_DIRECTORY):
+        if system.stat(directory) is None:
+            system.make_directory(directory, mode=0o700)
+    system.write_bytes(path, text.encode("utf-8"), mode=0o600)

@@ -1,0 +1,266 @@
+"""Files, directories and links: their content, owner and mode."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar, Dict, Optional, Tuple, Union
+
+from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
+from orchestr.agent.secret import HIDDEN, Secret, mask, reveal
+from orchestr.agent.system import Reader, System
+
+DIFF_LIMIT = 64 * 1024  # bytes of content up to which a diff shows lines
+
+
+@dataclass(frozen=True)
+@registered("blob")
+class Blob:
+    """Content too large to travel with the task: fetched by digest when the host lacks it."""
+
+    sha256: str
+    size_bytes: int
+
+
+def owner_state(resource: "Union[File, Directory]") -> Dict[str, Union[str, int]]:
+    """Return the mode and owner attributes every kind of file shares."""
+    return {"mode": "%04o" % resource.mode, "owner": resource.owner, "group": resource.group}
+
+
+def observed_owner(reader: Reader, resource: "Union[File, Directory]") -> Dict[str, Union[str, int]]:
+    """Return mode, owner and group as found, the names as the resource writes them when they mean the same id."""
+    found = reader.stat(resource.path)
+    assert found is not None
+    owner_is_same = reader.user_id(resource.owner) == found.uid
+    group_is_same = reader.group_id(resource.group) == found.gid
+    return {
+        "mode": "%04o" % found.mode,
+        "owner": resource.owner if owner_is_same else str(found.uid),
+        "group": resource.group if group_is_same else str(found.gid),
+    }
+
+
+def ids(system: Reader, resource: "Union[File, Directory]") -> Tuple[int, int]:
+    """Return (uid, gid) of the resource's owner and group. Raises ResourceError for an unknown name."""
+    uid, gid = system.user_id(resource.owner), system.group_id(resource.group)
+    if uid is None or gid is None:
+        what = "user %r" % resource.owner if uid is None else "group %r" % resource.group
+        raise ResourceError("there is no %s on this host" % what, "create it before %s" % resource.path)
+    return uid, gid
+
+
+@dataclass(frozen=True)
+@registered("file")
+class File(Resource):
+    """A regular file with this content (text or Secret, or a Blob sent on demand), mode, owner and group.
+
+    Observes: type, sha256, mode, owner. Changes: the whole file, atomically; the old one is kept for rollback.
+    Never touches: anything else in the directory. ``present=False`` removes it.
+    """
+
+    path: str
+    content: Union[str, Secret, Blob] = ""
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    present: bool = True
+
+    touches: ClassVar[Tuple[str, ...]] = ("files", "services")
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def _bytes(self) -> bytes:
+        assert not isinstance(self.content, Blob)
+        text = self.content.reveal() if isinstance(self.content, Secret) else self.content
+        return text.encode("utf-8")
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the desired content."""
+        return self.content.sha256 if isinstance(self.content, Blob) else hashlib.sha256(self._bytes()).hexdigest()
+
+    def desired(self) -> Optional[State]:
+        if not self.present:
+            return None
+        return dict(owner_state(self), type="file", sha256=self.sha256)
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = reader.stat(self.path)
+        if found is None:
+            return None
+        if found.type != "file":
+            return {"type": found.type}
+        digest = digest_on_disk(reader, self.path)
+        return dict(observed_owner(reader, self), type="file", sha256=digest)
+
+    def apply(self, system: System, change: Change) -> None:
+        if change.before is not None and change.before["type"] != "file":
+            raise ResourceError("%s is a %s, not a file" % (self.path, change.before["type"]), "move it away first")
+        if not self.present:
+            system.remove(self.path)
+            return
+        uid, gid = ids(system, self)
+        if change.touches("sha256", "exists"):
+            if isinstance(self.content, Blob):
+                system.write_blob(
+                    self.path, self.content.sha256, self.content.size_bytes, mode=self.mode, uid=uid, gid=gid
+                )
+            else:
+                system.write_bytes(self.path, self._bytes(), mode=self.mode, uid=uid, gid=gid)
+            return
+        system.set_owner(self.path, uid, gid)
+        system.set_mode(self.path, self.mode)
+
+    def predict(self, reader: Reader, change: Change) -> None:
+        reader.predicted[self.path] = self.sha256 if self.present else None
+
+    def diff(self, reader: Reader, change: Change) -> str:
+        rest = Change(change.before, change.after, tuple(n for n in change.differing if n != "sha256"))
+        lines = [attribute_diff(rest)] if rest.differing else []
+        if change.touches("sha256") and not isinstance(self.content, Blob):
+            lines.append(content_diff(reader, self.path, self.content))
+        elif change.touches("sha256"):
+            lines.append("+ sha256: %s" % self.sha256[:12])
+        return "\n".join(line for line in lines if line)
+
+
+def real_path(reader: Reader, path: str) -> str:
+    """Return what ``path`` leads to through links at its end, so that a link is edited, not replaced."""
+    import posixpath
+
+    for _ in range(8):
+        found = reader.stat(path)
+        if found is None or found.type != "link":
+            return path
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), found.target))
+    raise ResourceError("%s is a link that leads to itself" % path)
+
+
+def digest_on_disk(reader: Reader, path: str) -> Optional[str]:
+    """Return the sha256 of a file as it is, also where check mode predicts another."""
+    if path not in reader.predicted:
+        return reader.digest(path)
+    predicted = reader.predicted.pop(path)
+    try:
+        return reader.digest(path)
+    finally:
+        reader.predicted[path] = predicted
+
+
+def content_diff(reader: Reader, path: str, content: Union[str, Secret]) -> str:
+    """Return a diff of a file's content, or why none is shown."""
+    before = reader.read_bytes(path, DIFF_LIMIT + 1) or b""
+    if len(before) > DIFF_LIMIT or len(reveal(content)) > DIFF_LIMIT or b"\0" in before:
+        return "~ content differs (too large or binary to show)"
+    return text_diff(before.decode("utf-8", "replace"), content)
+
+
+def text_diff(before: str, content: Union[str, Secret]) -> str:
+    """Return a unified diff; with a Secret, old lines that are no longer there are hidden whole.
+
+    An old line may hold an old secret that nobody can recognise any more, so it is never shown.
+    """
+    if isinstance(content, Secret) and not content.parts:
+        return "~ content differs " + HIDDEN
+    from difflib import unified_diff
+
+    lines = []
+    new = str(reveal(content)).splitlines()
+    for line in list(unified_diff(before.splitlines(), new, "before", "after", lineterm="", n=1))[2:]:
+        mark, text = line[:1], line[1:]
+        lines.append(line if mark == "@" else "%s %s" % (mark, _shown(mark, text, content)))
+    return "\n".join(lines)
+
+
+def _shown(mark: str, text: str, content: Union[str, Secret]) -> str:
+    if not isinstance(content, Secret):
+        return text
+    # A secret of several lines (a key) never stands whole in one line, so its lines are hidden one by one.
+    return HIDDEN if mark == "-" else mask(text, [line for part in content.parts for line in part.splitlines()])
+
+
+@dataclass(frozen=True)
+@registered("directory")
+class Directory(Resource):
+    """A directory with this mode, owner and group; ``present=False`` removes it with all it holds.
+
+    Observes: type, mode, owner. Changes: these, and makes missing parents (0755). Never touches: what is inside.
+    """
+
+    path: str
+    mode: int = 0o755
+    owner: str = "root"
+    group: str = "root"
+    present: bool = True
+
+    touches: ClassVar[Tuple[str, ...]] = ("files",)
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def desired(self) -> Optional[State]:
+        return dict(owner_state(self), type="directory") if self.present else None
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = reader.stat(self.path)
+        if found is None:
+            return None
+        if found.type != "directory":
+            return {"type": found.type}
+        return dict(observed_owner(reader, self), type="directory")
+
+    def apply(self, system: System, change: Change) -> None:
+        if change.before is not None and change.before["type"] != "directory":
+            raise ResourceError(
+                "%s is a %s, not a directory" % (self.path, change.before["type"]), "move it away first"
+            )
+        if not self.present:
+            system.remove(self.path)
+            return
+        uid, gid = ids(system, self)
+        if change.is_creation:
+            system.make_directory(self.path, mode=self.mode, uid=uid, gid=gid)
+            return
+        system.set_owner(self.path, uid, gid)
+        system.set_mode(self.path, self.mode)
+
+
+@dataclass(frozen=True)
+@registered("link")
+class Link(Resource):
+    """A symbolic link at ``path`` to ``target`` (symlink(7)); ``present=False`` removes it.
+
+    Observes: type and target. Changes: the link, in one step, in place of a link or file there. Never touches: what it
+    leads to, nor a directory at ``path``.
+    """
+
+    path: str
+    target: str = ""
+    present: bool = True
+
+    touches: ClassVar[Tuple[str, ...]] = ("files", "services")
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def desired(self) -> Optional[State]:
+        return {"type": "link", "target": self.target} if self.present else None
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = reader.stat(self.path)
+        if found is None:
+            return None
+        return {"type": found.type, "target": found.target}
+
+    def apply(self, system: System, change: Change) -> None:
+        found = "link" if change.before is None else change.before["type"]
+        if found == "directory" or (found != "link" and not self.present):
+            raise ResourceError("%s is a %s, not a link" % (self.path, found), "move it away first")
+        if self.present:
+            system.symlink(self.target, self.path)
+        else:
+            system.remove(self.path)

@@ -1,0 +1,237 @@
+"""Firewall rules as values: what an inventory may ask for, and the entries per address family that it means.
+
+A ``Rule`` is one desire; an ``Entry`` is one line a packet filter holds, of IPv4 or IPv6, whether ours or foreign.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from orchestr.agent.resource import registered
+
+PROTOCOLS = ("tcp", "udp", "any")
+ACTIONS = ("allow", "deny", "limit")
+#: Comments that mark an entry as the Firewall's, as the one that keeps the controller in, and as a FirewallRule's.
+TAG, SSH_TAG, SINGLE_TAG = "orchestr", "orchestr-ssh", "orchestr-rule"
+_COMMENT = re.compile(r"[^'\x00-\x1f\x7f]*\Z")
+
+
+class Entry(NamedTuple):
+    """One inbound (or foreign: any) line of a packet filter.
+
+    ``port`` and ``source`` are "any" or canonical text; ``extra`` is what a plain inbound entry has not (interface,
+    destination, direction, application, log), joined by commas. ``lines`` are its text in the file, () when not
+    written yet.
+    """
+
+    family: int
+    action: str
+    protocol: str
+    port: str
+    source: str
+    comment: str = ""
+    extra: str = ""
+    lines: Tuple[str, ...] = ()
+
+    @property
+    def match(self) -> Tuple[int, str, str, str, str]:
+        """Return what packets it matches: two entries with one match differ in their action only."""
+        return (self.family, self.protocol, self.port, self.source, self.extra)
+
+    @property
+    def is_tagged(self) -> bool:
+        """Tell whether it came from a Firewall resource's own rules."""
+        return self.comment == TAG or self.comment.startswith(TAG + ":")
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether it came from a FirewallRule resource."""
+        return self.comment == SINGLE_TAG or self.comment.startswith(SINGLE_TAG + ":")
+
+    @property
+    def is_inbound(self) -> bool:
+        """Tell whether it is about packets to this host itself."""
+        return not self.extra.startswith(("out", "route"))
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Tell whether it matches only some of the packets its port and source say (an interface, a destination)."""
+        parts = self.extra.split(", ") if self.extra else []
+        return any(not part.startswith(("application ", "log")) for part in parts)
+
+    def is_same(self, other: "Entry") -> bool:
+        """Tell whether it is the same but for how it is written."""
+        return self._replace(lines=()) == other._replace(lines=())
+
+    def text(self) -> str:
+        """Return it for a person: ``6379/tcp allow from 192.168.56.13 (comment)``."""
+        return describe(self.port, self.protocol, self.action, self.source, _without_tag(self.comment), self.extra)
+
+
+@dataclass(frozen=True)
+@registered("rule")
+class Rule:
+    """Let packets to ``port`` in, keep them out, or let in at most 6 connections in 30 s per address (``limit``).
+
+    ``port`` is a number or a range "50000:60000"; ``protocol`` tcp, udp or any; ``sources`` are addresses and
+    networks, IPv4 or IPv6, none of them meaning from anywhere. Raises ValueError on anything else.
+    """
+
+    port: Union[int, str]
+    protocol: str = "tcp"
+    sources: Tuple[str, ...] = ()
+    action: str = "allow"
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "port", canonical_port(self.port))
+        object.__setattr__(self, "sources", tuple(canonical_source(source) for source in _listed(self.sources)))
+        if self.protocol not in PROTOCOLS:
+            raise ValueError("protocol %r of port %s is none of %s" % (self.protocol, self.port, ", ".join(PROTOCOLS)))
+        if self.action not in ACTIONS:
+            raise ValueError("action %r of port %s is none of %s" % (self.action, self.port, ", ".join(ACTIONS)))
+        if not _COMMENT.match(self.comment):
+            raise ValueError("the comment %r holds a quote or a control character" % self.comment)
+
+    def wanted(self, tag: str = TAG, has_ipv6: bool = True) -> "Iterator[Wanted]":
+        """Yield one Wanted per source, in order; without IPv6 those that only mean IPv6 are left out."""
+        for source in self.sources or ("any",):
+            entries = tuple(self._entries(source, tag, has_ipv6))
+            if entries:
+                text = describe(str(self.port), self.protocol, self.action, source, self.comment)
+                yield Wanted(text, entries)
+
+    def _entries(self, source: str, tag: str, has_ipv6: bool) -> Iterator[Entry]:
+        # ufw refuses a range for tcp and udp at once: it is one entry for each.
+        protocols = ("tcp", "udp") if self.protocol == "any" and ":" in str(self.port) else (self.protocol,)
+        comment = tag + ":" + self.comment if self.comment else tag
+        for family in families_of(source):
+            for protocol in protocols:
+                if family == 4 or has_ipv6:
+                    yield Entry(family, self.action, protocol, str(self.port), narrowed(source), comment)
+
+
+class Wanted(NamedTuple):
+    """One line a person reads, and the entries that stand for it (both families where it says "from anywhere")."""
+
+    text: str
+    entries: Tuple[Entry, ...]
+
+
+class Session(NamedTuple):
+    """The connection the controller came in by: its address, and the port of sshd it reached."""
+
+    client: str
+    port: str
+
+
+def session_of(ssh_connection: str) -> Optional[Session]:
+    """Return the Session of an SSH_CONNECTION ("client port server port"), None when it is none."""
+    fields = ssh_connection.split()
+    if len(fields) != 4 or not fields[3].isdigit():
+        return None
+    client = fields[0].partition("%")[0]
+    if client.startswith("::ffff:") and "." in client:
+        client = client[len("::ffff:") :]
+    return Session(client, fields[3])
+
+
+def describe(port: str, protocol: str, action: str, source: str, comment: str = "", extra: str = "") -> str:
+    """Return one rule as a person reads it."""
+    what = port if protocol == "any" else "%s/%s" % (port, protocol)
+    words = [what, action] + (["from", source] if source != "any" else []) + ([extra] if extra else [])
+    return " ".join(words) + (" (%s)" % comment if comment else "")
+
+
+def canonical_port(port: Union[int, str]) -> str:
+    """Return a port or a range as text without leading zeros. Raises ValueError."""
+    numbers = str(port).strip().split(":")
+    if isinstance(port, bool) or len(numbers) > 2 or not all(re.match(r"[0-9]{1,5}\Z", number) for number in numbers):
+        raise ValueError('%r is neither a port (7880) nor a range of ports ("50000:60000")' % (port,))
+    values = [int(number) for number in numbers]
+    if not all(1 <= value <= 65535 for value in values):
+        raise ValueError("port %s is not between 1 and 65535" % port)
+    if len(values) == 2 and values[0] >= values[1]:
+        raise ValueError("the range of ports %s does not go upwards" % port)
+    return ":".join(str(value) for value in values)
+
+
+def canonical_source(source: str) -> str:
+    """Return an address or network in its one canonical form (a single address without /32). Raises ValueError."""
+    import ipaddress
+
+    try:
+        network = ipaddress.ip_network(source.strip())
+    except ValueError as error:
+        raise ValueError("source %r is not an address or a network: %s" % (source, error)) from None
+    is_single = network.prefixlen == network.max_prefixlen
+    return str(network.network_address) if is_single else str(network)
+
+
+def families_of(source: str) -> Tuple[int, ...]:
+    """Return the address families a source stands for: (4, 6) for "any"."""
+    if source == "any":
+        return (4, 6)
+    return (6,) if ":" in source else (4,)
+
+
+def narrowed(source: str) -> str:
+    """Return the source within its family: the network of all addresses is "any" there."""
+    return "any" if source in ("0.0.0.0/0", "::/0") else source
+
+
+def decides(entries: Sequence[Entry], session: Session) -> Optional[Entry]:
+    """Return the entry that a new SSH connection of the session would meet first, None when none matches it.
+
+    An entry bound to an interface or a destination counts when it denies, not when it allows: whether it matches is
+    not known here, and this must err on the side of not being locked out.
+    """
+    family = families_of(session.client)[0]
+    for entry in entries:
+        if entry.family != family or entry.protocol not in ("tcp", "any") or not entry.is_inbound:
+            continue
+        if entry.is_narrowed and entry.action in ("allow", "limit"):
+            continue
+        if covers_port(entry.port, session.port) and covers_address(entry.source, session.client):
+            return entry
+    return None
+
+
+def covers_port(ports: str, port: str) -> bool:
+    """Tell whether "any", a port, a range or a list of these (ufw's "80,443,8000:8010") holds ``port``."""
+    for item in ports.split(","):
+        first, _, last = item.partition(":")
+        if item in ("any", port):
+            return True
+        if first.isdigit() and last.isdigit() and int(first) <= int(port) <= int(last):
+            return True
+    return False
+
+
+def covers_address(source: str, address: str) -> bool:
+    """Tell whether "any", an address or a network holds ``address``."""
+    if source in ("any", address):
+        return True
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(source, strict=False)
+    except ValueError:
+        return False
+
+
+def _listed(sources: Union[str, Sequence[str]]) -> List[str]:
+    if isinstance(sources, str):
+        raise ValueError("sources must be a list of addresses, not the text %r" % sources)
+    return list(sources)
+
+
+def _without_tag(comment: str) -> str:
+    for tag in (SINGLE_TAG, TAG):
+        if comment == tag:
+            return ""
+        if comment.startswith(tag + ":"):
+            return comment[len(tag) + 1 :]
+    return comment

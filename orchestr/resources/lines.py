@@ -1,0 +1,270 @@
+"""Single lines, and marked blocks of lines, in files that others write too."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union
+
+from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, attribute_diff, registered
+from orchestr.agent.secret import HIDDEN, Secret, reveal
+from orchestr.agent.system import FileStat, Reader, System
+from orchestr.resources.files import digest_on_disk, real_path, text_diff
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+
+
+def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
+    """Return a file's lines with their ends (bytes that are not UTF-8 survive a round trip).
+
+    In check mode these are the lines after the changes to lines so far. Raises NotObservable when there is no such
+    file, or when it is about to get another content.
+    """
+    predicted = _predicted(reader, path)
+    if "text" in predicted:
+        return _LINE.findall(predicted["text"])
+    if reader.predicted.get(path, digest_on_disk(reader, path)) != digest_on_disk(reader, path):
+        raise NotObservable("%s will be changed by a task before this one" % path)
+    data = reader.read_bytes(path)
+    if data is None and not may_be_missing:
+        raise NotObservable("there is no file %s" % path, "create it first, or set create")
+    return _LINE.findall((data or b"").decode("utf-8", "surrogateescape"))
+
+
+def predict_lines(reader: Reader, path: str, lines: List[str]) -> None:
+    """Note, in check mode, what the file would hold."""
+    import hashlib
+
+    text = "".join(lines)
+    _predicted(reader, path)["text"] = text
+    reader.predicted[path] = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _predicted(reader: Reader, path: str) -> Dict[str, str]:
+    made: Dict[str, str] = reader.once(("predicted lines", path), dict)
+    return made
+
+
+def write_lines(system: System, path: str, lines: List[str], new_mode: Optional[int], is_secret: bool) -> None:
+    """Write a file's lines; owner and mode stay, a new file gets ``new_mode`` and belongs to root.
+
+    Raises ResourceError when a secret would stand in a file that everybody can read.
+    """
+    new = FileStat("file", (0o600 if is_secret else 0o644) if new_mode is None else new_mode, 0, 0, 0, 0)
+    found = system.stat(path) or new
+    if is_secret and found.mode & 0o004:
+        raise ResourceError("%s would hold a secret and everybody can read it" % path, "give it mode 0600 before")
+    data = "".join(lines).encode("utf-8", "surrogateescape")
+    system.write_bytes(path, data, mode=found.mode, uid=found.uid, gid=found.gid)
+
+
+def insert(lines: List[str], index: int, texts: List[str]) -> List[str]:
+    """Return ``lines`` with ``texts`` before ``index``, in the file's line ends; a missing last one stays missing."""
+    end = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+    new, before, after = [text + end for text in texts], lines[:index], lines[index:]
+    if before and not before[-1].endswith("\n"):
+        before[-1] += end
+        new[-1] = texts[-1]
+    return before + new + after
+
+
+def bare(line: str) -> str:
+    """Return a line without its end."""
+    return line[:-1].rstrip("\r") if line.endswith("\n") else line
+
+
+def place_after(lines: List[str], pattern: str) -> int:
+    """Return the index after the last line that matches ``pattern``; the end without one."""
+    found = _last(lines, re.compile(pattern)) if pattern else None
+    return len(lines) if found is None else found + 1
+
+
+def _last(lines: List[str], pattern: "re.Pattern[str]") -> Optional[int]:
+    found = [number for number, line in enumerate(lines) if pattern.search(bare(line))]
+    return found[-1] if found else None
+
+
+@dataclass(frozen=True)
+@registered("line")
+class Line(Resource):
+    """One line of a file: it stands in place of the last line that the regular expression ``match`` finds.
+
+    Without ``match``, or when nothing matches, it is added after the last line that ``insert_after`` (a regular
+    expression) finds, else at the end. ``present=False`` removes every line that matches (or equals it).
+    Observes: that line. Changes: only that line, the file written atomically. Never touches: the other lines, their
+    ends (CRLF, or a missing one at the end), owner and mode. ``create`` makes a missing file
+    with ``mode`` (0644; 0600 for a Secret).
+    """
+
+    path: str
+    line: Union[str, Secret] = ""
+    match: str = ""
+    present: bool = True
+    insert_after: str = ""
+    create: bool = False
+    mode: Optional[int] = None
+
+    touches: ClassVar[Tuple[str, ...]] = ("files", "services")
+
+    def __post_init__(self) -> None:
+        if "\n" in self._text or "\r" in self._text:
+            raise ValueError("a Line holds no line break; for several lines there is Block (%s)" % self.path)
+        if not self.line and not self.match:
+            raise ValueError("a Line needs a line or a match (%s)" % self.path)
+        for pattern in (self.match, self.insert_after):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError("%r is not a regular expression: %s" % (pattern, error)) from None
+
+    @property
+    def label(self) -> str:
+        return "%s:%s" % (self.path, self.match or self.line)
+
+    @property
+    def _text(self) -> str:
+        return str(reveal(self.line))
+
+    def desired(self) -> Optional[State]:
+        return {"line": self.line} if self.present else None
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        lines = read_lines(reader, real_path(reader, self.path), self.create or not self.present)
+        found = self._found(lines)
+        if found is None:
+            return None
+        text = bare(lines[found])
+        return {"line": Secret(text) if isinstance(self.line, Secret) else text}
+
+    def _found(self, lines: List[str]) -> Optional[int]:
+        """Return the index of the line that is, or is to become, this one."""
+        found = _last(lines, re.compile(self.match)) if self.match else None
+        if found is None and (self.present or not self.match):
+            equal = [number for number, line in enumerate(lines) if bare(line) == self._text]
+            return equal[-1] if equal else None
+        return found
+
+    def _after(self, lines: List[str]) -> List[str]:
+        """Return the lines as they should be."""
+        if not self.present:
+            gone = self._is_gone
+            return [line for line in lines if not gone(bare(line))]
+        found = self._found(lines)
+        if found is None:
+            return insert(lines, place_after(lines, self.insert_after), [self._text])
+        end = lines[found][len(bare(lines[found])) :]
+        return [*lines[:found], self._text + end, *lines[found + 1 :]]
+
+    def _is_gone(self, text: str) -> bool:
+        return re.search(self.match, text) is not None if self.match else text == self._text
+
+    def _lines(self, reader: Reader) -> List[str]:
+        return read_lines(reader, real_path(reader, self.path), self.create)
+
+    def apply(self, system: System, change: Change) -> None:
+        path, is_secret = real_path(system, self.path), isinstance(self.line, Secret)
+        write_lines(system, path, self._after(self._lines(system)), self.mode, is_secret)
+
+    def predict(self, reader: Reader, change: Change) -> None:
+        predict_lines(reader, real_path(reader, self.path), self._after(self._lines(reader)))
+
+    def diff(self, reader: Reader, change: Change) -> str:
+        before = [] if change.before is None else ["- %s" % change.before["line"]]
+        after = [] if change.after is None else ["+ %s" % change.after["line"]]
+        return "\n".join(before + after)
+
+
+@dataclass(frozen=True)
+@registered("block")
+class Block(Resource):
+    """Lines between ``# BEGIN orchestr MARKER`` and ``# END orchestr MARKER`` in a file that others write too.
+
+    ``comment`` is how a comment line starts in that file. A missing block is added after the last line that
+    ``insert_after`` (a regular expression) finds, else at the end. Observes: the lines between. Changes: the block
+    only, the file written atomically. Never touches: what is outside of it, owner and mode. ``create`` makes a missing
+    file with ``mode`` (0644; 0600 for a Secret). ``present=False`` removes the block with its marks.
+    """
+
+    path: str
+    marker: str = ""
+    content: Union[str, Secret] = ""
+    present: bool = True
+    insert_after: str = ""
+    create: bool = False
+    mode: Optional[int] = None
+    comment: str = "#"
+
+    touches: ClassVar[Tuple[str, ...]] = ("files", "services")
+
+    def __post_init__(self) -> None:
+        if not self.marker or "\n" in self.marker:
+            raise ValueError("a Block needs a marker of one line (%s)" % self.path)
+        if {self._begin, self._end} & set(self._wanted):
+            raise ValueError("the content of block %s of %s holds its own marks" % (self.marker, self.path))
+
+    @property
+    def label(self) -> str:
+        return "%s:%s" % (self.path, self.marker)
+
+    @property
+    def _begin(self) -> str:
+        return "%s BEGIN orchestr %s" % (self.comment, self.marker)
+
+    @property
+    def _end(self) -> str:
+        return "%s END orchestr %s" % (self.comment, self.marker)
+
+    @property
+    def _wanted(self) -> List[str]:
+        text = str(reveal(self.content)).rstrip("\n")
+        return [line.rstrip("\r") for line in text.split("\n")] if text else []
+
+    def desired(self) -> Optional[State]:
+        return self._state(self._wanted) if self.present else None
+
+    def _state(self, lines: List[str]) -> Dict[str, Any]:
+        text = "\n".join(lines)
+        return {"content": Secret(text) if isinstance(self.content, Secret) else text}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        lines = self._lines(reader)
+        begin, end = self._bounds(lines)
+        return None if begin == end else self._state([bare(line) for line in lines[begin + 1 : end - 1]])
+
+    def _lines(self, reader: Reader) -> List[str]:
+        return read_lines(reader, real_path(reader, self.path), self.create or not self.present)
+
+    def _bounds(self, lines: List[str]) -> Tuple[int, int]:
+        """Return the indexes of the first mark and after the last; two equal ones where there is no block."""
+        texts = [bare(line) for line in lines]
+        counts = texts.count(self._begin), texts.count(self._end)
+        if counts == (0, 0):
+            place = place_after(lines, self.insert_after)
+            return place, place
+        begin, end = (texts.index(self._begin), texts.index(self._end) + 1) if counts == (1, 1) else (0, 0)
+        if begin >= end:
+            raise ResourceError(
+                "the marks of block %s in %s are damaged" % (self.marker, self.path),
+                "remove what is left of the block, with the lines %r and %r" % (self._begin, self._end),
+            )
+        return begin, end
+
+    def _after(self, lines: List[str]) -> List[str]:
+        begin, end = self._bounds(lines)
+        kept = lines[:begin] + lines[end:]
+        if end == len(lines) and end > begin and begin and not lines[-1].endswith("\n"):
+            kept[-1] = bare(kept[-1])
+        return insert(kept, begin, [self._begin, *self._wanted, self._end]) if self.present else kept
+
+    def apply(self, system: System, change: Change) -> None:
+        path, is_secret = real_path(system, self.path), isinstance(self.content, Secret)
+        write_lines(system, path, self._after(self._lines(system)), self.mode, is_secret)
+
+    def predict(self, reader: Reader, change: Change) -> None:
+        predict_lines(reader, real_path(reader, self.path), self._after(self._lines(reader)))
+
+    def diff(self, reader: Reader, change: Change) -> str:
+        if change.after is None or change.before is None:
+            shown = HIDDEN if isinstance(self.content, Secret) else "\n+ ".join(self._wanted)
+            return attribute_diff(change) if change.after is None else "+ " + shown
+        return text_diff(str(reveal(change.before["content"])), self.content)

@@ -1,0 +1,109 @@
+"""What the kernel's packet filter holds, read from ``iptables-save`` and compared with rules as written in a file.
+
+Format: iptables-save(8), the filter table. It prints a rule in its own order and adds defaults, so rules are
+compared as sets of their options.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
+
+from orchestr.agent.system import Reader
+
+_WORD = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S+")
+#: Options the kernel prints though nobody wrote them, or that say what others say already.
+_SILENT = {"-m", "--match", "--mask", "--rsource", "--reject-with"}
+_LONG = {
+    "--dports": "--dport", "--sports": "--sport", "--state": "--ctstate", "--protocol": "-p", "--source": "-s",
+    "--destination": "-d", "--in-interface": "-i", "--out-interface": "-o", "--jump": "-j", "--goto": "-g",
+}  # fmt: skip
+
+Canonical = FrozenSet[Tuple[str, str]]
+
+
+class Live(NamedTuple):
+    """The filter table of one family: policies of built-in chains ("DROP"), rules by chain as they are printed."""
+
+    policies: Dict[str, str]
+    chains: Dict[str, List[str]]
+    memo: Dict[str, List[Canonical]]
+
+    def jumps(self, chain: str, target: str) -> bool:
+        """Tell whether a chain hands every packet on to another."""
+        return "-j " + target in self.chains.get(chain, ())
+
+    def canonical(self, chain: str) -> List[Canonical]:
+        """Return a chain's rules in comparable form; [] when there is no such chain."""
+        if chain not in self.memo:
+            self.memo[chain] = [canonical(rule) for rule in self.chains.get(chain, ())]
+        return self.memo[chain]
+
+
+def read(reader: Reader, family: int) -> Optional[Live]:
+    """Return the filter table of IPv4 or IPv6, None where the kernel or the tool has none."""
+    program = "iptables-save" if family == 4 else "ip6tables-save"
+    done = reader.query([program, "-t", "filter"], timeout_s=20)
+    return parse(done.stdout) if done.ok else None
+
+
+def parse(text: str) -> Live:
+    """Return the filter table that ``iptables-save -t filter`` printed."""
+    live = Live({}, {}, {})
+    for line in text.splitlines():
+        if line.startswith(":"):
+            name, policy = line[1:].split(" ")[:2]
+            live.chains.setdefault(name, [])
+            if policy != "-":
+                live.policies[name] = policy
+        elif line.startswith("-A "):
+            _, name, rule = (line + " ").split(" ", 2)
+            live.chains.setdefault(name, []).append(rule.strip())
+    return live
+
+
+def canonical(rule: str) -> Canonical:
+    """Return one rule (without ``-A CHAIN``) as the set of its options, independent of order and of defaults.
+
+    >>> canonical("-p tcp --dport 22 -s 10.0.0.1 -j ACCEPT") == canonical(
+    ...     "-s 10.0.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT")
+    True
+    """
+    options: List[Tuple[str, str]] = []
+    prefix = ""
+    for word in _WORD.findall(rule):
+        if word == "!":
+            prefix = "!"
+        elif word.startswith("-"):
+            options.append((prefix + _LONG.get(word, word), ""))
+            prefix = ""
+        elif options:
+            name, value = options[-1]
+            # ufw quotes comments in a way that iptables-restore takes literally, and iptables-save quotes again.
+            options[-1] = (name, (value + " " + word.strip("'\"\\")).strip())
+    return frozenset(
+        (name, _plain(name, value))
+        for name, value in options
+        if name not in _SILENT and (name, value) != ("--name", "DEFAULT")
+    )
+
+
+def _plain(name: str, value: str) -> str:
+    if name.lstrip("!") in ("-s", "-d"):
+        whole = "/128" if ":" in value else "/32"
+        return value[: -len(whole)] if value.endswith(whole) else value
+    if name.lstrip("!") == "--ctstate":
+        return ",".join(sorted(value.split(",")))
+    return value
+
+
+def split_rule(line: str) -> Tuple[str, str]:
+    """Return (chain, rule) of an ``-A CHAIN rule`` line."""
+    _, chain, rule = (line + " ").split(" ", 2)
+    return chain, rule.strip()
+
+
+def is_in_order(needed: Iterable[Canonical], found: Iterable[Canonical]) -> bool:
+    """Tell whether all of ``needed`` are in ``found``, in this order, whatever else is between them."""
+    rest = iter(found)
+    return all(any(rule == other for other in rest) for rule in needed)

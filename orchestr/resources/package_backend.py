@@ -1,0 +1,55 @@
+"""What every package system has to offer; one class per system (``apt``), chosen by what the host has."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple, Sequence
+
+from orchestr.agent.system import Reader, System
+
+
+class Installed(NamedTuple):
+    """``state`` is "installed", "absent" or the package system's word for half-way; ``version`` is "" if none."""
+
+    state: str
+    version: str = ""
+
+
+class Wanted(NamedTuple):
+    """A package to install; ``version`` "" is the one the package system prefers."""
+
+    name: str
+    version: str = ""
+
+
+class Backend:
+    """A package system. The reading half must be quick: it is asked in every play."""
+
+    #: the program whose presence says that this host uses it
+    program: ClassVar[str] = ""
+
+    def installed(self, reader: Reader, name: str, or_provided: bool = True) -> Installed:
+        """Return what is there of a package, or of one that provides it."""
+        raise NotImplementedError
+
+    def offered(self, reader: Reader, names: Sequence[str]) -> Sequence[str]:
+        """Return those of ``names`` that can be installed, in their order."""
+        raise NotImplementedError
+
+    def candidate(self, reader: Reader, name: str) -> str:
+        """Return the version of a package that would be installed now, "" when none is offered."""
+        raise NotImplementedError
+
+    def refresh(self, system: System, max_age_s: float) -> None:
+        """Fetch the lists of what can be installed when they are older than that. A failure is not one yet."""
+        raise NotImplementedError
+
+    def install(self, system: System, wanted: Sequence[Wanted]) -> None:
+        """Install these, after repairing what an earlier run left half-way.
+
+        Raises ResourceError, with the closest known name for an unknown one.
+        """
+        raise NotImplementedError
+
+    def remove(self, system: System, names: Sequence[str]) -> None:
+        """Remove these, leaving their configuration."""
+        raise NotImplementedError

@@ -1,0 +1,104 @@
+"""Packages of the host's package system, installed or removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple, Union
+
+from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
+from orchestr.agent.system import Reader, System
+from orchestr.resources.apt import Apt
+from orchestr.resources.package_backend import Backend, Wanted
+
+#: A new package system is one class and its place here.
+BACKENDS: Tuple[Backend, ...] = (Apt(),)
+
+
+def backend_of(reader: Reader) -> Backend:
+    """Return the package system of this host. Raises NotObservable when none is known."""
+    for backend in BACKENDS:
+        if reader.which(backend.program):
+            return backend
+    known = ", ".join(backend.program for backend in BACKENDS)
+    raise NotObservable("this host has no package system orchestr knows (%s)" % known)
+
+
+@dataclass(frozen=True)
+@registered("package")
+class Package(Resource):
+    """Packages by name (one, or a tuple installed in one step), or the first of ``any_of`` that the host offers.
+
+    ``version`` pins a single package (``*`` matches anything). The lists of what can be installed are fetched when they
+    are older than ``update_cache_s`` seconds or than the sources, or lack the name. Recommended packages are left out,
+    configuration files that were changed stay. Observes: dpkg's status file. Changes: these packages and what they
+    need; first finishes what a killed run left half-way. Never touches: held packages, configuration (also with
+    ``present=False``). Sources: apt-get(8), dpkg(1).
+    """
+
+    names: Union[str, Tuple[str, ...]] = ()
+    version: str = ""
+    present: bool = True
+    update_cache_s: float = 86400.0
+    any_of: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self._names and not self.any_of:
+            raise ValueError("a Package needs a name")
+        if self.version and (len(self._names) != 1 or self.any_of):
+            raise ValueError("version pins a single package, not %s" % self.label)
+        for name in (*self._names, *self.any_of):
+            if not name or name.startswith("-") or any(c.isspace() or c in "=/|" for c in name):
+                raise ValueError("%r is not a name of a package" % name)
+
+    @property
+    def _names(self) -> Tuple[str, ...]:
+        return (self.names,) if isinstance(self.names, str) else tuple(self.names)
+
+    @property
+    def label(self) -> str:
+        return " ".join([*self._names, *([self._choice] if self.any_of else [])])
+
+    @property
+    def _choice(self) -> str:
+        return "|".join(self.any_of)
+
+    def desired(self) -> Optional[State]:
+        wanted = (self.version or "installed") if self.present else "absent"
+        return {name: wanted for name in (*self._names, *([self._choice] if self.any_of else []))}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        backend = backend_of(reader)
+        state = {name: self._observed(backend, reader, name) for name in self._names}
+        if self.any_of:
+            found = [backend.installed(reader, name, self.present).state for name in self.any_of]
+            state[self._choice] = "installed" if "installed" in found else "absent"
+        return state
+
+    def _observed(self, backend: Backend, reader: Reader, name: str) -> str:
+        found = backend.installed(reader, name, or_provided=self.present)
+        if found.state != "installed" or not self.version or not self.present:
+            return found.state
+        from fnmatch import fnmatchcase
+
+        return self.version if fnmatchcase(found.version, self.version) else found.version
+
+    def apply(self, system: System, change: Change) -> None:
+        backend = backend_of(system)
+        if not self.present:
+            named = (*self._names, *self.any_of)
+            backend.remove(system, [n for n in named if backend.installed(system, n, False).state != "absent"])
+            return
+        backend.refresh(system, self.update_cache_s)
+        wanted = [Wanted(name, self.version) for name in self._names if name in change.differing]
+        if self.any_of and self._choice in change.differing:
+            wanted.append(Wanted(self._chosen(backend, system)))
+        backend.install(system, wanted)
+
+    def _chosen(self, backend: Backend, system: System) -> str:
+        offered: Sequence[str] = backend.offered(system, self.any_of)
+        if not offered:
+            backend.refresh(system, 0.0)
+            offered = backend.offered(system, self.any_of)
+        if not offered:
+            raise ResourceError("this host offers none of %s" % ", ".join(self.any_of), "check its package sources")
+        return offered[0]

@@ -1,0 +1,123 @@
+"""Gates: they wait until something answers, and say what was last seen when it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Optional, Tuple
+
+from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
+from orchestr.agent.system import Reader, System
+
+ONE_TRY_S = 5.0  # longest wait for one answer
+
+
+class Gate(Resource):
+    """Base of what waits. Subclasses give ``label``, ``timeout_s``, ``interval_s`` and ``seen``.
+
+    Observes: the answer, once. Changes: nothing; its apply asks every ``interval_s`` until it is right or ``timeout_s``
+    is over. Never touches: anything.
+    """
+
+    is_gate: ClassVar[bool] = True
+    touches: ClassVar[Tuple[str, ...]] = ()
+    timeout_s: float
+    interval_s: float
+
+    def seen(self, reader: Reader) -> str:
+        """Return "" when the answer is right, else what was seen instead."""
+        raise NotImplementedError
+
+    def desired(self) -> Optional[State]:
+        return {"answering": True}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        seen = self.seen(reader)
+        return {"answering": not seen} if not seen else {"answering": False, "seen": seen}
+
+    def apply(self, system: System, change: Change) -> None:
+        began = system.monotonic()
+        end = began + self.timeout_s
+        if system.deadline is not None:
+            end = min(end, system.deadline)
+        seen = str((change.before or {}).get("seen", ""))
+        while system.monotonic() < end:
+            system.sleep(min(self.interval_s, max(0.0, end - system.monotonic())))
+            seen = self.seen(system)
+            if not seen:
+                return
+        raise ResourceError("%s: %s after %.3g s" % (self.label, seen, system.monotonic() - began))
+
+
+@dataclass(frozen=True)
+@registered("tcp_answer")
+class TcpAnswer(Gate):
+    """Something accepts TCP connections at ``address:port``, seen from the host.
+
+    Observes: whether one connection is accepted. Changes: nothing, it waits. Never touches: anything; nothing is sent.
+    """
+
+    address: str = "127.0.0.1"
+    port: int = 0
+    timeout_s: float = 60.0
+    interval_s: float = 0.5
+
+    @property
+    def label(self) -> str:
+        return ("[%s]:%d" if ":" in self.address else "%s:%d") % (self.address, self.port)
+
+    def seen(self, reader: Reader) -> str:
+        return "" if reader.connects(self.address, self.port, ONE_TRY_S) else "no connection"
+
+
+@dataclass(frozen=True)
+@registered("http_answer")
+class HttpAnswer(Gate):
+    """``url`` answers a GET with ``status`` and a body that contains ``contains``, seen from the host.
+
+    ``host`` is the name to ask for where it is not the one in the url.
+
+    Observes: one answer. Changes: nothing, it waits. Never touches: anything a GET leaves alone.
+    """
+
+    url: str
+    status: int = 200
+    contains: str = ""
+    timeout_s: float = 60.0
+    interval_s: float = 0.5
+    host: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.url
+
+    def seen(self, reader: Reader) -> str:
+        headers: Dict[str, Any] = {"Host": self.host} if self.host else {}
+        try:
+            status, body = reader.http(self.url, headers=headers, timeout_s=ONE_TRY_S)
+        except OSError as error:
+            return "no answer (%s)" % (error.strerror or error)
+        if status != self.status:
+            return "status %d instead of %d" % (status, self.status)
+        return "" if self.contains.encode("utf-8") in body else "an answer without %r" % self.contains
+
+
+@dataclass(frozen=True)
+@registered("unit_active")
+class UnitActive(Gate):
+    """The systemd unit ``name`` is active (systemctl(1), ``is-active``).
+
+    Observes: the unit's state. Changes: nothing, it waits. Never touches: the unit.
+    """
+
+    name: str
+    timeout_s: float = 60.0
+    interval_s: float = 0.5
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def seen(self, reader: Reader) -> str:
+        found = reader.query(["systemctl", "is-active", "--", self.name])
+        state = found.stdout.strip() or found.stderr.strip()
+        return "" if state == "active" else "unit is %s" % state

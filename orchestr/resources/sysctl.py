@@ -1,0 +1,106 @@
+"""Kernel settings: the live value and the one after the next boot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, List, Optional, Tuple, Union
+
+from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
+from orchestr.agent.system import FileStat, Reader, System
+from orchestr.resources.lines import predict_lines, read_lines
+
+
+def spaced(value: str) -> str:
+    """Return a value with single spaces, as the kernel means it: ``4096 131072 6291456``."""
+    return " ".join(value.split())
+
+
+@dataclass(frozen=True)
+@registered("sysctl")
+class Sysctl(Resource):
+    """A kernel setting (``net.ipv4.ip_forward``), now and after a reboot.
+
+    Observes: ``/proc/sys`` and ``name = value`` in ``file``. Changes: both, in the file this name's line only.
+    Never touches: other settings, other files. Sources: proc(5), sysctl(8), sysctl.d(5) (there ``.`` and ``/`` swap
+    when ``/`` comes first: ``net/ipv4/conf/eth0.100/rp_filter``).
+    """
+
+    name: str
+    value: Union[str, int] = ""
+    file: str = "/etc/sysctl.d/60-orchestr.conf"
+
+    touches: ClassVar[Tuple[str, ...]] = ("files",)
+
+    def __post_init__(self) -> None:
+        if not self.name or any(c in self.name for c in "= \n\t") or ".." in self.name or self.name.startswith("/"):
+            raise ValueError("%r is not a name of a kernel setting" % self.name)
+        if not str(self.value).strip() or "\n" in str(self.value):
+            raise ValueError("the kernel setting %s needs a value of one line" % self.name)
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def proc_path(self) -> str:
+        """Return where the kernel shows it."""
+        return "/proc/sys/" + _slashed(self.name)
+
+    def desired(self) -> Optional[State]:
+        value = spaced(str(self.value))
+        return {"value": value, "after boot": value}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        live = reader.read_text(self.proc_path)
+        if live is None:
+            raise NotObservable(
+                "this kernel has no setting %s" % self.name, "load the module it belongs to, or check its spelling"
+            )
+        return {"value": spaced(live), "after boot": self._written(read_lines(reader, self.file, True))}
+
+    def _written(self, lines: List[str]) -> str:
+        values = [value for line in lines for name, value in [_assignment(line)] if name == _slashed(self.name)]
+        return ", ".join(values) if values else "not set"
+
+    def _after(self, lines: List[str]) -> List[str]:
+        """Return the lines with one for this name: the first there was, else a new one at the end."""
+        mine = [number for number, line in enumerate(lines) if _assignment(line)[0] == _slashed(self.name)]
+        new = "%s = %s\n" % (self.name, spaced(str(self.value)))
+        if not mine:
+            ended = [line if line.endswith("\n") else line + "\n" for line in lines]
+            return [*ended, new]
+        return [new if number == mine[0] else line for number, line in enumerate(lines) if number not in mine[1:]]
+
+    def apply(self, system: System, change: Change) -> None:
+        if change.touches("value"):
+            done = system.run(["sysctl", "-q", "-w", "%s=%s" % (self.name, spaced(str(self.value)))], check=False)
+            if not done.ok:
+                raise ResourceError("the kernel does not take %s = %s" % (self.name, self.value), stderr=done.stderr)
+        if change.touches("after boot"):
+            self._write(system)
+
+    def _write(self, system: System) -> None:
+        folder = self.file.rpartition("/")[0]
+        if system.stat(folder) is None:
+            system.make_directory(folder)
+        found = system.stat(self.file) or FileStat("file", 0o644, 0, 0, 0, 0)
+        data = "".join(self._after(read_lines(system, self.file, True))).encode("utf-8", "surrogateescape")
+        system.write_bytes(self.file, data, mode=found.mode, uid=found.uid, gid=found.gid)
+
+    def predict(self, reader: Reader, change: Change) -> None:
+        if change.touches("after boot"):
+            predict_lines(reader, self.file, self._after(read_lines(reader, self.file, True)))
+
+
+def _slashed(name: str) -> str:
+    """Return a name as a path: the first of ``.`` and ``/`` is the separator, the other one stands for itself."""
+    first = next((c for c in name if c in "./"), ".")
+    return name if first == "/" else name.translate({ord("."): "/", ord("/"): "."})
+
+
+def _assignment(line: str) -> Tuple[str, str]:
+    """Return (name as a path, value) of a line of sysctl.d(5); ("", "") for any other."""
+    name, equals, value = line.strip().lstrip("-").partition("=")
+    if not equals or name.startswith(("#", ";")):
+        return "", ""
+    return _slashed(name.strip()), spaced(value)

@@ -1,0 +1,158 @@
+"""What systemd says of units, read for a whole play at once.
+
+Sources: systemctl(1) ``show``, org.freedesktop.systemd1(5) for the properties, systemd.unit(5) for the search path.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import time
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
+
+from orchestr.agent.resource import NotObservable, ResourceError
+from orchestr.agent.system import Reader
+
+UNIT_TYPES = ("service", "socket", "timer", "path", "target", "mount", "slice", "device", "automount", "swap", "scope")
+NOT_AT_BOOT = ("disabled", "linked", "linked-runtime", "enabled-runtime", "masked", "masked-runtime", "bad")
+ADMIN_UNITS = "/etc/systemd/system"
+_SHOWN = (
+    "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,UnitFileState,NeedDaemonReload,InvocationID,"
+    "InactiveExitTimestamp,SourcePath,CanReload"
+)
+_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(\.\d+)?")
+
+
+class Unit(NamedTuple):
+    """One unit as ``systemctl show`` describes it; ``started_s`` is when it last began to start (0: not since boot)."""
+
+    name: str
+    is_found: bool
+    is_masked: bool
+    load_error: str
+    active: str
+    sub: str
+    type: str
+    result: str
+    file_state: str
+    needs_reload: bool
+    invocation: str
+    started_s: float
+    source_path: str
+    can_reload: bool
+
+
+def unit_name(name: str) -> str:
+    """Return the full name of a unit: ``nginx`` is ``nginx.service``."""
+    return name if name.rpartition(".")[2] in UNIT_TYPES else name + ".service"
+
+
+def units(reader: Reader, name: str) -> Unit:
+    """Return the unit called ``name``, read together with all services of the play.
+
+    Raises NotObservable where systemd does not run.
+    """
+    known: Dict[str, Unit] = reader.once(("services", "units"), dict)
+    if name not in known:
+        known.update(_show(reader, sorted({name, *reader.labels.get("service", ())} - set(known))))
+    return known[name]
+
+
+def fresh_unit(reader: Reader, name: str) -> Unit:
+    """Return the unit as it is now, past what is remembered."""
+    return _show(reader, [name])[name]
+
+
+def _show(reader: Reader, names: Sequence[str]) -> Dict[str, Unit]:
+    command = ["systemctl", "show", "--no-pager", "--property=" + _SHOWN]
+    # Whole seconds and no --timestamp before systemd 248; the zone is UTC either way.
+    done = reader.query([*command, "--timestamp=us+utc", "--", *names])
+    if not done.ok and "unrecognized option" in done.stderr:
+        done = reader.query([*command, "--", *names], env={"TZ": "UTC"})
+    if not done.ok:
+        raise NotObservable("systemd does not answer on this host: %s" % (done.stderr.strip() or done.exit))
+    blocks = [block for block in done.stdout.split("\n\n") if block.strip()]
+    if len(blocks) != len(names):
+        raise ResourceError("systemctl show answered for %d units of %d" % (len(blocks), len(names)))
+    return {name: _unit(name, block) for name, block in zip(names, blocks)}
+
+
+def _unit(name: str, block: str) -> Unit:
+    found: Dict[str, str] = {}
+    for line in block.splitlines():
+        key, _, value = line.partition("=")
+        found[key] = value
+    load = found.get("LoadState", "")
+    return Unit(
+        name=name,
+        is_found=load not in ("not-found", ""),
+        is_masked=load == "masked" or found.get("UnitFileState", "").startswith("masked"),
+        load_error=found.get("LoadError", "") if load in ("error", "bad-setting") else "",
+        active=found.get("ActiveState", ""),
+        sub=found.get("SubState", ""),
+        type=found.get("Type", ""),
+        result=found.get("Result", ""),
+        file_state=found.get("UnitFileState", ""),
+        needs_reload=found.get("NeedDaemonReload") == "yes",
+        invocation=found.get("InvocationID", ""),
+        started_s=moment(found.get("InactiveExitTimestamp", "")),
+        source_path=found.get("SourcePath", ""),
+        can_reload=found.get("CanReload") == "yes",
+    )
+
+
+def moment(text: str) -> float:
+    """Return a timestamp of systemctl in UTC as seconds since the epoch, 0.0 for none.
+
+    >>> moment("Sat 2026-11-21 01:10:24.317203 UTC")
+    1795223424.317203
+    """
+    match = _MOMENT.search(text)
+    if match is None:
+        return 0.0
+    whole = calendar.timegm(time.strptime(match.group(0)[:19], "%Y-%m-%d %H:%M:%S"))
+    return whole + float(match.group(7) or 0)
+
+
+def admin_files(reader: Reader, name: str) -> List[str]:
+    """Return the unit files and drop-ins of a unit that are the administrator's; in check mode those to come too.
+
+    Files of packages (``/lib/systemd``) are left out: a package restarts its services itself where it must.
+    """
+    found: Set[str] = set()
+    for each in _names(name):
+        path, folder = "%s/%s" % (ADMIN_UNITS, each), "%s/%s.d" % (ADMIN_UNITS, each)
+        found.update(place for place in reader.predicted if place == path or _is_drop_in(place, folder))
+        found.update("%s/%s" % (folder, file) for file in reader.list_directory(folder) if file.endswith(".conf"))
+        unit_file = reader.stat(path)
+        if unit_file is not None and unit_file.type == "file":
+            found.add(path)
+    return sorted(found)
+
+
+def has_admin_unit(reader: Reader, name: str) -> bool:
+    """Tell whether the administrator's unit file is there, or will be (check mode), loaded or not."""
+    return any("%s/%s" % (ADMIN_UNITS, each) in admin_files(reader, name) for each in _names(name))
+
+
+def _names(name: str) -> List[str]:
+    """Return a unit's name and, for an instance, its template's."""
+    return [name, name.partition("@")[0] + "@." + name.rpartition(".")[2]] if "@" in name else [name]
+
+
+def _is_drop_in(path: str, folder: str) -> bool:
+    return path.startswith(folder + "/") and path.endswith(".conf")
+
+
+def is_enabled(reader: Reader, unit: Unit) -> Optional[bool]:
+    """Tell whether a unit starts at boot by its own; None when that is not its own to say (static, generated, ...)."""
+    if unit.file_state in ("enabled", "alias"):
+        return True
+    if unit.file_state == "generated" and unit.source_path.startswith("/etc/init.d/"):
+        return _is_enabled_by_sysv(reader, unit.source_path.rpartition("/")[2])
+    return False if unit.file_state in NOT_AT_BOOT else None
+
+
+def _is_enabled_by_sysv(reader: Reader, script: str) -> bool:
+    start = re.compile(r"S\d\d%s\Z" % re.escape(script))
+    return any(start.match(name) for level in "2345" for name in reader.list_directory("/etc/rc%s.d" % level))

@@ -1,0 +1,103 @@
+"""What a run came to, host by host: counts, changes with their diffs, errors. The same shape ``--json`` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestr.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_UNREACHABLE
+from orchestr.events import Event, HostFailed, HostUnreachable, TaskFinished
+
+JSON_VERSION = 1
+VERDICTS = ("ok", "changed", "failed", "skipped", "unknown")
+
+
+@dataclass
+class HostResult:
+    """One host: how many tasks had each verdict, what changed (or would), what went wrong."""
+
+    ok: int = 0
+    changed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    unknown: int = 0
+    unreachable: bool = False
+    changes: list[dict[str, str]] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.failed > 0 or self.unreachable or bool(self.errors)
+
+    def to_json(self) -> dict[str, Any]:
+        counts: dict[str, Any] = {verdict: getattr(self, verdict) for verdict in VERDICTS}
+        return {**counts, "unreachable": self.unreachable, "changes": self.changes, "errors": self.errors}
+
+
+@dataclass
+class RunResult:
+    """A whole run. ``exit_code`` is what the command line exits with."""
+
+    run: str
+    verb: str
+    hosts: dict[str, HostResult] = field(default_factory=dict)
+    exit_code: int = EXIT_DONE
+    elapsed_s: float = 0.0
+    locked: bool = False
+
+    @property
+    def changed(self) -> int:
+        """The number of changes over all hosts."""
+        return sum(host.changed for host in self.hosts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints; documented in docs/reference/json.md."""
+        return {
+            "version": JSON_VERSION,
+            "run": self.run,
+            "verb": self.verb,
+            "exit": self.exit_code,
+            "hosts": {name: host.to_json() for name, host in self.hosts.items()},
+            "elapsed_s": round(self.elapsed_s, 3),
+        }
+
+    def take(self, event: Event) -> None:
+        """Count an event in."""
+        if isinstance(event, TaskFinished):
+            self._take_task(event)
+        elif isinstance(event, HostUnreachable):
+            host = self.hosts.setdefault(event.host, HostResult())
+            self.locked = self.locked or event.exit_code == EXIT_LOCKED
+            host.unreachable = event.exit_code == EXIT_UNREACHABLE
+            host.errors.append(_error(event.message, event.stderr, event.next_step))
+        elif isinstance(event, HostFailed):
+            host = self.hosts.setdefault(event.host, HostResult())
+            host.errors.append(_error(event.message, event.stderr, event.next_step))
+
+    def _take_task(self, event: TaskFinished) -> None:
+        host = self.hosts.setdefault(event.host, HostResult())
+        setattr(host, event.verdict, getattr(host, event.verdict) + 1)
+        if event.verdict == "changed":
+            host.changes.append(
+                {"task": event.task, "resource": event.resource, "name": event.name, "diff": event.diff}
+            )
+        elif event.verdict == "failed":
+            parts = [event.error.get(key, "") for key in ("message", "stderr", "next_step")]
+            host.errors.append({"task": event.task, **_error(*parts)})
+
+    def conclude(self, check: bool) -> int:
+        """Set and return the exit code: failures before unreachable hosts before pending changes."""
+        hosts = self.hosts.values()
+        if self.locked:
+            self.exit_code = EXIT_LOCKED
+        elif any(host.failed or (host.errors and not host.unreachable) for host in hosts):
+            self.exit_code = EXIT_FAILED
+        elif any(host.unreachable for host in hosts):
+            self.exit_code = EXIT_UNREACHABLE
+        elif check and any(host.changed or host.unknown for host in hosts):
+            self.exit_code = EXIT_CHANGES
+        return self.exit_code
+
+
+def _error(message: str, stderr: str, next_step: str) -> dict[str, str]:
+    return {"message": message, "stderr": stderr, "next_step": next_step}

@@ -1,0 +1,5 @@
+"""Re-export of the Secret type, for the controller side and for users of the library."""
+
+from orchestr.agent.secret import HIDDEN, Secret, mask, reveal
+
+__all__ = ["HIDDEN", "Secret", "mask", "reveal"]

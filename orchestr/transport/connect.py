@@ -1,0 +1,36 @@
+"""The one door to hosts: choose the transport that the inventory asks for. Importing this module is cheap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestr.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestr.inventory.settings import ConnectionSettings
+    from orchestr.transport.base import Connection
+
+
+def connect(settings: ConnectionSettings, *, timeout_s: float = 15.0, fresh: bool = False) -> Connection:
+    """Return a logged-in connection to one host within ``timeout_s``. Raises UnreachableError, HostKeyError.
+
+    Each call makes a connection of its own on a new socket; ``fresh`` asks that it stays so (a guard that proves a
+    host can still be reached must not be given a connection that was open before).
+    """
+    if settings.connection == "local":
+        from orchestr.transport.local import LocalConnection
+
+        return LocalConnection()
+    if settings.connection == "ssh":
+        from orchestr.transport.ssh import open_connection
+
+        return open_connection(settings, timeout_s)
+    raise InputError(
+        f"ansible_connection is {settings.connection!r}; orchestr connects by 'ssh' or 'local'",
+        next_step="set ansible_connection: ssh",
+    )
+
+
+def preload() -> None:
+    """Import what SSH needs (about 0.1 s), so that a thread can do it while the inventory is being read."""
+    import orchestr.transport.ssh  # noqa: F401

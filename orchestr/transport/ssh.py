@@ -1,0 +1,212 @@
+"""SSH through fabric and paramiko, with what they lack put right: host keys checked, jumps in order, waits bounded.
+
+Importing this module imports fabric and paramiko (about 90 ms); ``connect`` does so only when a host needs SSH.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shlex
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import fabric  # type: ignore[import-untyped]
+import paramiko
+
+from orchestr.errors import UnreachableError
+from orchestr.transport.known_hosts import KnownHosts, OfferedKey, fingerprint
+from orchestr.transport.openssh_config import Target, target_of
+from orchestr.transport.ssh_channel import SshChannel, request_exec
+from orchestr.transport.ssh_errors import handshake_error, lost, not_started
+from orchestr.transport.ssh_limits import Deadline, address_slot, handshake_slot, retried
+from orchestr.transport.ssh_login import Credentials, Login
+from orchestr.transport.ssh_proxy import ProxyProcess
+from orchestr.transport.ssh_route import dial, route
+from orchestr.transport.ssh_transport import SshTransport
+
+if TYPE_CHECKING:
+    from orchestr.inventory.settings import ConnectionSettings
+
+CHANNEL_TIMEOUT_S = 30.0
+THREAD_END_S = 2.0
+
+
+class SshConnection:
+    """One login on one host, with the hops that lead to it; made by ``open_connection``."""
+
+    def __init__(self, session: fabric.Connection, target: Target, resources: contextlib.ExitStack) -> None:
+        self._session = session
+        self._resources = resources
+        self._channels: set[SshChannel] = set()
+        self.target = target
+
+    def start(self, command: Sequence[str]) -> SshChannel:
+        """Start a command given as an argument list (quoted by construction). Raises UnreachableError."""
+        try:
+            channel = self._session.create_session()
+            channel.set_combine_stderr(True)
+            request_exec(self._session.transport, channel, shlex.join(command))
+        except paramiko.ChannelException as error:
+            raise not_started(self.target, error) from error
+        except (EOFError, OSError, paramiko.SSHException) as error:
+            raise lost(self.target, error) from error
+        started = SshChannel(channel, self.target, self._channels.discard)
+        self._channels.add(started)
+        return started
+
+    def tunnel(self, target: Target, deadline: Deadline) -> paramiko.Channel:
+        """Return a channel to another machine's sshd, as ``ssh -W`` opens it. Raises UnreachableError."""
+        try:
+            transport: paramiko.Transport = self._session.transport
+            place = (target.hostname, target.port)
+            return transport.open_channel("direct-tcpip", place, ("", 0), timeout=deadline.left())
+        except (EOFError, OSError, paramiko.SSHException) as error:
+            raise UnreachableError(
+                f"{self.target} does not connect on to {target.hostname} port {target.port}: {error}",
+                host=target.name,
+                next_step=f"try it by hand: ssh -W {target.hostname}:{target.port} {self.target.name}",
+            ) from error
+
+    def close(self) -> None:
+        """Close all channels and the connection. Never raises; may be called twice."""
+        for channel in tuple(self._channels):
+            channel.abandon()
+        self._resources.close()
+
+
+def open_connection(settings: ConnectionSettings, timeout_s: float) -> SshConnection:
+    """Log in to a host of the inventory. Raises HostKeyError, UnreachableError."""
+    deadline = Deadline(timeout_s)
+    target = target_of(settings)
+    hops = route(target, settings.ssh_common_args)
+    credentials = Credentials(settings.key_file, settings.password)
+    return retried(lambda: _open(hops, credentials, deadline), deadline)
+
+
+def _open(hops: Sequence[Target], credentials: Credentials, deadline: Deadline) -> SshConnection:
+    """Log in to each hop through the former; the inventory's credentials are for the last one."""
+    return _step(hops[-1], credentials, reach(hops[:-1], deadline), deadline)
+
+
+def reach(hops: Sequence[Target], deadline: Deadline) -> SshConnection | None:
+    """Log in to one hop after the other with what ssh_config gives for each; None when there is none."""
+    reached: SshConnection | None = None
+    for hop in hops:
+        reached = _step(hop, Credentials(), reached, deadline)
+    return reached
+
+
+def _step(target: Target, credentials: Credentials, former: SshConnection | None, deadline: Deadline) -> SshConnection:
+    """Log in to one machine, straight or through the hop before it, which it then owns."""
+    deadline = deadline.within(target.connect_timeout_s)
+    with contextlib.ExitStack() as resources:
+        if former is not None:
+            resources.callback(former.close)
+        with address_slot(target.hostname, target.port):
+            way = open_way(target, former, deadline)
+            resources.callback(way.close)
+            with handshake_slot():
+                session = _login(target, credentials, way, deadline, resources)
+        return SshConnection(session, target, resources.pop_all())
+
+
+@dataclass(frozen=True)
+class Way:
+    """The bytes to a machine's sshd: how to end them, and what a proxy command has to say when they stop."""
+
+    sock: Any
+    hang_up: Callable[[], None]
+    close: Callable[[], None]
+    last_words: Callable[[], str] = str
+
+
+def open_way(target: Target, former: SshConnection | None, deadline: Deadline) -> Way:
+    """Open a TCP connection, a tunnel through the former hop or a proxy command. Raises UnreachableError."""
+    if former is not None:
+        tunnel = former.tunnel(target, deadline)
+        return Way(tunnel, tunnel.close, tunnel.close)
+    if target.proxy_command:
+        process = ProxyProcess(target, target.proxy_command)
+        return Way(process.sock, functools.partial(_hang_up, process.sock), process.close, process.last_words)
+    connection = dial(target, deadline)
+    return Way(connection, functools.partial(_hang_up, connection), connection.close)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """End a socket's traffic, which wakes the thread that reads it, without freeing its number yet."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def end_session(transport: paramiko.Transport | None, way: Way) -> None:
+    """Close a session after its thread has left the socket.
+
+    A socket closed under a thread that is about to read it may give its number to the next connection, whose bytes
+    that thread would then eat.
+    """
+    way.hang_up()
+    if transport is not None:
+        if transport.is_alive():
+            transport.join(THREAD_END_S)
+        transport.close()
+
+
+def _login(
+    target: Target, credentials: Credentials, way: Way, deadline: Deadline, resources: contextlib.ExitStack
+) -> fabric.Connection:
+    """Return fabric's connection after key exchange, check of the host key and login."""
+    known = KnownHosts(target)
+    session = fabric.Connection(
+        target.hostname,
+        user=target.user,
+        port=target.port,
+        config=_fabric_config(),
+        gateway=False,
+        connect_kwargs={
+            "sock": way.sock,
+            "timeout": deadline.left(),  # not connect_timeout: fabric cuts that to whole seconds, and 0 is for ever
+            "transport_factory": functools.partial(_transport, known.types),
+            "banner_timeout": deadline.left(),
+            "channel_timeout": CHANNEL_TIMEOUT_S,
+            "auth_strategy": Login(target, credentials, deadline),
+        },
+    )
+    session.client.set_missing_host_key_policy(RecordedKeyPolicy(known))
+    resources.callback(lambda: end_session(session.client.get_transport(), way))
+    try:
+        session.open()
+    except (EOFError, OSError, paramiko.SSHException, UnreachableError) as error:
+        raise handshake_error(target, error, deadline, way.last_words()) from error
+    return session
+
+
+@functools.cache
+def _fabric_config() -> fabric.Config:
+    """Return a configuration that reads no file: ssh_config is ``ssh -G``'s to read, not fabric's."""
+    return fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True)
+
+
+def _transport(host_key_types: Sequence[str], sock: Any, disabled_algorithms: Any = None) -> SshTransport:
+    transport = SshTransport(sock, disabled_algorithms)
+    transport.prefer_host_keys(host_key_types)
+    return transport
+
+
+class RecordedKeyPolicy(paramiko.MissingHostKeyPolicy):
+    """Accept the recorded key only. fabric's default is to accept whatever comes, and paramiko reads no markers."""
+
+    def __init__(self, known: KnownHosts) -> None:
+        self._known = known
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Return when ``key`` is the recorded one. Raises HostKeyError."""
+        self._known.check(offered(key))
+
+
+def offered(key: paramiko.PKey) -> OfferedKey:
+    """Return a server's key as known_hosts writes it."""
+    text = key.get_base64()
+    return OfferedKey(key.get_name(), text, fingerprint(text))

@@ -1,0 +1,174 @@
+"""Who we log in as and with what: only the keys, agent and password that were configured, in that order.
+
+Trying every key of an agent ends in "Too many authentication failures" (sshd's MaxAuthTries is 6), so a key file
+named in the inventory is the only key tried; the agent is asked for just that one when the file is encrypted.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+from paramiko.agent import AgentKey, AgentSSH
+from paramiko.auth_strategy import AuthResult, AuthSource, AuthStrategy, InMemoryPrivateKey, Password
+from paramiko.pkey import UnknownKeyType
+
+from orchestr.secret import Secret
+from orchestr.transport.openssh_config import Target
+from orchestr.transport.ssh_errors import LoginError
+from orchestr.transport.ssh_keys import is_encrypted, public_blob
+from orchestr.transport.ssh_limits import Deadline
+
+AGENT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the inventory gives for the login; None leaves it to ssh_config."""
+
+    key_file: str | None = None
+    password: Secret | None = None
+
+
+class Login(AuthStrategy):
+    """paramiko's list of things to try, made from a target and its credentials; says afterwards what it tried."""
+
+    def __init__(self, target: Target, credentials: Credentials, deadline: Deadline) -> None:
+        super().__init__(ssh_config=paramiko.SSHConfig())
+        self.target = target
+        self.credentials = credentials
+        self.deadline = deadline
+        self.tried: list[str] = []
+        self.problems: list[str] = []
+        self.encrypted: list[str] = []
+        self._agent: AgentSSH | None = None
+        self._agent_keys: list[AgentKey] | None = None
+
+    def authenticate(self, transport: paramiko.Transport) -> AuthResult:
+        """Try each source until one is let in. Raises LoginError naming the user and everything tried."""
+        allowed: list[str] = []
+        try:
+            for source in self.get_sources():
+                transport.auth_timeout = self.deadline.left()
+                try:
+                    missing = source.authenticate(transport)
+                except paramiko.BadAuthenticationType as error:
+                    allowed = list(error.allowed_types)
+                except paramiko.AuthenticationException as error:
+                    if not transport.is_active() or self.deadline.is_over():
+                        raise self._refused(allowed, self._reason(transport, error)) from error
+                else:
+                    if not missing:
+                        return AuthResult(self)
+                    allowed = list(missing)
+        finally:
+            self._close_agent()
+        raise self._refused(allowed)
+
+    def get_sources(self) -> Iterator[AuthSource]:
+        """Yield what to try: the configured key or ssh_config's keys, the agent's other keys, the password."""
+        if self.credentials.key_file:
+            yield from self._key_files([str(Path(self.credentials.key_file).expanduser())], are_named=True)
+        else:
+            yield from self._key_files(self.target.identity_files, are_named=False)
+            if not self.target.identities_only:
+                yield from self._rest_of_agent()
+        password = self.credentials.password
+        if password is not None:
+            self.tried.append("the password")
+            yield Password(self.target.user, password.reveal)
+
+    def _key_files(self, files: tuple[str, ...] | list[str], *, are_named: bool) -> Iterator[AuthSource]:
+        for file in files:
+            if Path(file).exists() or Path(file + ".pub").exists():
+                key = self._key(file)
+                if key is not None:
+                    self.tried.append(f"{file} ({key.fingerprint})")
+                    yield InMemoryPrivateKey(self.target.user, key)
+            elif are_named:
+                self.problems.append(f"the key file {file} does not exist")
+
+    def _key(self, file: str) -> paramiko.PKey | None:
+        """Return the key of a file, through the agent when only the agent can use it; None notes why not."""
+        if not file.endswith(".pub") and Path(file).exists() and not is_encrypted(file):
+            return self._load(file)
+        blob = public_blob(file)
+        for key in self._agents_keys():
+            if key.asbytes() == blob:
+                return key
+        self.encrypted.append(file)
+        self.problems.append(f"the key file {file} is encrypted and no agent has it")
+        return None
+
+    def _load(self, file: str) -> paramiko.PKey | None:
+        try:
+            return paramiko.PKey.from_path(file)
+        except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
+            self.problems.append(f"the key file {file} cannot be used: {error}")
+            return None
+
+    def _rest_of_agent(self) -> Iterator[AuthSource]:
+        for key in self._agents_keys():
+            if not any(key.fingerprint in tried for tried in self.tried):
+                self.tried.append(f"the agent's {key.comment} ({key.fingerprint})")
+                yield InMemoryPrivateKey(self.target.user, key)
+
+    def _agents_keys(self) -> list[AgentKey]:
+        """Return the agent's keys, none when there is no agent or it does not answer; asked once."""
+        if self._agent_keys is None:
+            self._agent_keys = []
+            place = self._agent_socket()
+            if place:
+                self._connect_agent(place)
+        return self._agent_keys
+
+    def _agent_socket(self) -> str | None:
+        """Return the agent's socket: IdentityAgent of ssh_config, else SSH_AUTH_SOCK."""
+        place = self.target.identity_agent or "SSH_AUTH_SOCK"
+        if place == "none":
+            return None
+        return os.environ.get(place.removeprefix("$")) if "/" not in place else place
+
+    def _connect_agent(self, place: str) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(AGENT_TIMEOUT_S)
+        try:
+            connection.connect(place)
+            self._agent = AgentSSH()
+            self._agent._connect(connection)  # type: ignore[attr-defined]
+            self._agent_keys = list(self._agent.get_keys())
+        except (OSError, paramiko.SSHException) as error:
+            connection.close()
+            self.problems.append(f"the agent at {place} does not answer: {error}")
+
+    def _close_agent(self) -> None:
+        if self._agent is not None:
+            self._agent._close()  # type: ignore[attr-defined]
+
+    def _reason(self, transport: paramiko.Transport, error: Exception) -> str:
+        if self.deadline.is_over():
+            return "no answer in time"
+        return getattr(transport, "disconnect_reason", "") or str(error)
+
+    def _refused(self, allowed: list[str], reason: str = "") -> LoginError:
+        tried = ", ".join(self.tried) or "nothing (no key, agent or password is configured)"
+        lines = [f"{self.target} refused the login; tried {tried}"]
+        lines += [f"  the server said: {reason}"] if reason else []
+        lines += [f"  the server takes: {', '.join(allowed)}"] if allowed else []
+        lines += [f"  {problem}" for problem in self.problems]
+        return LoginError("\n".join(lines), host=self.target.name, next_step=self._next_step(reason))
+
+    def _next_step(self, reason: str) -> str:
+        if self.encrypted:
+            return f"ssh-add {self.encrypted[0]}"
+        if "Too many authentication failures" in reason:
+            return "name the one key with ansible_ssh_private_key_file, or set IdentitiesOnly yes in ~/.ssh/config"
+        key = self.credentials.key_file or "KEY"
+        return (
+            "set ansible_user and ansible_ssh_private_key_file, or let the key in: "
+            f"ssh-copy-id -i {key} -p {self.target.port} {self.target.user}@{self.target.hostname}"
+        )

@@ -1,0 +1,66 @@
+"""The way to a host: which machines to pass, in which order, and the socket that comes out at the end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestr.errors import UnreachableError
+from orchestr.transport.openssh_config import Target, configuration_file, jumps, resolve
+from orchestr.transport.ssh_errors import dial_error
+from orchestr.transport.ssh_limits import Deadline
+from orchestr.transport.ssh_transport import PromptSocket
+
+MAXIMUM_HOPS = 8
+
+
+def route(target: Target, arguments: Sequence[str] = ()) -> tuple[Target, ...]:
+    """Return the machines to log in to, the nearest first and ``target`` last.
+
+    Each hop has its own settings from ssh_config; of our arguments only ``-F`` holds for hops, as in OpenSSH. The
+    first hop's own ProxyJump is followed; that of the others is overruled by their place in the list.
+    """
+    return _route(target, configuration_file(arguments), ())
+
+
+def _route(target: Target, arguments: tuple[str, ...], passed: tuple[Target, ...]) -> tuple[Target, ...]:
+    if not target.proxy_jump:
+        return (target,)
+    hops = [resolve(jump.address, jump.port, jump.user, arguments) for jump in jumps(target.proxy_jump)]
+    _refuse_loops(target, hops, passed)
+    others = [replace(hop, proxy_jump=None, proxy_command=None) for hop in hops[1:]]
+    return (*_route(hops[0], arguments, (*passed, target)), *others, target)
+
+
+def _refuse_loops(target: Target, hops: Sequence[Target], passed: tuple[Target, ...]) -> None:
+    places = [(hop.hostname, hop.port) for hop in (*passed, target, hops[0])]
+    circle = " → ".join(hop.name for hop in (*passed, target, hops[0]))
+    if len(set(places)) < len(places) or len(places) + len(hops) > MAXIMUM_HOPS:
+        raise UnreachableError(
+            f"ProxyJump of {target.name} goes in a circle: {circle}",
+            host=target.name,
+            next_step=f"give {hops[0].name} its own 'Host' block with 'ProxyJump none' in ~/.ssh/config",
+        )
+
+
+def dial(target: Target, deadline: Deadline) -> socket.socket:
+    """Return a TCP connection to sshd, trying each of the name's addresses. Raises UnreachableError."""
+    try:
+        found = socket.getaddrinfo(target.hostname, target.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # Python's name for an empty or overlong label
+        raise dial_error(target, socket.gaierror(socket.EAI_NONAME, str(error)), deadline.timeout_s) from error
+    except OSError as error:
+        raise dial_error(target, error, deadline.timeout_s) from error
+    last: OSError = OSError("no address")
+    for family, kind, protocol, _, address in found:
+        connection = PromptSocket(family, kind, protocol)
+        connection.settimeout(deadline.left())
+        try:
+            connection.connect(address)
+            connection.prepare()
+            return connection
+        except OSError as error:
+            connection.close()
+            last = error
+    raise dial_error(target, last, deadline.timeout_s) from last

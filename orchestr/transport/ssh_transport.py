@@ -1,0 +1,120 @@
+"""paramiko's Transport with our choices: algorithms by speed, the host's recorded key type first, last words kept."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import paramiko
+from paramiko.auth_handler import AuthHandler
+
+WINDOW_BYTES = 8 * 1024 * 1024
+PACKET_BYTES = 32 * 1024
+# Fastest first, measured against OpenSSH 9.2 on loopback (MiB/s up, down): aes256-gcm 139, 223; aes128-gcm 133, 139;
+# aes128-ctr with an encrypt-then-mac 116, 142, with paramiko's own first choice 101, 108. Nothing weak at all.
+CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+DEAD_PEER_OPTIONS = {  # seconds, seconds, probes, milliseconds: a dead peer is noticed after 30 s
+    "TCP_KEEPIDLE": 15,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 30_000,
+}
+
+# A library prints nothing by itself: paramiko logs tracebacks of what we turn into one clear message.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
+
+
+class SshTransport(paramiko.Transport):
+    """One SSH session as a client."""
+
+    def __init__(self, sock: Any, disabled_algorithms: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(
+            sock,
+            default_window_size=WINDOW_BYTES,
+            default_max_packet_size=PACKET_BYTES,
+            disabled_algorithms=disabled_algorithms,
+        )
+        self.disconnect_reason = ""
+        options = self.get_security_options()
+        options.ciphers = tuple(name for name in CIPHERS if name in options.ciphers)
+        options.digests = tuple(name for name in MACS if name in options.digests)
+
+    def prefer_host_keys(self, types: Sequence[str]) -> None:
+        """Ask for these key types first, as OpenSSH does with the types that known_hosts has."""
+        options = self.get_security_options()
+        wanted = [name for key_type in types for name in _signatures(key_type) if name in options.key_types]
+        options.key_types = (*wanted, *(name for name in options.key_types if name not in wanted))
+
+    def close(self) -> None:
+        """End the session, and paramiko's handshake timer with it: a thread that would hold up our exit for 15 s."""
+        self.packetizer.complete_handshake()
+        super().close()
+
+    def auth_publickey(self, username: str, key: paramiko.PKey, event: threading.Event | None = None) -> list[str]:
+        """Log in with a key, a round trip sooner than paramiko does. Raises AuthenticationException."""
+        answered = threading.Event()
+        handler = EagerAuthHandler(self)
+        self.auth_handler = handler
+        handler.auth_publickey(username, key, answered)
+        return list(handler.wait_for_response(answered))
+
+    def _parse_disconnect(self, m: paramiko.Message) -> None:
+        """Keep the server's last words ("Too many authentication failures"); paramiko only logs them."""
+        m.get_int()
+        self.disconnect_reason = m.get_text()
+
+
+def only_host_key(transport: SshTransport, key_type: str) -> SshTransport:
+    """Return the transport, told to accept no other type of host key."""
+    transport.get_security_options().key_types = _signatures(key_type)
+    return transport
+
+
+def _signatures(key_type: str) -> tuple[str, ...]:
+    """Return the signature algorithms of a key type: an RSA key signs with SHA-2 (RFC 8332)."""
+    return ("rsa-sha2-512", "rsa-sha2-256") if key_type == "ssh-rsa" else (key_type,)
+
+
+class EagerAuthHandler(AuthHandler):
+    """Asks for the login service and logs in in one go, instead of waiting for the service to be granted.
+
+    Servers read one message after the other, and a service that is not granted ends the connection anyway
+    (RFC 4253, section 10), so nothing is lost but the wait.
+    """
+
+    def _request_auth(self) -> None:
+        super()._request_auth()  # type: ignore[misc]  # not in the stubs
+        granted = paramiko.Message()
+        granted.add_string("ssh-userauth")
+        granted.rewind()
+        super()._parse_service_accept(granted)  # type: ignore[misc]
+
+    def _parse_service_accept(self, m: paramiko.Message) -> None:
+        """Take the server's word for what was done already."""
+
+
+class PromptSocket(socket.socket):
+    """A TCP socket without the waits that small messages suffer.
+
+    Until a command runs, sshd holds each small packet back (Nagle) for our acknowledgement, which the kernel delays
+    by 40 ms: twice per login. So each receive acknowledges at once (TCP_QUICKACK is no lasting state, see tcp(7)).
+    """
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        data = super().recv(size, flags)
+        if hasattr(socket, "TCP_QUICKACK"):
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return data
+
+    def prepare(self) -> None:
+        """Set options of a new connection: send at once, and let the kernel give a dead peer up by itself."""
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in DEAD_PEER_OPTIONS.items():
+            if hasattr(socket, name):
+                self.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,67 @@
+"""A failed check in plain words: what was claimed, what was found instead, and where that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+DETAIL_LIMIT = 2000  # characters of pytest's explanation that are kept
+
+
+def words_of(function: Callable[..., Any], name: str) -> str:
+    """Return what a check claims: its docstring's first line, else its name read aloud.
+
+    >>> words_of(lambda: None, "test_answers_on_port_80")
+    'answers on port 80'
+    """
+    first = (function.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    return first or name.removeprefix("test_").replace("_", " ")
+
+
+def explain(excinfo: pytest.ExceptionInfo[BaseException] | None, file: Path) -> dict[str, str]:
+    """Return ``message``, ``stderr`` (pytest's further lines) and ``next_step`` of a failed check."""
+    if excinfo is None:
+        return {"message": "it failed", "stderr": "", "next_step": ""}
+    value, (line, source) = excinfo.value, _place(excinfo, file)
+    first, _, rest = str(value).partition("\n")
+    if isinstance(value, AssertionError):
+        message, detail = _claim(first, source), "\n".join(_details(rest))
+    else:
+        message, detail = f"{type(value).__name__}: {first}", rest
+    return {"message": message, "stderr": detail[:DETAIL_LIMIT], "next_step": f"the check is {file}:{line}"}
+
+
+def _claim(text: str, source: str) -> str:
+    """Return ``expected …, found …`` for a comparison, what does not hold for any other bare assertion.
+
+    >>> _claim("assert 'closed' == 'open'", "assert outside.connects(address, 80) == 'open'")
+    "expected 'open', found 'closed'"
+    >>> _claim("assert False", "assert host.file(path).exists")
+    'does not hold: host.file(path).exists'
+    >>> _claim("the queue is not empty", "assert not queue, 'the queue is not empty'")
+    'the queue is not empty'
+    """
+    if not text.startswith("assert "):
+        return text or "what it asserts does not hold"
+    claim = text.removeprefix("assert ")
+    found, equals, expected = claim.partition(" == ")
+    if equals and " == " not in expected and " and " not in claim:
+        return f"expected {expected}, found {found}"
+    return f"does not hold: {source.removeprefix('assert ') or claim}"
+
+
+def _details(rest: str) -> list[str]:
+    """Return pytest's lines that say where a value came from; also its diff when that is more than the two values."""
+    lines = [line.strip() for line in rest.splitlines() if line.strip(" ?^")]
+    origins = [line for line in lines if " where " in line or " and " in line]
+    return lines if len(lines) > len(origins) + 2 else origins
+
+
+def _place(excinfo: pytest.ExceptionInfo[BaseException], file: Path) -> tuple[int, str]:
+    """Return the line of the check where it failed, and its text."""
+    own = [entry for entry in excinfo.traceback if Path(str(entry.path)) == file]
+    return (own[-1].lineno + 1, str(own[-1].statement).strip()) if own else (1, "")

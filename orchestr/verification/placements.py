@@ -1,0 +1,38 @@
+"""Which checks go where: a role that has a verify.py, on a host that gets the role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestr.planning import Host
+
+if TYPE_CHECKING:
+    from orchestr.engine.run import Run
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A role on a host: where its checks are, the host as roles see it, and the role's parameters there."""
+
+    role: str
+    file: Path
+    host: str
+    machine: Host
+    params: Any
+
+
+def placements(run: Run) -> Iterator[Placement]:
+    """Yield what is to be checked, role by role in the playbook's order; the same parameters only once per host."""
+    seen: list[tuple[str, str, Any]] = []
+    for number, hosts in run.play_hosts.items():
+        for host in hosts:
+            for each in run.context.assignments[(number, host)]:
+                file = each.role.path / "verify.py"
+                key = (each.role.name, host, each.params)
+                if file.is_file() and key not in seen:
+                    seen.append(key)
+                    machine = Host(run.context, run.inventory.host(host), each.role)
+                    yield Placement(each.role.name, file, host, machine, each.params)

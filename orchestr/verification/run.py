@@ -1,0 +1,71 @@
+"""Verify: connect to the hosts, run the checks of their roles, and say what each came to."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestr import events
+from orchestr.api import RunSession
+from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
+from orchestr.engine.run import Run, RunOptions
+from orchestr.errors import EXIT_INTERRUPTED
+from orchestr.verification.placements import placements
+from orchestr.verification.result import HostChecks, VerifyResult
+
+if TYPE_CHECKING:
+    from orchestr.engine.session import Connector
+    from orchestr.events import Consumer
+    from orchestr.inventory import Inventory
+    from orchestr.playbook import Playbook
+
+
+def verify(
+    inventory: Inventory,
+    *,
+    playbook: str | Path | Playbook | None = None,
+    limit: str | None = None,
+    forks: int = DEFAULT_FORKS,
+    on_event: Consumer | None = None,
+    connector: Connector | None = None,
+    journal: bool = True,
+) -> VerifyResult:
+    """Run every role's checks for every host that gets the role; return what each came to. Nothing is changed.
+
+    Raises InputError for anything wrong in inventory, playbook or parameters, before anything is connected.
+    """
+    if connector is None:
+        from orchestr.transport.connect import connect as connector
+    assert connector is not None
+    with RunSession(on_event, connector, journal=journal) as session:
+        run = session.prepare(inventory, playbook, RunOptions(verb="verify", check=True, limit=limit, forks=forks))
+        run.result = result = VerifyResult(run.id, "verify", {name: HostChecks() for name in run.hosts})
+        _carry_out(run, result, connector)
+    return result
+
+
+def _carry_out(run: Run, result: VerifyResult, connector: Connector) -> None:
+    began = time.monotonic()
+    inventory, hosts = run.inventory, tuple(run.hosts)
+    run.emit(events.RunStarted(run.id, "verify", str(inventory.path), str(run.playbook.path), hosts, True))
+    try:
+        forks, settings = run.options.forks, run.connection
+        with Fleet(inventory, connector, run.emit, run=run.id, forks=forks, settings=settings) as fleet:
+            _check(run, fleet)
+        result.conclude(check=False)
+    except KeyboardInterrupt:
+        run.emit(events.RunStopped("interrupted"))
+        result.exit_code = EXIT_INTERRUPTED
+    result.elapsed_s = time.monotonic() - began
+    summary = {name: host.to_json() for name, host in result.hosts.items()}
+    run.emit(events.RunFinished(run.id, result.exit_code, round(result.elapsed_s, 3), summary))
+
+
+def _check(run: Run, fleet: Fleet) -> None:
+    run.context.facts.update(fleet.open(run.hosts))
+    reached = [each for each in placements(run) if fleet.session(each.host) is not None]
+    if reached:
+        from orchestr.verification.checks import run_checks
+
+        run_checks(reached, fleet, run.emit)
