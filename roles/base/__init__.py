@@ -1,0 +1,63 @@
+"""What every machine gets: a few packages, and, where asked for, a time zone, kernel settings and directories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from orchestr.agent.resource import Resource
+from orchestr.resources.files import Directory, File, Link
+from orchestr.resources.packages import Package
+from orchestr.resources.sysctl import Sysctl
+from orchestr.role import Params as Base
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+
+class Params(Base):
+    """Nothing is required; what is left empty is left alone on the host."""
+
+    packages: tuple[str, ...] = Field(
+        default=("ca-certificates", "curl"), description="packages every machine has; never upgraded or removed"
+    )
+    timezone: str = Field(default="", description="a name of the time zone database: Asia/Shanghai, Europe/Berlin, UTC")
+    sysctl: dict[str, str | int] = Field(
+        default={}, description="kernel settings, now and after a reboot: {vm.max_map_count: 262144}"
+    )
+    directories: dict[str, str] = Field(
+        default={}, description="directories and their modes, owned by root: {/srv/data: '0750'}"
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        if name.startswith("/") or ".." in name or any(char.isspace() for char in name):
+            raise ValueError("expected a name of the time zone database, such as Asia/Shanghai")
+        return name
+
+    @field_validator("directories")
+    @classmethod
+    def _are_directories(cls, wanted: dict[str, str]) -> dict[str, str]:
+        for path, mode in wanted.items():
+            if not path.startswith("/"):
+                raise ValueError(f"{path} is not an absolute path")
+            if not (mode.isdigit() and int(mode, 8) <= 0o7777):
+                raise ValueError(f"the mode of {path} is written in quotes, in octal: '0750'")
+        return wanted
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield what every machine has."""
+    packages = (*params.packages, *(("tzdata",) if params.timezone else ()))
+    if packages:
+        yield Package(tuple(dict.fromkeys(packages)))
+    if params.timezone:
+        yield Link("/etc/localtime", f"/usr/share/zoneinfo/{params.timezone}")
+        yield File("/etc/timezone", f"{params.timezone}\n")
+    for name, value in params.sysctl.items():
+        yield Sysctl(name, value)
+    for path, mode in params.directories.items():
+        yield Directory(path, mode=int(mode, 8))

@@ -1,0 +1,95 @@
+"""The host's firewall: closed but for SSH, the ports its roles need, and the rules given here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from orchestr.agent.resource import Resource
+from orchestr.resources.firewall import Firewall, Rule
+from orchestr.resources.packages import Package
+from orchestr.role import Params as Base
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+
+class RuleParams(BaseModel):
+    """One rule, as the inventory writes it: ``{port: 9100, from: [monitoring, 10.0.0.0/8], comment: metrics}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    port: int | str = Field(description='a port, or a range in quotes: "50000:60000"')
+    protocol: Literal["tcp", "udp", "any"] = "tcp"
+    sources: tuple[str, ...] = Field(
+        default=(), alias="from", description="who it is for: groups, hosts, addresses, networks; empty: everyone"
+    )
+    action: Literal["allow", "deny", "limit"] = "allow"
+    comment: str = ""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _listed(cls, sources: object) -> object:
+        return (sources,) if isinstance(sources, str) else sources
+
+    @field_validator("port")
+    @classmethod
+    def _is_port(cls, port: int | str) -> int | str:
+        Rule(port)
+        return port
+
+
+class Params(Base):
+    """Roles bring the rules they need by themselves; here stand only those beyond."""
+
+    rules: tuple[RuleParams, ...] = Field(
+        default=(), description="further rules: {port, protocol, from, action, comment}"
+    )
+    ssh_from: tuple[str, ...] = Field(
+        default=(),
+        description="who may connect to SSH: groups, hosts, addresses, networks; empty: everyone. "
+        "The address orchestr itself comes from is always let in",
+    )
+    enabled: bool = Field(default=True, description="false turns the firewall off, and keeps its rules")
+    published: Literal["deny", "ignore"] = Field(
+        default="deny",
+        description="ports that Docker publishes: deny filters them by the same rules; ignore leaves them open to all, "
+        "which is what Docker does by itself",
+    )
+    ipv6: bool = Field(default=True, description="filter IPv6 as well")
+    purge: bool = Field(default=False, description="remove rules that somebody else added")
+    guard_s: float = Field(
+        default=20.0, ge=5, description="seconds after which a change that cut off the controller is undone"
+    )
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield ufw, and the firewall as a whole."""
+    yield Package("ufw")
+    yield Firewall(
+        rules=rules(host, params),
+        enabled=params.enabled,
+        published=params.published,
+        ipv6=params.ipv6,
+        purge=params.purge,
+        guard_s=params.guard_s,
+    )
+
+
+def rules(host: Host, params: Params) -> tuple[Rule, ...]:
+    """Return all rules of the host: those its roles need, then SSH's and the further ones given here."""
+    return (*host.needed_ports(), *_ssh(host, params), *_further(host, params))
+
+
+def _ssh(host: Host, params: Params) -> Iterator[Rule]:
+    if params.ssh_from:
+        connection = str(host.facts.get("ssh_connection", "")).split()
+        port = connection[3] if len(connection) == 4 else host.variable("ansible_port", 22)
+        yield Rule(port, sources=host.sources(*params.ssh_from), comment="SSH")
+
+
+def _further(host: Host, params: Params) -> Iterator[Rule]:
+    for rule in params.rules:
+        yield Rule(rule.port, rule.protocol, host.sources(*rule.sources), rule.action, rule.comment)

@@ -1,0 +1,114 @@
+"""From outside only what is meant to be open is open, containers' ports included."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestr.planning import Host
+from orchestr.resources.firewall import Rule
+from orchestr.resources.firewall_rules import covers_port
+from orchestr.verification.inside import SILENCE_S, is_insider, outside_address
+from orchestr.verification.outside import Outside
+
+from . import Params, rules
+
+UNLIKELY_PORTS = range(61231, 61239)
+# As `docker ps` prints them: 0.0.0.0:8091->80/tcp, :::8091->80/tcp, 10.0.0.2:9000-9002->9000-9002/tcp
+_PUBLISHED = re.compile(r"(?P<address>[0-9.]+|\[?[0-9a-f:]+\]?):(?P<first>\d+)(?:-(?P<last>\d+))?->[\d-]+/tcp")
+
+
+def test_is_on_now_and_after_a_boot(host: Any, params: Params) -> None:
+    """ufw is on and keeps out what no rule lets in, now and after a reboot."""
+    if not params.enabled:
+        return
+    status = host.check_output("LC_ALL=C ufw status verbose")
+    assert "Status: active" in status, "ufw is off: every port is open to all; look at: ufw status, journalctl -u ufw"
+    default = next((line for line in status.splitlines() if line.startswith("Default:")), "")
+    assert re.search(r"(deny|reject) \(incoming\)", default), f"ufw lets in by default ({default}); look at: ufw status"
+    assert "ENABLED=yes" in host.file("/etc/ufw/ufw.conf").content_string, "ufw is off after a reboot; ufw enable"
+    unit = host.run("systemctl is-enabled ufw").stdout.strip()
+    assert unit == "enabled", f"ufw's service is {unit or 'missing'}: off after a reboot; systemctl enable ufw"
+
+
+def test_ssh_is_open(outside: Outside, machine: Host) -> None:
+    """A new SSH connection from this machine gets through."""
+    connection = str(machine.facts.get("ssh_connection", "")).split()
+    if len(connection) == 4:  # the agent came by SSH
+        address, port = outside_address(machine), int(connection[3])
+        found = outside.connects(address, port)
+        assert found == "open", (
+            f"port {port} of {address} is {found}: the next login fails; one connection is still there, so mend it now"
+        )
+
+
+def test_a_port_nobody_needs_gets_no_answer(outside: Outside, machine: Host, params: Params) -> None:
+    """A port without a rule gives no answer at all from outside, not even a refusal."""
+    if not params.enabled or is_insider(machine, ()):
+        return
+    address, named = outside_address(machine), rules(machine, params)
+    port = next((port for port in UNLIKELY_PORTS if not is_let_in(port, machine, named)), None)
+    if port is not None:
+        found = outside.connects(address, port, SILENCE_S)
+        assert found == "filtered", (
+            f"port {port} of {address} is {found}, though no rule lets it in: packets pass the firewall; "
+            "look at: ufw status verbose, iptables -S INPUT"
+        )
+
+
+def test_what_listens_without_a_rule_cannot_be_reached(
+    host: Any, outside: Outside, machine: Host, params: Params
+) -> None:
+    """Every program that listens on the network without a rule for it is out of reach, containers' ports too."""
+    if not params.enabled or is_insider(machine, ()):
+        return
+    address, named = outside_address(machine), rules(machine, params)
+    ssh = int(str(machine.facts["ssh_connection"]).split()[3])
+    listening, published = listening_ports(host), published_ports(host)
+    candidates = listening | published if params.published == "deny" else listening - published
+    unnamed = sorted(port for port in candidates - {ssh} if not is_let_in(port, machine, named))
+    for port in unnamed:
+        assert outside.connects(address, port, SILENCE_S) != "open", (
+            f"port {port} answers from outside at {address}, and no rule lets it in; if a container publishes it, "
+            "Docker's rules came before ours: iptables -S DOCKER-USER must lead to orchestr-published; else: ufw status"
+        )
+
+
+def test_the_next_published_port_is_filtered_too(host: Any, params: Params) -> None:
+    """Where Docker runs, what goes to containers passes our rules first: Docker's way around ufw is closed."""
+    if not params.enabled or params.published != "deny" or host.run("docker version").rc != 0:
+        return
+    has_ipv6 = params.ipv6 and host.run("ip6tables -S DOCKER-USER").rc == 0
+    for program in ("iptables", "ip6tables") if has_ipv6 else ("iptables",):
+        before, ours, _ = host.run(f"{program} -S DOCKER-USER").stdout.partition("-j orchestr-published")
+        assert ours and not re.search(r"^-A DOCKER-USER -j (ACCEPT|RETURN)$", before, re.MULTILINE), (
+            f"{program}: DOCKER-USER does not lead to our rules, so any port a container publishes is open to all; "
+            "look at: systemctl status docker ufw (which restarted?), and run orchestr again"
+        )
+
+
+def is_let_in(port: int, machine: Host, named: tuple[Rule, ...]) -> bool:
+    """Tell whether a rule lets this machine, the controller, connect to a TCP port."""
+    fitting = (rule for rule in named if rule.action != "deny" and rule.protocol != "udp")
+    return any(
+        covers_port(str(rule.port), str(port)) and (not rule.sources or is_insider(machine, rule.sources))
+        for rule in fitting
+    )
+
+
+def listening_ports(host: Any) -> set[int]:
+    """Return the TCP ports on which something waits for more than loopback (ss(8))."""
+    places = [line.split()[3] for line in host.check_output("ss -H -l -t -n").splitlines()]
+    pairs = [place.rpartition(":")[::2] for place in places]
+    return {int(port) for address, port in pairs if not _is_loopback(address)}
+
+
+def published_ports(host: Any) -> set[int]:
+    """Return the TCP ports that containers publish on other addresses than loopback; not all have a listener."""
+    done = host.run("docker ps --format '{{.Ports}}'")
+    reachable = (each for each in _PUBLISHED.finditer(done.stdout) if not _is_loopback(each["address"]))
+    return {port for each in reachable for port in range(int(each["first"]), int(each["last"] or each["first"]) + 1)}
+
+
+def _is_loopback(address: str) -> bool:
+    return address.strip("[]").startswith(("127.", "::1", "::ffff:127."))
