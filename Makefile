@@ -1,0 +1,77 @@
+# Everything a contributor or a user types. `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install packages-lab packages-tests lab-up lab-down lab-reset lab-status demo test check bench clean
+
+# docker (containers that are whole machines), or virtualbox, or libvirt
+LAB_PROVIDER ?= docker
+LAB_NODES ?= 5
+# for lab-reset: which ones; all of them by default
+NODES ?=
+# for test: what to hand to pytest, as in `make test PYTEST="-k firewall"`
+PYTEST ?=
+export LAB_NODES
+
+INSTALLED := .venv/.installed
+
+help:  ## list what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | column -t -s '|'
+
+install: $(INSTALLED)  ## .venv with .venv/bin/orchestr and the tools of development
+
+# Read again whenever what it was made from changes; a virtual environment made by hand is kept and completed.
+$(INSTALLED): setup.cfg pyproject.toml tests/lab/packages.sh
+	@tests/lab/packages.sh python
+	@[ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 \
+	  || { echo "making .venv"; "$$(tests/lab/packages.sh which-python)" -m venv --clear .venv; }
+	@echo "installing into .venv: orchestr (editable) and, from PyPI, what setup.cfg lists (extra: dev)"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' </dev/null
+	@.venv/bin/python -m compileall -q orchestr roles
+	@touch $@
+
+packages-lab:
+	@tests/lab/packages.sh lab
+
+packages-tests:
+	@tests/lab/packages.sh tests
+
+lab-up: packages-lab  ## start the lab: lab1 ... lab5 at 192.168.56.11 ... 15
+ifeq ($(LAB_PROVIDER),docker)
+	@tests/lab/lab.sh up
+else
+	@vagrant up --provider=$(LAB_PROVIDER)
+endif
+
+lab-down:  ## remove the lab's machines
+ifeq ($(LAB_PROVIDER),docker)
+	@tests/lab/lab.sh down
+else
+	@vagrant destroy --force
+endif
+
+lab-reset: packages-lab  ## machines back to bare, in seconds; some only: make lab-reset NODES="lab3 lab4"
+ifeq ($(LAB_PROVIDER),docker)
+	@tests/lab/lab.sh reset $(NODES)
+else
+	@vagrant destroy --force $(NODES) && vagrant up --provider=$(LAB_PROVIDER) $(NODES)
+endif
+
+lab-status:  ## one line per machine
+	@tests/lab/lab.sh status
+
+demo: install packages-lab  ## everything, on lab machines: one LiveKit node, then three
+	@tests/lab/demo.sh
+
+test: install packages-tests lab-up  ## every test, the lab's included
+	@.venv/bin/python -m pytest $(PYTEST) </dev/null
+
+check: install  ## lint, types, and that what travels to hosts is Python 3.8
+	.venv/bin/ruff check .
+	.venv/bin/mypy --strict orchestr roles
+	.venv/bin/vermin --quiet --no-tips --violations --target=3.8- orchestr/agent orchestr/resources
+
+bench: install lab-up  ## a converged run of 40 tasks on three machines beside the floor
+	@.venv/bin/python benchmarks/converged.py
+
+clean: lab-down  ## remove the lab, .venv and all that was built
+	rm -rf .venv build .vagrant

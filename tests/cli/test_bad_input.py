@@ -1,0 +1,278 @@
+"""Forty and more ways to be wrong, as people are: each exits with 2, says where and what next, and connects to nobody.
+
+Every case goes through the command line with --json. ``place`` is FILE:LINE:COLUMN as far as there is one; ``next`` is
+the suggested name or the next step, for an error that leaves people without either is half an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from orchestr.transport.memory import MemoryHost
+from tests.cli.conftest import INVENTORY, PLAYBOOK, ROLE, Orchestr
+from tests.cli.test_input_errors import MISTAKES
+
+SITE, BOOK, ROLE_FILE = "inventories/site.yml", "playbooks/site.yml", "roles/app/__init__.py"
+PLAN = ("plan", SITE)
+CANARY = "canary-in-bad-input"
+VAULT = """!vault |
+      $ANSIBLE_VAULT;1.1;AES256
+      33363965326261303931386664643637366236303531623837363939336537393037646137653532
+      6162626163643930623835363062653536653035616165300a613938393031653734636461613436
+      34316265646337323530656561633432366336613332333364376136323939616135366663373464
+      6634646435646565370a393439353564633063313839623334626235353633653836613564383763
+      3633
+"""
+
+
+@dataclass(frozen=True)
+class Bad:
+    """``files`` are put into the project, ``words`` are typed; the error stands at ``place`` and says ``says``."""
+
+    says: str
+    place: str = ""
+    next: str = ""
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    words: tuple[str, ...] = PLAN
+
+
+def _all(line: str) -> dict[str, str]:
+    """The inventory with ``line`` under all: vars: (line 3, column 5)."""
+    return {SITE: INVENTORY.replace("  vars: {app_word: hello}\n", f"  vars:\n    {line}\n")}
+
+
+def _play(line: str) -> dict[str, str]:
+    """The playbook with ``line`` added to its play (line 4, column 3)."""
+    return {BOOK: PLAYBOOK + f"  {line}\n"}
+
+
+def _role(text: str) -> dict[str, str]:
+    return {BOOK: PLAYBOOK.replace("[app]", text)}
+
+
+NESTED = {
+    ROLE_FILE: ROLE.replace("    token: SecretText | None = None\n", """\
+    token: Annotated[SecretText, AfterValidator(_long)] | None = None
+    env: dict[str, str] = {}
+    ports: list[int] = []
+    keys: dict[str, SecretText] = {}
+""").replace("class Params", """\
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def _long(value):
+    if len(value.reveal()) < 12:
+        raise ValueError("is shorter than 12 characters")
+    return value
+
+
+class Params""")
+}  # fmt: skip
+
+BAD = {
+    # -- inventories
+    "alias to nowhere": Bad("an anchor that is not defined", f"{SITE}:3:8", files=_all("x: *nowhere")),
+    "misspelt ansible_host": Bad(
+        "says nothing about the connection",
+        f"{SITE}:6:16",
+        "ansible_host",
+        {SITE: INVENTORY.replace("ansible_host: 10.0.0.1", "ansible_hots: 10.0.0.1")},
+    ),
+    "misspelt ansible_python_interpreter": Bad(
+        "says nothing", f"{SITE}:3:5", "ansible_python_interpreter", _all("ansible_pyton_interpreter: /usr/bin/python3")
+    ),
+    "port with a letter": Bad("from 1 to 65535, found '22a'", f"{SITE}:3:19", files=_all("ansible_port: 22a")),
+    "port by template": Bad("found 'many'", f"{SITE}:3:19", files=_all("ansible_port: '{{ p }}'\n    p: many")),
+    "address with a port": Bad(
+        "a host without a port", f"{SITE}:3:19", "and ansible_port: 22", _all("ansible_host: '10.0.0.1:22'")
+    ),
+    "login by template": Bad("'ip' is not defined", f"{SITE}:3:19", files=_all("ansible_user: '{{ ip }}'")),
+    "address that is a number": Bad("found the number 10.1", f"{SITE}:3:19", "put quotes", _all("ansible_host: 10.1")),
+    "unknown way to become root": Bad("known: sudo", f"{SITE}:3:28", files=_all("ansible_become_method: su")),
+    "tabs": Bad("a tab indents this line", f"{SITE}:2:1", files={SITE: "all:\n\thosts:\n\t\tweb1:\n"}),
+    "wrong indentation": Bad(
+        "the indentation", f"{SITE}:4:4", files={SITE: "all:\n  hosts:\n    web1:\n   web2:\n"}
+    ),
+    "a section twice": Bad(
+        "written twice", f"{SITE}:4:3", "keep one", {SITE: "all:\n  vars: {a: 1}\n  hosts: {a: }\n  vars: {b: 1}\n"}
+    ),
+    "a long circle": Bad(
+        "circle: a → b → c → a",
+        f"{SITE}:3:16",
+        "take 'a' out",
+        {SITE: "a: {children: {b: }}\nb: {children: {c: }}\nc: {children: {a: }}\n"},
+    ),
+    "range without end": Bad("has no end", f"{SITE}:3:5", "web[1:3]", {SITE: "all:\n  hosts:\n    web[1:]:\n"}),
+    "children as a list": Bad("found a list", f"{SITE}:3:5", "'web:'", {SITE: "all:\n  children:\n    - web\n"}),
+    "hosts as a list": Bad("found a list", f"{SITE}:3:5", "'web1:'", {SITE: "all:\n  hosts:\n    - web1\n"}),
+    "INI words for a host": Bad(
+        "mapping of variables", f"{SITE}:3:11", files={SITE: "all:\n  hosts:\n    web1: ansible_host=10.0.0.1\n"}
+    ),
+    "empty": Bad("is empty", SITE, "an inventory starts with", {SITE: ""}),
+    "binary": Bad("is not UTF-8", f"{SITE}:2", "save it as UTF-8", {SITE: bytes(range(256))}),
+    "UTF-16": Bad("is not UTF-8", f"{SITE}:1", "it begins as UTF-16", {SITE: INVENTORY.encode("utf-16")}),
+    "Latin-1": Bad("is not UTF-8", f"{SITE}:6", "save it", {SITE: INVENTORY.replace("web1", "wéb1").encode("latin-1")}),
+    "five megabytes of it": Bad("a second ':'", f"{SITE}:1:5", files={SITE: "a: b: c\n" * 600_000}),
+    "a playbook": Bad("found a list", f"{BOOK}:1:1", "an inventory starts", words=("plan", BOOK)),
+    "a directory without any": Bad(
+        "no inventory files", "inventories/d", "prod.yml", {"inventories/d/notes.txt": "x"}, ("plan", "inventories/d")
+    ),
+    "no name": Bad("path is empty", "", "prod.yml", words=("plan", "")),
+    "misspelt file": Bad("no such inventory", "inventories/stie.yml", SITE, words=("plan", "inventories/stie.yml")),
+    "group_vars as a list": Bad(
+        "found a list", "inventories/group_vars/web.yml:1:1", files={"inventories/group_vars/web.yml": "- a: 1\n"}
+    ),
+    "host_vars with a tab": Bad(
+        "a tab", "inventories/host_vars/web1.yml:2:1", files={"inventories/host_vars/web1.yml": "a:\n\tb: 1\n"}
+    ),
+    # -- secrets
+    "no vault password": Bad(
+        "no vault password", f"{SITE}:3:16", "ORCHESTR_VAULT_PASSWORD_FILE", _all(f"app_token: {VAULT}")
+    ),
+    "wrong vault password": Bad(
+        "not the one this was encrypted with",
+        f"{SITE}:3:16",
+        "--vault-password-file",
+        {**_all(f"app_token: {VAULT}"), "word": f"{CANARY}\n"},
+        (*PLAN, "--vault-password-file", "word"),
+    ),
+    "empty vault password": Bad(
+        "the file is empty",
+        "word",
+        "put the vault password",
+        {**_all(f"app_token: {VAULT}"), "word": ""},
+        (*PLAN, "--vault-password-file", "word"),
+    ),
+    "!file that is missing": Bad("No such file", f"{SITE}:3:16", "beside the file", _all("app_token: !file none")),
+    "!env that is not set": Bad("is not set", f"{SITE}:3:16", "export NO_TOKEN_7=", _all("app_token: !env NO_TOKEN_7")),
+    "!command that fails": Bad("exited with 1", f"{SITE}:3:16", files=_all("app_token: !command ['false']")),
+    # -- playbooks
+    "roles as a text": Bad("roles is a list, found text", f"{BOOK}:3:10", files=_role("app")),
+    "serial 0": Bad("a count like 1", f"{BOOK}:4:11", files=_play("serial: 0")),
+    "serial in quotes": Bad('a share like "50%"', f"{BOOK}:4:11", files=_play("serial: '50'")),
+    "too much failure": Bad("from 0 to 100", f"{BOOK}:4:24", files=_play("max_fail_percentage: 200")),
+    "unknown role": Bad("no role 'apps'", f"{BOOK}:3:11", "app", _role("[apps]")),
+    "role outside": Bad("no role '../app'", f"{BOOK}:3:11", "app", _role("[../app]")),
+    "parameter of a role, misspelt": Bad(
+        "no parameter 'prot'", f"{BOOK}:3:40", "app_port", _role("[{role: app, vars: {app_prot: 1}}]")
+    ),
+    "parameter without its role's name": Bad(
+        "named after it", f"{BOOK}:3:30", "app_port", _role("[{role: app, vars: {port: 1}}]")
+    ),
+    "hosts that are no patterns": Bad(
+        "found a mapping", f"{BOOK}:2:11", files={BOOK: PLAYBOOK.replace("hosts: all", "hosts: [{a: 1}]")}
+    ),
+    "unknown group": Bad("'we_b' is no host", f"{BOOK}:2:10", "web", {BOOK: PLAYBOOK.replace("all", "we_b")}),
+    "tasks in a play": Bad("is Ansible's", f"{BOOK}:4:3", "deploy()", _play("tasks: []")),
+    "playbook missing": Bad("no such", "playbooks/stie.yml", BOOK, words=(*PLAN, "--playbook", "playbooks/stie.yml")),
+    "playbook that is a directory": Bad("a directory", "playbooks", BOOK, words=(*PLAN, "--playbook", "playbooks")),
+    "playbook that is an inventory": Bad("found a mapping", f"{SITE}:1:1", "- name", words=(*PLAN, "--playbook", SITE)),
+    "playbook named in the inventory": Bad(
+        "no such playbook: playbooks/stie.yml", f"{SITE}:3:24", BOOK, _all("orchestr_playbook: playbooks/stie.yml")
+    ),
+    "playbooks as a list": Bad("found a list", f"{SITE}:3:24", files=_all("orchestr_playbook: [a, b]")),
+    # -- parameters
+    "a list for a mapping": Bad(
+        "expected a dictionary", f"{SITE}:3:14", "orchestr doc app", {**NESTED, **_all("app_env: [A, B]")}
+    ),
+    "a wrong item of a list": Bad(
+        "app_ports[1]: expected an integer", f"{SITE}:3:20", "orchestr doc app", {**NESTED, **_all("app_ports: [1, x]")}
+    ),
+    "a wrong value in a mapping": Bad(
+        "app_env.A: expected a string", f"{SITE}:3:18", "orchestr doc", {**NESTED, **_all("app_env: {A: [1]}")}
+    ),
+    "a secret too short": Bad(
+        "shorter than 12", f"{SITE}:3:16", "orchestr doc app", {**NESTED, **_all("app_token: canary")}
+    ),
+    "a secret of the wrong type": Bad(
+        "app_keys", f"{SITE}:3:15", "orchestr doc app", {**NESTED, **_all(f"app_keys: {CANARY}")}
+    ),
+    "a required one missing": Bad(
+        "needs app_word",
+        f"{BOOK}:3:11",
+        f"set app_word in {SITE}",
+        {ROLE_FILE: ROLE.replace('Field("hello", ', "Field("), **_all("a: 1")},
+    ),
+    "an undefined name": Bad("'app_wrod'", f"{SITE}:3:15", "app_word", _all("app_word: '{{ app_wrod }}'")),
+    "a template in itself": Bad("app_word → app_word", f"{SITE}:3:15", files=_all("app_word: '{{ app_word }}'")),
+    "an unknown filter": Bad("no filter 'to_yml'", f"{SITE}:3:15", "to_yaml", _all("app_word: '{{ 1 | to_yml }}'")),
+    "a template never closed": Bad("malformed template", f"{SITE}:3:15", files=_all("app_word: '{{ x'")),
+    # -- options
+    "--limit misspelt": Bad("'wbe' is no host", "", "web", words=(*PLAN, "--limit", "wbe")),
+    "--limit that leaves nobody": Bad("no play", BOOK, "--graph", words=(*PLAN, "--limit", "web:&db")),
+    "--limit that is empty": Bad("--limit is empty", "", "all is every host", words=(*PLAN, "--limit", "")),
+    "--limit of a missing file": Bad("No such file", "none", words=(*PLAN, "--limit", "@none")),
+    "--tags misspelt": Bad("nothing in", "", "app", words=(*PLAN, "--tags", "ap")),
+    "--skip-tags misspelt": Bad("nothing in", "", "app", words=(*PLAN, "--skip-tags", "appp")),
+    "--tags that are empty": Bad("--tags is empty", "", "leave it out", words=(*PLAN, "--tags", "")),
+    "-e without a value": Bad("is not NAME=VALUE", "", "-e takes", words=(*PLAN, "-e", "app_word")),
+    "-e with a space": Bad("what follows app_word=…", "", "quote", words=(*PLAN, "-e", f"app_word=a {CANARY}")),
+    "-e with half a quote": Bad("no closing quotation", "", "quote", words=(*PLAN, "-e", f"app_word='{CANARY}")),
+    "-e half YAML": Bad("not valid YAML", "--extra-vars:2:1", "-e takes", words=(*PLAN, "-e", f"{{a: [{CANARY}")),
+    "-e of a list": Bad("found a list", "--extra-vars", "-e takes", words=(*PLAN, "-e", f"[{CANARY}]")),
+    "-e of the wrong type": Bad("an integer", "--extra-vars", "orchestr doc", words=(*PLAN, "-e", "app_port=x")),
+    "-e of a misspelt parameter": Bad("no parameter", "--extra-vars", "app_port", words=(*PLAN, "-e", "app_prot=1")),
+    "-e of a wrong port": Bad("found '22a'", "--extra-vars", words=(*PLAN, "-e", "ansible_port=22a")),
+    "two inventories": Bad("unexpected extra argument", "", "--help", words=(*PLAN, SITE)),
+    # -- verbs
+    "upgrade to itself": Bad("the same inventory", SITE, "orchestr run", words=("upgrade", SITE, "--to", SITE)),
+    "upgrade to nothing": Bad("no such", "none.yml", SITE, words=("upgrade", SITE, "--to", "none.yml")),
+    "upgrade to another cluster": Bad(
+        "no host of", "other.yml", "orchestr run", {"other.yml": "all: {hosts: {z: }}\n"},
+        ("upgrade", SITE, "--to", "other.yml"),
+    ),
+    "upgrade without --to": Bad("missing option '--to'", "", "--help", words=("upgrade", SITE)),
+    "exec on nobody": Bad("pattern is empty", "", "all is every host", words=("exec", SITE, "", "--", "reboot")),
+    "exec of nothing": Bad("no command", "", "name a program", words=("exec", SITE, "all", "--", "")),
+    "no such run": Bad("no run '../..'", "", "orchestr history", words=("show", "../..")),
+    "a role's Params of another kind": Bad(
+        "no subclass", ROLE_FILE, "class Params(Base)", {ROLE_FILE: ROLE.replace("Params(Base)", "Params")}
+    ),
+    "a role that is no Python": Bad("SyntaxError", f"{ROLE_FILE}:1", files={ROLE_FILE: "def deploy(:\n"}),
+}  # fmt: skip
+
+
+def test_there_are_more_than_forty() -> None:
+    """Beside the mistakes in files tested elsewhere, at least forty more are tried through the command line."""
+    assert len(BAD) >= 40 and len(BAD) + len(MISTAKES) >= 100
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(orchestr: Orchestr, project: Path, hosts: Mapping[str, MemoryHost], name: str) -> None:
+    """It exits with 2: one object on stdout, the message on stderr, no traceback, nobody connected to."""
+    case = BAD[name]
+    for path, content in case.files.items():
+        target = project / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+    split = case.words.index("--") if "--" in case.words else len(case.words)
+    outcome = orchestr(*case.words[:split], "--json", *case.words[split:])
+    assert (outcome.code, outcome.out.count("\n")) == (2, 1), outcome.err
+    found = json.loads(outcome.out)
+    error = found["error"]
+    place = ":".join(str(error[key]) for key in ("file", "line", "column") if error[key] is not None)
+    assert (found["exit"], place.removeprefix(f"{project}/")) == (2, case.place)
+    assert case.says in error["message"]
+    assert case.next in f"{error['suggestion']}\n{error['next_step']}"
+    assert case.says in outcome.err and outcome.err.count("error: ") == 1
+    assert CANARY not in outcome.err + outcome.out
+    assert "Traceback" not in outcome.err
+    assert [host.log for host in hosts.values()] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [INVENTORY.replace("\n", "\r\n"), "\ufeff" + INVENTORY, INVENTORY + "\n# " + "x" * 5_000_000],
+    ids=["CRLF", "BOM", "5 MB"],
+)
+def test_odd_but_right(orchestr: Orchestr, project: Path, content: str) -> None:
+    """Windows line ends, a byte order mark and sheer size are no mistakes."""
+    (project / SITE).write_bytes(content.encode())
+    assert orchestr("plan", SITE).code == 3

@@ -1,0 +1,88 @@
+"""Small image archives in the layouts that real tools write."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def layer(text: str) -> bytes:
+    """A layer with one file in it."""
+    return _tar({"file": text.encode()})
+
+
+def _tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        for name, target in (links or {}).items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            tar.addfile(entry)
+    return stream.getvalue()
+
+
+def config_of(layers: list[bytes], command: str = "run") -> bytes:
+    document = {
+        "os": "linux",
+        "config": {"Cmd": [command]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(data)}" for data in layers]},
+    }
+    return json.dumps(document).encode()
+
+
+def save_20(path: Path, layers: list[bytes], tags: list[str], command: str = "run") -> str:
+    """Write what `docker save` 20.10 does: a directory per layer, a repeated layer as a link. Return the image id."""
+    config = config_of(layers, command)
+    files, links, names = {f"{sha256(config)}.json": config}, {}, []
+    for number, data in enumerate(layers):
+        name = f"{number:064x}/layer.tar"
+        if data in layers[:number]:
+            links[name] = f"../{layers.index(data):064x}/layer.tar"
+        else:
+            files[name] = data
+        names.append(name)
+    manifest = [{"Config": f"{sha256(config)}.json", "RepoTags": tags or None, "Layers": names}]
+    path.write_bytes(_tar({**files, "manifest.json": json.dumps(manifest).encode()}, links))
+    return f"sha256:{sha256(config)}"
+
+
+def save_25(path: Path, layers: list[bytes], tags: list[str], command: str = "run") -> str:
+    """Write what `docker save` 25 and later do: blobs by digest, manifest.json beside index.json."""
+    config = config_of(layers, command)
+    blobs = {f"blobs/sha256/{sha256(data)}": data for data in (config, *layers)}
+    names = [f"blobs/sha256/{sha256(data)}" for data in layers]
+    manifest = [{"Config": f"blobs/sha256/{sha256(config)}", "RepoTags": tags or None, "Layers": names}]
+    path.write_bytes(_tar({**blobs, "index.json": b"{}", "manifest.json": json.dumps(manifest).encode()}))
+    return f"sha256:{sha256(config)}"
+
+
+def save_oci(path: Path, layers: list[bytes], tags: list[str], command: str = "run") -> str:
+    """Write an OCI layout without manifest.json: an index in an index, compressed layers, an attestation beside."""
+    config = config_of(layers, command)
+    packed = [gzip.compress(data, mtime=0) for data in layers]
+    manifest = json.dumps({"config": _descriptor(config), "layers": [_descriptor(data) for data in packed]}).encode()
+    inner = json.dumps({"manifests": [_descriptor(manifest)]}).encode()
+    attestation = {**_descriptor(b"{}"), "platform": {"os": "unknown", "architecture": "unknown"}}
+    index = json.dumps({"manifests": [_descriptor(inner), attestation]}).encode()
+    blobs = {f"blobs/sha256/{sha256(data)}": data for data in (config, manifest, inner, b"{}", *packed)}
+    path.write_bytes(_tar({**blobs, "index.json": index}))
+    return f"sha256:{sha256(config)}"
+
+
+def _descriptor(data: bytes) -> dict[str, object]:
+    return {"digest": f"sha256:{sha256(data)}", "size": len(data)}
+
+
+SAVERS = {"docker 20.10": save_20, "docker 25": save_25, "oci": save_oci}

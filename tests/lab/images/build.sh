@@ -1,0 +1,49 @@
+#!/bin/bash
+# Builds the lab's service images into the controller's Docker engine under the upstream names the roles use,
+# unless images of the same inputs are there already (their digest is an image label).
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+here=tests/lab/images
+base=orchestr-lab/base:bookworm
+settings=build/lab/apt
+
+# image of this lab : the stage of the Dockerfile it is
+IMAGES="redis:7=redis caddy:2=caddy caddy:2.6=caddy-old livekit/livekit-server:v1.8=livekit example/webapp:1=webapp"
+
+# An image is built again when what goes into it changed, and only then: nodes tell images by their id.
+digest_of() {  # digest_of STAGE
+    local inputs="$here/Dockerfile $here/collect.sh $here/apt"
+    case $1 in
+        redis) inputs+=" $here/redis" ;;
+        livekit | webapp) inputs+=" $here/shared $here/$1" ;;
+    esac
+    # shellcheck disable=SC2086  # words are wanted
+    (docker image inspect --format '{{.Id}}' "$base"
+     find $inputs -name __pycache__ -prune -o -type f -printf '%p %m\n' -exec sha256sum {} + | sort) |
+        sha256sum | cut -c1-16
+}
+is_built() {  # is_built IMAGE STAGE
+    [ "$(docker image inspect --format '{{index .Config.Labels "orchestr.inputs"}}' "$1" 2>/dev/null)" = "$(digest_of "$2")" ]
+}
+
+missing=""
+for image in $IMAGES; do is_built "${image%=*}" "${image#*=}" || missing+=" $image"; done
+[ -n "$missing" ] || exit 0
+
+echo "lab: building service images (a minute or two, once)"
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+find $here -mindepth 1 -maxdepth 1 -exec cp -r {} "$context/" \;
+find "$context" -name __pycache__ -prune -exec rm -rf {} +
+mkdir -p "$context/apt/sources.list.d" "$context/apt/apt.conf.d"
+cp "$settings/90lab" "$context/apt/apt.conf.d/"
+: >"$context/apt/sources.list"
+cp "$settings/debian.list" "$settings/backports.list" "$context/apt/sources.list.d/"
+for image in $missing; do
+    if docker image inspect "${image%=*}" >/dev/null 2>&1; then
+        echo "lab: ${image%=*} names the lab's build from now on (it named another image)"
+    fi
+    docker build --build-arg BASE="$base" --label "orchestr.inputs=$(digest_of "${image#*=}")" --target "${image#*=}" \
+        -t "${image%=*}" "$context" >>build/lab/service-images.log 2>&1 ||
+        { tail -20 build/lab/service-images.log >&2; exit 1; }
+done

@@ -1,0 +1,43 @@
+"""Plays for groups that an inventory does not have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestr.engine.run import Run, RunOptions
+from orchestr.errors import InputError
+from orchestr.inventory import load_inventory
+from orchestr.playbook import load_playbook
+
+ROLE = '"""Do nothing."""\n\n\ndef deploy(host, params):\n    return iter(())\n'
+
+
+def hosts_of(root: Path, pattern: str) -> list[str]:
+    """Return the hosts of one play with this pattern, where the inventory has the groups web and cache."""
+    for name, text in {
+        "roles/idle/__init__.py": ROLE,
+        "inventory.yml": "all: {children: {web: {hosts: {a: , b: }}, cache: {hosts: {c: }}}}\n",
+        "playbook.yml": f"- {{hosts: all, roles: [idle]}}\n- {{hosts: '{pattern}', roles: [idle]}}\n",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    inventory, playbook = load_inventory(root / "inventory.yml"), load_playbook(root / "playbook.yml")
+    return Run(inventory, playbook, RunOptions(), lambda event: None, lambda *_: None).play_hosts[1]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hosts"),
+    [("database", []), ("web:database", ["a", "b"]), ("database,cache,search", ["c"]), ("web:database:!b", ["a"])],
+)
+def test_absent_groups_are_no_hosts(tmp_path: Path, pattern: str, hosts: list[str]) -> None:
+    """A group the inventory does not have adds no host, alone or among others, so one playbook serves many."""
+    assert hosts_of(tmp_path, pattern) == hosts
+
+
+@pytest.mark.parametrize("pattern", ["wep", "cache:wep", "web:!cach", "web:&databases"])
+def test_a_misspelt_or_subtracted_group_is_an_error(tmp_path: Path, pattern: str) -> None:
+    """A name nearly that of a group is a mistake; so is taking away, or narrowing to, what is not there."""
+    with pytest.raises(InputError):
+        hosts_of(tmp_path, pattern)

@@ -1,0 +1,52 @@
+"""The inventories a user starts from: refused until the secrets are the user's own, then complete."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from orchestr.errors import InputError
+from tests.unit.roles.conftest import ROOT, plan_file
+
+SINGLE, DISTRIBUTED = ROOT / "inventories/prod.yml", ROOT / "inventories/prod-distributed.yml"
+OWN = {"livekit_api_secret": "x" * 44, "redis_password": "y" * 48}
+
+
+@pytest.mark.parametrize(
+    ("missing", "place"),
+    [("livekit_api_secret", "machine1: webapp_secret_files"), ("redis_password", "secrets.yml:15:")],
+)
+def test_a_placeholder_is_refused(missing: str, place: str) -> None:
+    """A secret that everybody can read in the examples deploys nothing; the message leads to it, without showing it."""
+    with pytest.raises(InputError) as caught:
+        plan_file(SINGLE, **{name: value for name, value in OWN.items() if name != missing})
+    assert place in str(caught.value)
+    assert "a secret still says CHANGE-ME" in str(caught.value)
+    assert "CHANGE-ME-" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [SINGLE, DISTRIBUTED])
+def test_with_secrets_of_ones_own_every_machine_has_a_plan(path: object) -> None:
+    """Nothing else has to be filled in for the examples to be complete."""
+    planned = plan_file(ROOT / str(path), **OWN)
+    assert all(tasks for tasks in planned.all_tasks().values())
+    assert "live.example.com {" in planned.text("machine1", "/opt/caddy/etc/Caddyfile")
+
+
+def test_media_comes_by_the_public_address_and_redis_by_the_private_one() -> None:
+    """Browsers are told ansible_host; machines talk among themselves on private_address."""
+    planned = plan_file(DISTRIBUTED, **OWN)
+    config = planned.yaml("machine3", "/opt/livekit/livekit.yaml")
+    assert (config["rtc"]["node_ip"], config["redis"]["address"]) == ("203.0.113.3", "10.0.0.2:6379")
+    assert planned.ports("redis", "machine2") == {("6379", "tcp"): ("10.0.0.3", "10.0.0.4")}
+
+
+@pytest.mark.parametrize("kind", ["inventories/prod", "inventories/lab/livekit"])
+def test_growing_adds_hosts_and_nothing_else(kind: str) -> None:
+    """The distributed inventory without its new hosts is the single one."""
+    names = ("-single.yml", "-distributed.yml") if "lab" in kind else (".yml", "-distributed.yml")
+    single, distributed = (yaml.safe_load((ROOT / f"{kind}{end}").read_text()) for end in names)
+    everyone, nodes = distributed["all"]["hosts"], distributed["all"]["children"]["livekit"]["hosts"]
+    for name in everyone.keys() - single["all"]["hosts"].keys():
+        del everyone[name], nodes[name]
+    assert distributed == single

@@ -1,0 +1,124 @@
+"""orchestr as a library: typed, silent, usable twice and from a thread, and nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orchestr
+from orchestr.transport.memory import MemoryHost, memory_connector
+
+PROGRAM = """\
+import orchestr
+
+inventory: orchestr.Inventory = orchestr.load_inventory("inventories/prod.yml")
+planned: orchestr.RunResult = orchestr.plan(inventory, limit="livekit", tags=["redis"])
+for name, host in planned.hosts.items():
+    for change in host.changes:
+        print(name, change["name"], change["diff"])
+def watch(event: orchestr.Event) -> None: ...
+done = orchestr.run(inventory, limit="livekit", on_event=watch)
+code: int = done.exit_code + orchestr.verify(inventory).exit_code
+free: int = orchestr.facts(inventory).hosts["lk1"].facts["memory_bytes"]
+said: str = orchestr.execute(inventory, "all", ["uname"]).hosts["lk1"].stdout
+"""
+ROLE = """
+from orchestr import Params as Base
+from orchestr.resources.commands import Command
+class Params(Base):
+    word: str = "x"
+def deploy(host, params):
+    yield Command(("echo", params.word), unless=("test", "-d", "/"))
+"""
+
+
+@pytest.fixture
+def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one role and three hosts: this machine."""
+    for name, text in {
+        "roles/speaker/__init__.py": ROLE,
+        "playbooks/site.yml": "- hosts: all\n  roles: [speaker]\n",
+        "hosts.yml": "all:\n  vars: {ansible_connection: local}\n  hosts: {h1: , h2: , h3: }\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("ORCHESTR_STATE", str(tmp_path / "state"))
+    return tmp_path / "hosts.yml"
+
+
+def test_a_program_is_checked_by_its_types(tmp_path: Path) -> None:
+    """mypy --strict accepts the README's kind of program, and finds a misspelt argument in it."""
+    (tmp_path / "right.py").write_text(PROGRAM)
+    (tmp_path / "wrong.py").write_text(PROGRAM.replace("limit=", "limt="))
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache")]
+    root = Path(orchestr.__file__).parents[1]
+    options: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "MYPYPATH": str(root)}, "capture_output": True}
+    # One process for both: reading the package's types is what takes the time.
+    done = subprocess.run([*command, "right.py", "wrong.py"], text=True, **options)
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert [line.split(":")[0] for line in errors] == ["wrong.py", "wrong.py"], done.stdout
+    assert all('"limt"' in line for line in errors)
+
+
+@pytest.mark.parametrize("transport", ["local", "memory"])
+def test_nothing_stays_behind(inventory: Path, transport: str) -> None:
+    """After twenty runs there is no thread, descriptor, child or temporary more than before."""
+    options: dict[str, Any] = {}
+    if transport == "memory":
+        hosts = {f"h{number}": MemoryHost(commands={("test",): ""}) for number in (1, 2, 3)}
+        options["connector"] = memory_connector(hosts)
+
+    def once() -> None:
+        assert orchestr.run(orchestr.load_inventory(inventory), **options).exit_code == 0
+
+    threads = set(threading.enumerate())
+    once()  # what is loaded and opened once for all
+    before = _held()
+    for _ in range(20):
+        once()
+    give_up = time.monotonic() + 10
+    while (set(threading.enumerate()) - threads or _held() != before) and time.monotonic() < give_up:
+        time.sleep(0.05)  # an agent's threads end by themselves
+    assert set(threading.enumerate()) - threads == set()
+    assert _held() == before
+
+
+def test_it_is_silent_and_works_from_threads(inventory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Several threads run at the same time, each gets its own result, and nothing is printed."""
+    results: list[orchestr.RunResult] = []
+
+    def work() -> None:
+        loaded = orchestr.load_inventory(inventory)
+        results.extend((orchestr.plan(loaded), orchestr.ping(loaded)))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [result.exit_code for result in results] == [0] * 6
+    assert len({result.run for result in results}) == 6
+    assert capfd.readouterr() == ("", "")
+
+
+def _held() -> tuple[list[str], list[str], list[str]]:
+    numbers = sorted(Path("/proc/self/fd").iterdir())
+    descriptors = sorted(kind for kind in map(_kind, numbers) if kind)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    temporaries = sorted(name for name in os.listdir(tempfile.gettempdir()) if "orchestr" in name)
+    return descriptors, children, temporaries
+
+
+def _kind(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink()).partition(":")[0]
+    except OSError:
+        return ""  # the one that lists them

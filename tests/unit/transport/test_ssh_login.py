@@ -1,0 +1,146 @@
+"""Logging in with what was configured, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sshd_on_loopback import Sshd, StartSshd, fingerprint, make_key
+
+from orchestr.errors import HostKeyError, UnreachableError
+from orchestr.inventory.settings import ConnectionSettings
+from orchestr.secret import Secret
+from orchestr.transport.connect import connect
+
+StartAgent = Callable[..., Path]
+
+
+def assert_let_in(settings: ConnectionSettings) -> None:
+    with closing(connect(settings)) as connection:
+        assert connection.start(["echo", "in"]).read(10, 10) == b"in\n"
+
+
+def refused(settings: ConnectionSettings) -> UnreachableError:
+    with pytest.raises(UnreachableError) as caught:
+        connect(settings)
+    assert not isinstance(caught.value, HostKeyError)
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", ["user", "rsa", "ecdsa"])
+def test_each_kind_of_key_logs_in(start_sshd: StartSshd, kind: str) -> None:
+    """ed25519, RSA (by SHA-2) and ECDSA keys are accepted."""
+    server = start_sshd(user_key=kind)
+    server.record()
+    assert_let_in(server.settings())
+
+
+def test_a_wrong_key_is_named_with_the_user(sshd: Sshd, keys: dict[str, Path]) -> None:
+    """The error says who was refused, with which key, and what to type."""
+    error = refused(sshd.settings(key_file=str(keys["other"]), user="root"))
+    assert f"root@127.0.0.1:{sshd.port} refused the login" in str(error)
+    assert f"{keys['other']} ({fingerprint(keys['other'])})" in str(error)
+    assert f"ssh-copy-id -i {keys['other']} -p {sshd.port} root@127.0.0.1" in error.next_step
+
+
+def test_a_wrong_user_is_refused_once(sshd: Sshd) -> None:
+    """A refused login is not tried again: it would only feed fail2ban."""
+    refused(sshd.settings(user="nobody-here"))
+    assert sshd.log().count("Invalid user nobody-here") == 1
+
+
+def test_a_missing_key_file_is_said_to_be_missing(sshd: Sshd) -> None:
+    """A path that does not exist is named."""
+    assert "/nowhere/key does not exist" in str(refused(sshd.settings(key_file="/nowhere/key")))
+
+
+def test_a_broken_key_file_is_named(sshd: Sshd, tmp_path: Path) -> None:
+    """A file that is no key gives one clear message."""
+    broken = tmp_path / "broken"
+    broken.write_text("not a key\n")
+    assert f"the key file {broken} cannot be used" in str(refused(sshd.settings(key_file=str(broken))))
+
+
+def test_an_encrypted_key_without_an_agent_names_ssh_add(
+    start_sshd: StartSshd, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked for a passphrase; the error says what to type."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    server = start_sshd(user_key="encrypted")
+    server.record()
+    error = refused(server.settings())
+    assert "is encrypted" in str(error)
+    assert error.next_step == f"ssh-add {keys['encrypted']}"
+
+
+def test_an_encrypted_key_is_used_through_the_agent(
+    start_sshd: StartSshd, keys: dict[str, Path], agent: StartAgent
+) -> None:
+    """The agent that holds the very key of the file signs for it."""
+    server = start_sshd(user_key="encrypted")
+    server.record()
+    server.configure(f"IdentityAgent {agent(keys['other'], keys['encrypted'], passphrase='open sesame')}")
+    assert_let_in(server.settings())
+    assert "Failed publickey" not in server.log()
+
+
+@pytest.fixture
+def crowded_agent(agent: StartAgent, keys: dict[str, Path], tmp_path: Path) -> Path:
+    """An agent with more keys than sshd allows tries; the right one comes last."""
+    return agent(*(make_key(tmp_path / f"extra{number}") for number in range(7)), keys["user"])
+
+
+def test_a_named_key_keeps_a_crowded_agent_out(sshd: Sshd, crowded_agent: Path) -> None:
+    """With a key file in the inventory the agent's other keys are never offered."""
+    sshd.configure(f"IdentityAgent {crowded_agent}")
+    assert_let_in(sshd.settings())
+    assert "Failed publickey" not in sshd.log()
+
+
+def test_identities_only_picks_from_a_crowded_agent(sshd: Sshd, crowded_agent: Path, tmp_path: Path) -> None:
+    """A public key file is enough to say which of the agent's keys is meant."""
+    only_public = tmp_path / "chosen.pub"
+    only_public.write_text(Path(f"{sshd.user_key}.pub").read_text())
+    sshd.configure(f"IdentityAgent {crowded_agent}\nIdentityFile {only_public}\nIdentitiesOnly yes")
+    assert_let_in(sshd.settings(key_file=None))
+
+
+def test_identities_only_leaves_the_rest_of_the_agent_alone(
+    sshd: Sshd, keys: dict[str, Path], agent: StartAgent
+) -> None:
+    """IdentitiesOnly: a key that only the agent has is not offered, even if it would be let in."""
+    sshd.configure(f"IdentityAgent {agent(keys['user'])}\nIdentityFile {keys['other']}\nIdentitiesOnly yes")
+    error = refused(sshd.settings(key_file=None))
+    assert fingerprint(keys["user"]) not in str(error)
+
+
+def test_too_many_keys_of_an_agent_are_explained(sshd: Sshd, crowded_agent: Path) -> None:
+    """sshd's "Too many authentication failures" is quoted, and the cure named."""
+    sshd.configure(f"IdentityAgent {crowded_agent}\nIdentityFile none")
+    error = refused(sshd.settings(key_file=None))
+    assert "Too many authentication failures" in str(error)
+    assert "ansible_ssh_private_key_file" in error.next_step
+
+
+def test_an_agent_alone_is_enough(sshd: Sshd, keys: dict[str, Path], agent: StartAgent) -> None:
+    """Without any key file the agent's keys are tried."""
+    sshd.configure(f"IdentityAgent {agent(keys['other'], keys['user'])}\nIdentityFile none")
+    assert_let_in(sshd.settings(key_file=None))
+
+
+def test_a_dead_agent_is_no_obstacle_for_a_password(sshd: Sshd, tmp_path: Path) -> None:
+    """The agent that does not answer is mentioned, what the server takes too, and the password never."""
+    sshd.configure(f"IdentityAgent {tmp_path}/no-agent\nIdentityFile none")
+    error = refused(sshd.settings(key_file=None, password=Secret("correct horse")))
+    assert "does not answer" in str(error)
+    assert "tried the password" in str(error)
+    assert "the server takes: publickey" in str(error)
+    assert "correct horse" not in str(error)
+
+
+def test_nothing_to_log_in_with_is_said(sshd: Sshd) -> None:
+    """No key, no agent, no password: the error says so instead of blaming the server."""
+    sshd.configure("IdentityAgent none\nIdentityFile none")
+    assert "no key, agent or password is configured" in str(refused(sshd.settings(key_file=None)))
