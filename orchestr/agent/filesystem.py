@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from typing import Iterable, Optional, Set
 
 STATE_DIRECTORY = "/var/lib/orchestr"
@@ -17,6 +18,7 @@ PREFIX = ".orchestr-"
 BACKUPS_KEPT = 10  # runs whose replaced files are kept on a host
 
 _unfinished: Set[str] = set()
+_beginning = threading.Lock()  # held while a temporary is made and noted, so that none is missed when writing ends
 
 
 def write_atomically(
@@ -26,8 +28,9 @@ def write_atomically(
     from hashlib import sha256 as new_sha256
 
     directory = os.path.dirname(path) or "/"
-    descriptor, temporary = tempfile.mkstemp(prefix=PREFIX, dir=directory)
-    _unfinished.add(temporary)
+    with _beginning:
+        descriptor, temporary = tempfile.mkstemp(prefix=PREFIX, dir=directory)
+        _unfinished.add(temporary)
     try:
         digest = new_sha256()
         with os.fdopen(descriptor, "wb") as stream:
@@ -53,8 +56,9 @@ def write_atomically(
 def symlink_atomically(target: str, path: str) -> None:
     """Make ``path`` a symbolic link to ``target``, replacing a file or link in one step."""
     directory = os.path.dirname(path) or "/"
-    holder = tempfile.mkdtemp(prefix=PREFIX, dir=directory)
-    _unfinished.add(holder)
+    with _beginning:
+        holder = tempfile.mkdtemp(prefix=PREFIX, dir=directory)
+        _unfinished.add(holder)
     try:
         temporary = os.path.join(holder, "link")
         os.symlink(target, temporary)
@@ -116,6 +120,11 @@ def sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def begin_no_more() -> None:
+    """Let no write begin in this process from now on: whoever tries waits for the process's end."""
+    _beginning.acquire(timeout=2)  # a directory that hangs must not keep the agent alive
 
 
 def discard_unfinished() -> None:

@@ -267,6 +267,7 @@ def _head(text: str) -> str:
 def _die() -> None:
     """The controller is gone: end all children and this process, leaving no half-written file."""
     process.start_no_more()
+    filesystem.begin_no_more()
     process.kill_all()
     filesystem.discard_unfinished()
     os._exit(98)
