@@ -18,10 +18,11 @@ if [ ! -e /etc/apt/sources.list.d/trixie.list ]; then
 fi
 apt-get install -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server python3 sudo iproute2 iputils-ping netcat-openbsd \
-    iptables nftables ufw curl procps kmod ca-certificates less docker.io docker-cli docker-compose "$@"
+    iptables nftables ufw firewalld curl procps kmod ca-certificates less docker.io docker-cli docker-compose "$@"
 
 id vagrant >/dev/null 2>&1 || useradd --create-home --shell /bin/bash vagrant
 id operator >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --gid operator --groups sudo operator
 chmod 0440 /etc/sudoers.d/lab
 visudo -cq
+systemctl disable firewalld.service  # as ufw: there, and off
 systemctl enable ssh.service docker.service lab-identity.service
