@@ -68,7 +68,7 @@ def image(host: Host, params: ContainerParams) -> tuple[Resource, dict[str, str]
         return PulledImage(params.image), {}
     from orchestr.image_archive import open_image
 
-    source = open_image(params.image)
+    source = host.blobs.once(("image", params.image), lambda: open_image(params.image))
     source.register(host.blobs)
     return source.resource(), {params.image: source.image_id}
 

@@ -22,7 +22,8 @@ PROTOCOL = 1
 MAGIC = b"oR"
 HEADER = struct.Struct(">2scI")
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes in one frame
-CHUNK = 256 * 1024  # bytes of a blob in one frame
+PACKET = 32 * 1024 - 64  # bytes of ours in one full SSH packet: sshd takes 32 KiB, paramiko keeps 64 bytes of them
+CHUNK = 16 * PACKET - HEADER.size - 4  # bytes of a blob in one frame, which fills whole packets
 BEAT_S = 5.0  # a heartbeat is sent when nothing else was for this long
 LOST_S = 30.0  # the other side is given up when nothing came for this long
 
@@ -39,8 +40,8 @@ def frame(kind: bytes, payload: bytes) -> bytes:
 
 
 def chunk_frame(transfer: int, chunk: bytes) -> bytes:
-    """Return the frame of a piece of a blob."""
-    return frame(b"B", struct.pack(">I", transfer) + chunk)
+    """Return the frame of a piece of a blob, copied once."""
+    return b"".join((HEADER.pack(MAGIC, b"B", len(chunk) + 4), struct.pack(">I", transfer), chunk))
 
 
 def split_chunk(payload: bytes) -> Tuple[int, bytes]:
@@ -73,7 +74,8 @@ class Decoder:
         end = HEADER.size + size
         if len(self._buffer) < end:
             return None
-        payload = bytes(self._buffer[HEADER.size : end])
+        with memoryview(self._buffer) as whole:  # a slice of the buffer itself would be one more copy
+            payload = bytes(whole[HEADER.size : end])
         del self._buffer[:end]
         return kind, payload
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
+from orchestr.agent.wire import PACKET
 from orchestr.errors import UnreachableError
 from orchestr.transport.openssh_config import Target
 from orchestr.transport.ssh_errors import lost, not_started, stalled
 
 STALL_S = 30.0
-WRITE_BYTES = 32 * 1024
 
 
 class SshChannel:
@@ -55,7 +55,7 @@ class SshChannel:
         """Send all of ``data``. Raises UnreachableError when the connection broke or stalls for too long."""
         rest = memoryview(data)
         while rest:
-            sent = self._send(bytes(rest[:WRITE_BYTES]))
+            sent = self._send(bytes(rest[:PACKET]))
             rest = rest[sent:]
 
     def _send(self, data: bytes) -> int:
