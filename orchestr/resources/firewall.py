@@ -23,12 +23,16 @@ POLICIES = ("allow", "deny", "reject")
 
 def backend_of(reader: Reader) -> Backend:
     """Return the packet filter to use on this host. Raises ResourceError where it is firewalld."""
-    if reader.which("firewalld") and reader.query(["systemctl", "is-active", "firewalld"]).ok:
+    if reader.once(("firewall", "is_firewalld"), lambda: _runs_firewalld(reader)):
         raise ResourceError(
             "this host runs firewalld, which orchestr does not support yet",
             "use ufw instead: systemctl disable --now firewalld, install ufw; or leave the firewall to the host",
         )
     return Ufw()
+
+
+def _runs_firewalld(reader: Reader) -> bool:
+    return bool(reader.which("firewalld")) and reader.query(["systemctl", "is-active", "firewalld"]).ok
 
 
 @dataclass(frozen=True)
