@@ -1,13 +1,16 @@
-"""The agent's loop: read requests, converge tasks, stream results; end with the controller, leaving nothing behind."""
+"""The agent's loop: read requests, converge tasks, stream results; end with the controller, leaving nothing behind.
+
+On a host `Agent.serve` does it all, with threads that listen, give signs of life and miss the controller's. None of
+them wakes up without a reason. A test transport drives the same agent by `begin`, `hear` and `answer`, without them.
+"""
 
 from __future__ import annotations
 
-import collections
 import os
 import queue
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from orchestr.agent import converge, facts, filesystem, process, wire
 from orchestr.agent.lock import HostLock
@@ -40,14 +43,17 @@ class Agent:
         self._gather_facts = gather_facts
         self._on_lost = on_lost or _die
         self._add_modules = add_modules
-        self._requests: "queue.Queue[Dict[str, Any]]" = queue.Queue()
-        self._blobs: "queue.Queue[bytes]" = queue.Queue()
-        self._confirmations: "queue.Queue[bool]" = queue.Queue()
+        self._lock: Optional[HostLock] = None
+        self._decoder = wire.Decoder()
+        self._requests: "queue.SimpleQueue[Dict[str, Any]]" = queue.SimpleQueue()
+        self._blobs: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
+        self._confirmations: "queue.SimpleQueue[bool]" = queue.SimpleQueue()
         self._secrets: Set[str] = set()
-        self._out: Deque[bytes] = collections.deque()
+        self._out: List[bytes] = []
         self._out_lock = threading.Lock()
+        self._is_unsent = threading.Event()  # something waits for company
+        self._ending = threading.Event()
         self._sent_at = self._heard_at = time.monotonic()
-        self._is_ending = False
         self._task_id = ""
         self._transfer = 0
         self.system = make_system(
@@ -57,24 +63,42 @@ class Agent:
     # -- main thread ----------------------------------------------------------------------------------------------
     def serve(self) -> None:
         """Say hello, then do what is asked until told to stop or the controller is gone."""
-        lock = HostLock(self._start.get("holder", {})) if self._start.get("lock") else None
-        if lock is not None and not lock.acquire(float(self._start.get("lock_wait_s", 3.0))):
-            self.send({"type": "locked", "holder": lock.holder()})
-            self.flush()
+        if not self.begin():
             return
+        for work in (self._listen, self._beat, self._watch):
+            threading.Thread(target=work, daemon=True).start()
+        while self.answer(self._requests.get()):
+            pass
+
+    def begin(self) -> bool:
+        """Take the host's lock and say hello; tell whether that went well, or another run holds the host."""
+        if self._start.get("lock"):
+            self._lock = HostLock(self._start.get("holder", {}))
+            if not self._lock.acquire(float(self._start.get("lock_wait_s", 3.0))):
+                self.send({"type": "locked", "holder": self._lock.holder()})
+                self.flush()
+                return False
         self.send({"type": "hello", "protocol": wire.PROTOCOL, "facts": self._gather_facts()})
         self.flush()
-        threading.Thread(target=self._listen, daemon=True).start()
-        threading.Thread(target=self._beat, daemon=True).start()
-        threading.Thread(target=self._watch, daemon=True).start()
-        while True:
-            request = self._requests.get()
-            if request["type"] == "stop":
-                break
+        return True
+
+    def next_request(self) -> Optional[Dict[str, Any]]:
+        """Return what was asked and waits to be answered, None when nothing does."""
+        try:
+            return self._requests.get_nowait()
+        except queue.Empty:
+            return None
+
+    def answer(self, request: Dict[str, Any]) -> bool:
+        """Do what a request asks; tell whether another may follow."""
+        if request["type"] != "stop":
             self._run_tasks(request)
-        self._is_ending = True
-        if lock is not None:
-            lock.release()
+            return True
+        self._ending.set()
+        self._is_unsent.set()
+        if self._lock is not None:
+            self._lock.release()
+        return False
 
     def _run_tasks(self, request: Dict[str, Any]) -> None:
         check = bool(request.get("check"))
@@ -175,6 +199,8 @@ class Agent:
             self._out.append(data)
         if time.monotonic() - self._sent_at > FLUSH_S:
             self.flush()
+        elif not self._is_unsent.is_set():
+            self._is_unsent.set()
 
     def flush(self) -> None:
         with self._out_lock:
@@ -189,22 +215,29 @@ class Agent:
 
     # -- other threads --------------------------------------------------------------------------------------------
     def _listen(self) -> None:
-        decoder = wire.Decoder()
         try:
             while True:
                 data = self._read(1 << 18)
                 if not data:
                     break
-                self._heard_at = time.monotonic()
-                decoder.feed(data)
-                found = decoder.next_frame()
-                while found is not None:
-                    self._take(*found)
-                    found = decoder.next_frame()
+                self.hear(data)
         except Exception as error:
-            self.send({"type": "fatal", "message": "the agent could not read a request: %s" % error})
-            self.flush()
+            self.fail(error)
         self._lost()
+
+    def fail(self, error: Exception) -> None:
+        """Say that what arrived could not be taken in."""
+        self.send({"type": "fatal", "message": "the agent could not read a request: %s" % error})
+        self.flush()
+
+    def hear(self, data: bytes) -> None:
+        """Take in what arrived; requests wait to be answered. Raises what a broken message or module raises."""
+        self._heard_at = time.monotonic()
+        self._decoder.feed(data)
+        found = self._decoder.next_frame()
+        while found is not None:
+            self._take(*found)
+            found = self._decoder.next_frame()
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == b"B":
@@ -228,21 +261,24 @@ class Agent:
         self._secrets.discard("")
 
     def _beat(self) -> None:
-        while not self._is_ending:
-            time.sleep(FLUSH_S * 4)
-            if time.monotonic() - self._sent_at > wire.BEAT_S:
+        """Send what waited long enough for company, and a sign of life when there was nothing else for long."""
+        while not self._ending.is_set():
+            if self._is_unsent.wait(max(0.0, self._sent_at + wire.BEAT_S - time.monotonic())):
+                self._is_unsent.clear()
+                self._ending.wait(FLUSH_S)
+            elif time.monotonic() - self._sent_at >= wire.BEAT_S:
                 self.send({"type": "beat"})
             self.flush()
 
     def _watch(self) -> None:
         """Notice a controller that is gone. Never writes: a line that takes nothing any more would hold it up."""
-        while not self._is_ending:
-            time.sleep(FLUSH_S * 4)
-            if time.monotonic() - self._heard_at > wire.LOST_S:
-                self._lost()
+        left_s = wire.LOST_S
+        while left_s > 0 and not self._ending.wait(left_s):
+            left_s = self._heard_at + wire.LOST_S - time.monotonic()
+        self._lost()
 
     def _lost(self) -> None:
-        if not self._is_ending:
+        if not self._ending.is_set():
             self._on_lost()
 
 

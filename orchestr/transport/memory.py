@@ -1,4 +1,4 @@
-"""The test seam: a connection to a host in memory runs the real agent loop in a thread, over in-memory pipes."""
+"""The test seam: a connection to a host in memory drives the real agent, without a process, a line or a poll."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from orchestr.errors import UnreachableError
 from orchestr.transport.memory_host import MemoryHost, MemorySystem, Node, ReadOnlyViolation, facts_of
 
 if TYPE_CHECKING:
+    from orchestr.agent.serve import Agent
     from orchestr.inventory.settings import ConnectionSettings
 
 __all__ = ["MemoryConnection", "MemoryHost", "MemorySystem", "Node", "ReadOnlyViolation", "memory_connector"]
 
+
 class _Pipe:
-    """Bytes one way, with a timeout on reading and an end."""
+    """What an agent says, with a timeout on reading and an end."""
+
+    __slots__ = ("_chunks", "_rest")
 
     def __init__(self) -> None:
-        self._chunks: queue.Queue[bytes] = queue.Queue()
+        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._rest = b""
 
     def write(self, data: bytes) -> None:
@@ -46,13 +50,18 @@ class _Pipe:
 
 
 class MemoryChannel:
-    """The real agent loop in a thread on a MemoryHost, started by the program a session writes first."""
+    """The real agent on a MemoryHost, begun by the program a session writes first.
+
+    It hears what is written in the writer's own thread, and has one of its own only while it works on tasks: these may
+    ask back. Nothing here wakes up to look for something, for a pipe in memory does not break in silence.
+    """
 
     def __init__(self, host: MemoryHost) -> None:
-        self._to_agent, self._from_agent = _Pipe(), _Pipe()
+        self._from_agent = _Pipe()
         self._host = host
-        self._is_started = False
-        self._ended = threading.Event()
+        self._agent: Agent | None = None
+        self._is_started = self._is_busy = self._is_over = False
+        self._turn = threading.Lock()
 
     def _serve(self, start: dict[str, Any]) -> None:
         from orchestr.agent.serve import Agent
@@ -64,37 +73,72 @@ class MemoryChannel:
         holder = self._host.holder
         if start["lock"] and holder is not None:
             self._from_agent.write(encode({"type": "locked", "holder": holder}))
-        else:
-            Agent(
-                self._to_agent.read,
-                self._from_agent.write,
-                {**start, "lock": False},
-                make_system,
-                lambda: facts_of(self._host),
-                self._end,
-            ).serve()
-        self._end()
+            self._end()
+            return
+        self._agent = Agent(
+            self._from_agent.read,  # never used: it is told what arrives
+            self._from_agent.write,
+            {**start, "lock": False},
+            make_system,
+            lambda: facts_of(self._host),
+            self._end,
+        )
+        self._agent.begin()
 
     def _end(self) -> None:
-        self._ended.set()
+        self._is_over = True
         self._from_agent.end()
 
     def read(self, size: int, timeout_s: float | None = None) -> bytes:
         return self._from_agent.read(size, timeout_s)
 
     def write(self, data: bytes) -> None:
-        if not self._is_started:
-            self._is_started = True
-            start = _start_in(data)
-            threading.Thread(target=self._serve, args=(start,), daemon=True).start()
+        with self._host.working():
+            if not self._is_started:
+                self._is_started = True
+                self._serve(_start_in(data))
+            elif self._agent is not None and not self._is_over:
+                self._hear(self._agent, data)
+
+    def _hear(self, agent: Agent, data: bytes) -> None:
+        try:
+            agent.hear(data)
+        except Exception as error:
+            agent.fail(error)
+            self._end()
             return
-        self._to_agent.write(data)
+        request = self._next_turn(agent)
+        if request is not None and request["type"] == "stop":
+            self._work(agent, request)
+        elif request is not None:
+            threading.Thread(target=self._work_aside, args=(agent, request), daemon=True).start()
+
+    def _next_turn(self, agent: Agent, is_mine: bool = False) -> dict[str, Any] | None:
+        """Return the next request, None when there is none or another thread is at work and will come to it."""
+        with self._turn:
+            if self._is_busy and not is_mine:
+                return None
+            request = agent.next_request()
+            self._is_busy = request is not None
+            return request
+
+    def _work_aside(self, agent: Agent, request: dict[str, Any]) -> None:
+        with self._host.working():
+            self._work(agent, request)
+
+    def _work(self, agent: Agent, request: dict[str, Any] | None) -> None:
+        while request is not None:
+            if not agent.answer(request):
+                self._end()
+                return
+            request = self._next_turn(agent, is_mine=True)
 
     def close(self) -> None:
-        self._to_agent.end()
+        if not self._is_over:
+            self._end()
 
     def exit_status(self, timeout_s: float = 1.0) -> int | None:
-        return 0 if not self._is_started or self._ended.wait(timeout_s) else None
+        return 0 if not self._is_started or self._is_over else None
 
 
 class MemoryConnection:

@@ -6,7 +6,9 @@ A test can hold real tool output per version as fixtures, and see every write.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +48,7 @@ class MemoryHost:
     writes: int = 0
     clock: float = 1_000.0
     holder: dict[str, Any] | None = None
+    agent_cpu_s: float = 0.0  # what its agents used of this process's CPU: on a machine it would be the machine's
 
     def __post_init__(self) -> None:
         for path in ("/", "/etc", "/opt", "/usr", "/usr/bin", "/var", "/var/lib", "/run", "/tmp"):  # noqa: S108
@@ -57,6 +60,15 @@ class MemoryHost:
         """Put a file there, unless there is one."""
         data = content.encode() if isinstance(content, str) else content
         self.nodes.setdefault(path, Node("file", data, mode, uid, gid))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count what this thread does as the host's work, not the controller's."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self.agent_cpu_s += time.thread_time() - began
 
     def text(self, path: str) -> str:
         """Return a file's content as text. Raises KeyError."""
