@@ -7,7 +7,6 @@ paramiko's reader of ssh_config ignores Include, takes unknown Match criteria fo
 
 from __future__ import annotations
 
-import functools
 import getpass
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestr.errors import UnreachableError
+from orchestr.transport.openssh_answers import Answer, Once, is_plain
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
@@ -66,20 +66,41 @@ def target_of(settings: ConnectionSettings) -> Target:
 
 
 def resolve(address: str, port: int | None, user: str | None, arguments: Sequence[str] = ()) -> Target:
-    """Return what ssh would use for ``address``; one ``ssh -G`` per distinct question and process."""
-    return _resolve(address, port, user, tuple(arguments))
+    """Return what ssh would use for ``address``; one ``ssh -G`` per distinct question and process, or fewer.
+
+    Hosts that differ in their address only share one when nothing in ssh_config can tell them apart.
+    """
+    question = (address, port, user, tuple(arguments))
+    return _targets.get(question, lambda: _resolve(*question))
 
 
-@functools.lru_cache(maxsize=4096)
+_targets: Once[Target] = Once()
+_shared: Once[tuple[str, Answer | None, bool]] = Once()
+
+
 def _resolve(address: str, port: int | None, user: str | None, arguments: tuple[str, ...]) -> Target:
-    command = ["ssh", "-G", *arguments]
+    command = ["ssh", "-vG", *arguments]
     command += ["-p", str(port)] if port is not None else []
     command += ["-l", user] if user is not None else []
-    answer = _ask(address, (*command, "--", address))
-    return _plain(address, port, user) if answer is None else _read(address, answer)
+
+    def ask(of: str) -> Answer | None:
+        return _ask(of, (*command, "--", of))
+
+    def ask_for_all() -> tuple[str, Answer | None, bool]:
+        answer = ask(address)
+        return address, answer, answer is None or answer.holds_for_all(arguments)
+
+    if not is_plain(address):
+        answer, asked = ask(address), address
+    else:
+        shape = (port, user, arguments, os.environ.get("PATH"))  # another PATH may have another ssh, or none
+        asked, answer, is_for_all = _shared.get(shape, ask_for_all)
+        if asked != address and not is_for_all:
+            answer, asked = ask(address), address
+    return _plain(address, port, user) if answer is None else _read(address, answer.for_address(address, asked))
 
 
-def _ask(address: str, command: tuple[str, ...]) -> str | None:
+def _ask(address: str, command: tuple[str, ...]) -> Answer | None:
     """Return what ssh printed, None when there is no ssh here."""
     try:
         done = subprocess.run(
@@ -96,16 +117,18 @@ def _ask(address: str, command: tuple[str, ...]) -> str | None:
         raise UnreachableError(
             f"ssh -G took longer than {SSH_G_TIMEOUT_S:g} s; a 'Match exec' in ssh_config may hang",
             host=address,
-            next_step=" ".join(command),
+            next_step=" ".join(command).replace("-vG", "-G", 1),
         ) from error
+    answer = Answer(done.stdout, done.stderr)
     if done.returncode:
         raise UnreachableError(
-            f"ssh does not accept its settings for {address}: {done.stderr.strip() or 'no message'}",
+            f"ssh does not accept its settings for {address}: {answer.complaint or 'no message'}",
             host=address,
-            stderr=done.stderr,
-            next_step="correct ~/.ssh/config or ansible_ssh_common_args; see it with: " + " ".join(command),
+            stderr=answer.complaint,
+            next_step="correct ~/.ssh/config or ansible_ssh_common_args; see it with: "
+            + " ".join(command).replace("-vG", "-G", 1),
         )
-    return done.stdout
+    return answer
 
 
 def _plain(address: str, port: int | None, user: str | None) -> Target:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from orchestr.errors import UnreachableError
 from orchestr.transport import openssh_config
+from orchestr.transport.openssh_answers import Answer
 from orchestr.transport.openssh_config import Jump, configuration_file, jumps, resolve
 
 
@@ -16,6 +19,20 @@ def write(path: Path, text: str) -> tuple[str, str]:
     """Write a configuration and return the arguments that choose it."""
     path.write_text(text)
     return ("-F", str(path))
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The command of every ``ssh -G`` that is started."""
+    started: list[tuple[str, ...]] = []
+    ask = openssh_config._ask
+
+    def ask_and_note(host: str, command: tuple[str, ...]) -> Answer | None:
+        started.append(command)
+        return ask(host, command)
+
+    monkeypatch.setattr(openssh_config, "_ask", ask_and_note)
+    return started
 
 
 def test_an_included_file_counts(tmp_path: Path) -> None:
@@ -61,20 +78,12 @@ def test_a_wrong_option_is_one_clear_error(tmp_path: Path) -> None:
     assert "ansible_ssh_common_args" in str(caught.value)
 
 
-def test_ssh_is_asked_once_per_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssh_is_asked_once_per_question(tmp_path: Path, processes: list[tuple[str, ...]]) -> None:
     """The same host and arguments cost one process, another user costs another."""
-    asked: list[tuple[str, ...]] = []
-    ask = openssh_config._ask
-
-    def ask_and_note(host: str, command: tuple[str, ...]) -> str | None:
-        asked.append(command)
-        return ask(host, command)
-
-    monkeypatch.setattr(openssh_config, "_ask", ask_and_note)
     arguments = write(tmp_path / "config", "")
     for user in ("a", "a", "b"):
         resolve("web", None, user, arguments)
-    assert len(asked) == 2
+    assert len(processes) == 2
 
 
 def test_without_ssh_its_defaults_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +115,55 @@ def test_jumps_are_read_in_the_order_written(text: str, expected: list[Jump]) ->
 def test_only_the_configuration_file_is_handed_on(arguments: tuple[str, ...], expected: tuple[str, ...]) -> None:
     """-F is what OpenSSH passes to jump hosts."""
     assert configuration_file(arguments) == expected
+
+
+def test_hosts_that_ssh_config_cannot_tell_apart_share_one_process(
+    tmp_path: Path, processes: list[tuple[str, ...]]
+) -> None:
+    """Twenty-four hosts asked for at the same time cost one ssh, and each gets its own name and address back."""
+    (tmp_path / "more").write_text("# Host web\nHost *\n IdentitiesOnly yes\n HashKnownHosts yes\n")
+    arguments = write(tmp_path / "config", f"Include {tmp_path}/more\nHost *\n Port 2200\n")
+    names = [f"web{number}.example" for number in range(24)]
+    with ThreadPoolExecutor(24) as pool:
+        targets = list(pool.map(lambda name: resolve(name, None, "shared", arguments), names))
+    assert len(processes) == 1
+    assert [(target.name, target.hostname) for target in targets] == [(name, name) for name in names]
+    assert {(target.port, target.identities_only) for target in targets} == {(2200, True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("Host b\n Port 2200\n", ()),
+        ("Host * !a\n Port 2200\n", ()),
+        ("match originalhost b\n Port 2200\n", ()),
+        ("HostName %h.example\n", ()),
+        ("Include {folder}/more\n", ()),
+        ("", ("-o", "HostName=other")),
+        ("", ("-o", "UserKnownHostsFile=/x/%h")),
+        ("LogLevel QUIET\n", ("-q",)),
+    ],
+)
+def test_hosts_that_something_may_tell_apart_are_asked_for_one_by_one(
+    tmp_path: Path, processes: list[tuple[str, ...]], text: str, arguments: tuple[str, ...]
+) -> None:
+    """Whatever looks at the address, also in an included file or an argument, makes each host its own question."""
+    (tmp_path / "more").write_text("Host=b\n Port 2200\n")
+    chosen = write(tmp_path / "config", text.replace("{folder}", str(tmp_path)))
+    for name in ("a", "b"):
+        found = resolve(name, None, None, (*chosen, *arguments))
+        alone = subprocess.run(["ssh", "-G", *chosen, *arguments, name], capture_output=True, text=True, check=True)
+        assert f"hostname {found.hostname}\n" in alone.stdout
+        assert f"port {found.port}\n" in alone.stdout
+    assert len(processes) == 2
+
+
+@pytest.mark.parametrize("address", ["Web.Example", "::1", "deploy@web", "web%h"])
+def test_an_address_that_ssh_would_change_is_its_own_question(
+    tmp_path: Path, processes: list[tuple[str, ...]], address: str
+) -> None:
+    """Capitals, IPv6, a user or a token in the address: ssh itself is asked."""
+    arguments = write(tmp_path / "config", "")
+    resolve("plain", None, None, arguments)
+    resolve(address, None, None, arguments)
+    assert len(processes) == 2
