@@ -49,6 +49,9 @@ def page() -> str:
 def section(name: str, verb: click.Command, parent: click.Context) -> str:
     """Return one verb's part: usage, what it does, its options."""
     context = click.Context(verb, info_name=name, parent=parent)
+    if isinstance(verb, click.Group):
+        parts = [section(f"{name} {each}", verb.commands[each], context) for each in verb.list_commands(context)]
+        return "\n".join([f"## {name}", "", *text_of(verb), *parts])
     usage = " ".join(verb.collect_usage_pieces(context))
     lines = [f"## {name}", "", f"`orchestr {name} {usage}`", "", *text_of(verb), "| option | |", "|---|---|"]
     return "\n".join([*lines, *rows(verb), ""])

@@ -21,6 +21,7 @@ ORDER = (
     "facts",
     "exec",
     "inventory",
+    "secrets",
     "trust",
     "doc",
     "history",

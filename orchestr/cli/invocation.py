@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestr.errors import InputError
@@ -40,7 +40,8 @@ class Invocation:
     no_color: bool = False
     events: str | None = None
     extra_vars: tuple[str, ...] = ()
-    vault_password_file: str | None = None
+    vault_password_file: tuple[str, ...] = ()
+    vault_ids: tuple[str, ...] = ()
     ask_vault_pass: bool = False
     ask_become_pass: bool = False
     limit: str | None = None
@@ -50,15 +51,17 @@ class Invocation:
     skip_tags: tuple[str, ...] = ()
     check: bool = False
     diff: bool = False
+    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what is made once per command
 
     # -- input ----------------------------------------------------------------------------------------------------
     def load(self, path: str | None = None) -> Inventory:
         """Return the inventory; its warnings go to stderr. Raises InputError."""
-        from orchestr.cli.variables import extra_variables, vault_password
+        from orchestr.cli.variables import extra_variables
+        from orchestr.cli.vault import vault_key
         from orchestr.inventory.load import load_inventory
 
         inventory = load_inventory(
-            path or self.inventory_path, extra_vars=extra_variables(self), vault_password=vault_password(self)
+            path or self.inventory_path, extra_vars=extra_variables(self), vault_password=vault_key(self)
         )
         for warning in inventory.warnings:
             print(f"warning: {warning}", file=sys.stderr)

@@ -19,10 +19,23 @@ _OUTPUT: list[Decorator] = [
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else there."),
     click.option("--no-color", is_flag=True, help="No colours (the variable NO_COLOR does the same)."),
 ]
+_VAULT: list[Decorator] = [
+    click.option(
+        "--vault-password-file",
+        multiple=True,
+        metavar="FILE",
+        help="Has the vault password, or is a program printing it.",
+    ),
+    click.option(
+        "--vault-id", "vault_ids", multiple=True, metavar="LABEL@SOURCE", help="As Ansible's: a FILE, or prompt."
+    ),
+    click.option(
+        "--ask-vault-pass", "--ask-vault-password", "ask_vault_pass", is_flag=True, help="Ask for the vault password."
+    ),
+]
 _VARIABLES: list[Decorator] = [
     click.option("-e", "--extra-vars", multiple=True, metavar="VARS", help="k=v …, JSON, YAML or @FILE; win over all."),
-    click.option("--vault-password-file", metavar="FILE", help="Has the vault password, or is a program printing it."),
-    click.option("--ask-vault-pass", is_flag=True, help="Ask for the vault password."),
+    *_VAULT,
     click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password sudo wants on the hosts."),
 ]
 _FORKS: list[Decorator] = [
@@ -57,6 +70,7 @@ GROUPS: dict[str, list[Decorator]] = {
     "tags": _TAGS,
     "playbook": _PLAYBOOK,
     "variables": _VARIABLES,
+    "vault": _VAULT,
     "events": _EVENTS,
     "output": _OUTPUT,
 }

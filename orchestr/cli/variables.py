@@ -1,16 +1,17 @@
-"""Variables and passwords given on the command line: -e, --vault-password-file, --ask-vault-pass, -K."""
+"""Variables given on the command line: -e, and the become password of -K."""
 
 from __future__ import annotations
 
 import getpass
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestr.cli.vault import vault_key
 from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, kind
-from orchestr.inventory.sources import VaultKey
+from orchestr.inventory.vault_key import VaultKey
 from orchestr.secret import Secret
 
 _TAKES = "-e takes k=v, JSON, YAML or @FILE"
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def extra_variables(call: Invocation) -> dict[str, Any]:
     """Return the variables of all -e in order, later ones winning, and the become password when it is asked for."""
     found: dict[str, Any] = {}
-    key = VaultKey(vault_password(call)) if call.extra_vars else None
+    key = vault_key(call)
     for text in call.extra_vars:
         found.update(_parse(text, key))
     if call.ask_become_pass:
@@ -31,7 +32,7 @@ def extra_variables(call: Invocation) -> dict[str, Any]:
     return found
 
 
-def _parse(text: str, key: VaultKey | None) -> dict[str, Any]:
+def _parse(text: str, key: VaultKey) -> dict[str, Any]:
     """Read one -e: ``@FILE``, JSON or YAML (``{…}``), or ``k=v`` words, whose values are texts as in Ansible."""
     if text.startswith("@"):
         from orchestr.inventory.document import read_document
@@ -42,7 +43,7 @@ def _parse(text: str, key: VaultKey | None) -> dict[str, Any]:
             raise InputError(what, file=path, next_step=_TAKES)
         return _mapping(read_document(path, key), Position(str(path), 1, 1))
     if text.lstrip().startswith(("{", "[")) or (": " in text and "=" not in text):
-        return _mapping(_yaml(text, key or VaultKey()), EXTRA_VARIABLES)
+        return _mapping(_yaml(text, key), EXTRA_VARIABLES)
     return dict(_pairs(text))
 
 
@@ -78,23 +79,3 @@ def _mapping(value: Any, where: Position) -> dict[str, Any]:
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return dict(value)
     raise where.error(f"expected a mapping of variables, found {kind(value)}", next_step=_TAKES)
-
-
-def vault_password(call: Invocation) -> Callable[[], str] | None:
-    """Return what asks for, or reads, the vault password when the first encrypted value is used."""
-    if call.ask_vault_pass:
-        return lambda: getpass.getpass("Vault password: ")
-    if call.vault_password_file is None:
-        return None
-    path = Path(call.vault_password_file).expanduser()
-    if not path.exists() or path.is_dir():
-        what = "is a directory, not a vault password file" if path.is_dir() else "no such vault password file"
-        raise InputError(what, file=path, next_step="it holds the password, or prints it when it is executable")
-    return lambda: _read_password(path)
-
-
-def _read_password(path: Path) -> str:
-    from orchestr.inventory.position import Position
-    from orchestr.inventory.sources import _read_password_file
-
-    return _read_password_file(path, "--vault-password-file", Position("--vault-password-file"))

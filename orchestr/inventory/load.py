@@ -33,19 +33,21 @@ def load_inventory(
     path: str | Path,
     *,
     extra_vars: Mapping[str, Any] | None = None,
-    vault_password: Callable[[], str] | None = None,
+    vault_password: Callable[[], str] | VaultKey | None = None,
 ) -> Inventory:
     """Return the inventory of an Ansible YAML file or of a directory of them, with the ``group_vars`` beside it.
 
     ``extra_vars`` win over every other variable. ``vault_password`` is called at most once, when the first encrypted
-    value is used; without it the file named by ORCHESTR_VAULT_PASSWORD_FILE or ANSIBLE_VAULT_PASSWORD_FILE is read.
+    value is used; a `VaultKey` can hold several. Without it the environment is asked: ORCHESTR_VAULT_PASSWORD,
+    ORCHESTR_VAULT_PASSWORD_FILE, ANSIBLE_VAULT_PASSWORD_FILE, ANSIBLE_VAULT_IDENTITY_LIST.
     Raises InputError, at file, line and column, for whatever can't be right.
     """
     if not str(path):
         raise InputError("the inventory's path is empty", next_step="name a file, like inventories/prod.yml")
     path = Path(path)
     _check_exists(path)
-    draft, key = Draft(), VaultKey(vault_password)
+    draft = Draft()
+    key = vault_password if isinstance(vault_password, VaultKey) else VaultKey(vault_password)
     for file in _inventory_files(path, draft):
         parse_file(file, draft, key)
     tree = GroupTree(draft)

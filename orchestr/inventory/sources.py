@@ -8,16 +8,14 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from orchestr.errors import InputError
 from orchestr.inventory import vault
 from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position
+from orchestr.inventory.vault_key import VaultKey
 from orchestr.secret import Secret
 
-PASSWORD_FILE_VARIABLES = ("ORCHESTR_VAULT_PASSWORD_FILE", "ANSIBLE_VAULT_PASSWORD_FILE")
 COMMAND_TIMEOUT_S = 60.0
 _STDERR_TAIL = 300
-_VAULT_STEP = "give the password it was encrypted with: --vault-password-file FILE, or --ask-vault-pass"
 
 
 class DeferredSecret(Secret):
@@ -55,28 +53,6 @@ class VaultSecret(DeferredSecret):
         self.ciphertext = ciphertext
 
 
-class VaultKey:
-    """The vault password: asked for once, at the first thing to decrypt, then kept in memory only."""
-
-    def __init__(self, ask: Callable[[], str] | None = None) -> None:
-        self._ask = ask
-        self._password: str | None = None
-        self._lock = threading.Lock()
-
-    def decrypt(self, text: str, position: Position) -> str:
-        """Return the plain text of a vault text; raises InputError at ``position``."""
-        try:
-            return vault.decrypt(text, self._get(position))
-        except vault.VaultError as problem:
-            raise position.error(str(problem), next_step=_VAULT_STEP) from None
-
-    def _get(self, position: Position) -> str:
-        with self._lock:
-            if self._password is None:
-                self._password = self._ask() if self._ask else _password_from_file(position)
-            return self._password
-
-
 class SecretSources:
     """Make the Secret of each tag; paths are taken from ``directory``, that of the file the tag is in."""
 
@@ -105,29 +81,6 @@ class SecretSources:
         """``!command [PROGRAM, ARGUMENT, ...]``: what it prints, without the last newline; no shell."""
         fixed = list(argv)
         return DeferredSecret(lambda: _run(fixed, self.directory, position), f"!command {fixed[0]}", position)
-
-
-def _password_from_file(position: Position) -> str:
-    for variable in PASSWORD_FILE_VARIABLES:
-        if path := os.environ.get(variable):
-            return _read_password_file(Path(path).expanduser(), variable, position)
-    raise position.error(
-        "this is encrypted with Ansible Vault and no vault password was given",
-        next_step=f"put the password in a file (mode 0600) and set {PASSWORD_FILE_VARIABLES[0]} to its path",
-    )
-
-
-def _read_password_file(path: Path, variable: str, position: Position) -> str:
-    """Return the password; a file that is executable is run and prints it, as Ansible does."""
-    if path.is_file() and os.access(path, os.X_OK):
-        return _run([str(path.resolve())], Path.cwd(), position).strip()
-    try:
-        password = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{variable}: can't read {path}: {_reason(problem)}") from None
-    if not password:
-        raise InputError(f"{variable}: the file is empty", file=path, next_step="put the vault password into it")
-    return password
 
 
 def _read_env(name: str, position: Position) -> str:
@@ -169,3 +122,6 @@ def _reason(problem: Exception) -> str:
     if isinstance(problem, subprocess.TimeoutExpired):
         return f"still running after {problem.timeout:g} s"
     return "it is not UTF-8 text" if isinstance(problem, UnicodeDecodeError) else str(problem)
+
+
+__all__ = ["DeferredSecret", "SecretSources", "VaultKey", "VaultSecret"]

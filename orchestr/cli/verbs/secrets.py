@@ -1,0 +1,169 @@
+"""``orchestr secrets``: encrypt, read, edit and make secrets; nobody is connected to."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestr.cli.invocation import Invocation
+from orchestr.cli.options import takes
+from orchestr.cli.problems import write_stdout
+from orchestr.cli.subverbs import SubverbGroup
+from orchestr.cli.vault import new_vault_key, vault_key
+from orchestr.errors import InputError
+
+_FILES = click.argument("files", nargs=-1, metavar="FILE…")
+_LABEL = click.option("--encrypt-vault-id", "label", metavar="LABEL", help="Of several passwords the one to use.")
+
+
+@click.group("secrets", cls=SubverbGroup)
+def command() -> None:
+    """Encrypt, edit and generate secrets.
+
+    Files and values are those of ansible-vault, both ways. No host is connected to.
+    """
+
+
+@command.command("encrypt")
+@_FILES
+@click.option("--string", "name", metavar="NAME", help="Ask for one value and print it as the YAML to paste.")
+@_LABEL
+@takes("vault", "output")
+def encrypt(call: Invocation, files: tuple[str, ...], name: str | None, label: str | None) -> int:
+    """Encrypt files in place, or one value.
+
+    With --string NAME the value is asked for, unseen, or read from stdin; one last newline does not count.
+    """
+    from orchestr.vault_files import encrypted, replace_all
+
+    if name is not None:
+        return _encrypt_value(call, name, files, label)
+    paths = _paths(files, "orchestr secrets encrypt FILE, or --string NAME for one value")
+    key = vault_key(call, is_new=True)
+    replace_all([encrypted(path, key, label) for path in paths])
+    return _done(call, "encrypt", [{"file": str(path)} for path in paths], "encrypted")
+
+
+def _encrypt_value(call: Invocation, name: str, files: tuple[str, ...], label: str | None) -> int:
+    from orchestr.inventory.vault_inline import block
+
+    if files:
+        raise InputError("--string takes no file", next_step="orchestr secrets encrypt --string NAME")
+    if not name.isidentifier():
+        raise InputError(f"--string: {name!r} is no variable's name", next_step="letters, digits and '_' only")
+    key = vault_key(call, is_new=True)
+    text = block(name, key.encrypt(_value(name), label))
+    if call.as_json:
+        call.print_json({"version": 1, "verb": "secrets", "action": "encrypt", "exit": 0, "text": text})
+    else:
+        write_stdout(text)
+    return 0
+
+
+def _value(name: str) -> bytes:
+    if not sys.stdin.isatty():
+        return sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
+    value = getpass.getpass(f"Value of {name}: ")
+    if getpass.getpass(f"Value of {name}, again: ") != value:
+        raise InputError("the two are not the same", next_step="type the same value twice")
+    return value.encode()
+
+
+@command.command("decrypt")
+@_FILES
+@click.option("--output", metavar="-", help="Print the content instead of writing the file (- is stdout).")
+@takes("vault", "output")
+def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int:
+    """Decrypt files in place.
+
+    The file is nobody else's to read then (mode 0600), whatever it was before.
+    """
+    from orchestr.vault_files import decrypted, replace_all
+
+    if output is not None:
+        if output != "-":
+            raise InputError("--output takes only -, for stdout", next_step="leave it out to decrypt in place")
+        return _show(call, "decrypt", files)
+    paths = _paths(files, "orchestr secrets decrypt FILE")
+    key = vault_key(call)
+    replace_all([decrypted(path, key) for path in paths])
+    return _done(call, "decrypt", [{"file": str(path)} for path in paths], "decrypted")
+
+
+@command.command("view")
+@_FILES
+@takes("vault", "output")
+def view(call: Invocation, files: tuple[str, ...]) -> int:
+    """Print what encrypted files hold.
+
+    The files stay as they are. What is printed is not hidden.
+    """
+    return _show(call, "view", files)
+
+
+def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
+    from orchestr.vault_files import opened, read
+
+    key = vault_key(call)
+    found = [(path, opened(path, read(path), key)) for path in _paths(files, f"orchestr secrets {action} FILE")]
+    if call.as_json:
+        texts = [{"file": str(path), "text": inside.decode(errors="replace")} for path, inside in found]
+        call.print_json({"version": 1, "verb": "secrets", "action": action, "exit": 0, "files": texts})
+        return 0
+    sys.stdout.flush()
+    for _, inside in found:
+        sys.stdout.buffer.write(inside)
+    return 0
+
+
+@command.command("rekey")
+@_FILES
+@click.option(
+    "--new-vault-password-file", "new_files", multiple=True, metavar="FILE", help="Has, or prints, the new password."
+)
+@click.option("--new-vault-id", "new_ids", multiple=True, metavar="LABEL@SOURCE", help="The same, with a new label.")
+@takes("vault", "output")
+def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], new_ids: tuple[str, ...]) -> int:
+    """Give encrypted files another password.
+
+    In a YAML file every !vault value gets it, and all else stays byte for byte. All files, or none.
+    """
+    from orchestr.vault_files import rekeyed, replace_all
+
+    paths = _paths(files, "orchestr secrets rekey FILE")
+    if len(new_files) + len(new_ids) > 1:
+        raise InputError("rekey takes one new password", next_step="rekey the files of each label by themselves")
+    key, new = vault_key(call), new_vault_key(new_ids, new_files)
+    label = new_ids[0].partition("@")[0] if new_ids and "@" in new_ids[0] else None
+    found = [rekeyed(path, key, new, label) for path in paths]
+    replace_all([change for change, _ in found])
+    told = [{"file": str(path), "values": count} for path, (_, count) in zip(paths, found, strict=True)]
+    return _done(call, "rekey", told, "rekeyed")
+
+
+def _paths(files: tuple[str, ...], step: str) -> list[Path]:
+    """Return the files named, each once. Raises InputError for what is no file."""
+    if not files:
+        raise InputError("no file was named", next_step=step)
+    found: dict[Path, Path] = {}
+    for name in files:
+        path = Path(name)
+        if not path.is_file():
+            what = "is a directory, not a file" if path.is_dir() else "no such file"
+            raise InputError(what, file=path, next_step=step)
+        found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _done(call: Invocation, action: str, files: list[dict[str, Any]], word: str) -> int:
+    if call.as_json:
+        call.print_json({"version": 1, "verb": "secrets", "action": action, "exit": 0, "files": files})
+    else:
+        for each in files:
+            values = f" ({each['values']} values)" if each.get("values", 1) > 1 else ""
+            print(f"{word} {each['file']}{values}", file=sys.stderr)
+    return 0
