@@ -18,18 +18,18 @@ _MISREAD = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "inf", 
 def compose_yaml(document: Any) -> str:
     """Return a document of plain values as YAML text; every ``$`` stands for itself."""
     text: str = yaml.dump(
-        _escaped(document), Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=1000
+        escaped(document), Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=1000
     )
     return text
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
+        return {key: escaped(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_escaped(item) for item in value]
+        return [escaped(item) for item in value]
     return value
 
 

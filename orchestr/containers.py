@@ -104,9 +104,9 @@ def compose_text(
     """Return the compose file of a project. Raises InputError for what would not work, or would leak."""
     check_services(project, services)
     document: dict[str, Any] = {"name": project}
-    document["services"] = {service.name: _definition(service) for service in services}
-    known_networks = {item.name: _network(item) for item in networks}
-    known_volumes = {item.name: _volume(item) for item in volumes}
+    document["services"] = {service.name: service_entry(service) for service in services}
+    known_networks = {item.name: network_entry(item) for item in networks}
+    known_volumes = {item.name: volume_entry(item) for item in volumes}
     used_networks = {name: known_networks.get(name, {}) for service in services for name in service.networks}
     used_volumes = {name: known_volumes.get(name, {}) for service in services for name in _volume_names(service)}
     document.update({key: value for key, value in (("networks", used_networks), ("volumes", used_volumes)) if value})
@@ -118,9 +118,9 @@ def definition_digest(
 ) -> str:
     """Return a digest of all in the compose file that a service's containers are made from."""
     service = replace(service, replicas=1, depends_on=())  # how many and in which order changes no container
-    used = [_network(item) for item in networks if item.name in service.networks]
-    used += [_volume(item) for item in volumes if item.name in _volume_names(service)]
-    text = json.dumps([_definition(service), used], sort_keys=True)
+    used = [network_entry(item) for item in networks if item.name in service.networks]
+    used += [volume_entry(item) for item in volumes if item.name in _volume_names(service)]
+    text = json.dumps([service_entry(service), used], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -165,7 +165,7 @@ def compose_project(
 
 
 # -- one service, as compose writes it --------------------------------------------------------------------------------
-def _definition(service: ContainerService) -> dict[str, Any]:
+def service_entry(service: ContainerService) -> dict[str, Any]:
     """Return a service's entry, only what is set, in the order a person would write it."""
     entry: dict[str, Any] = {
         "image": service.image,
@@ -187,7 +187,7 @@ def _definition(service: ContainerService) -> dict[str, Any]:
         "healthcheck": _healthcheck(service.healthcheck) if service.healthcheck else {},
         "restart": "no" if service.runs_once else service.restart,
         "stop_signal": service.stop_signal,
-        "stop_grace_period": _duration(service.stop_grace_period_s),
+        "stop_grace_period": duration_text(service.stop_grace_period_s),
         "logging": _logging(service.logging) if service.logging else {},
         "deploy": _deploy(service),
         "ulimits": {name: _ulimit(value) for name, value in service.ulimits.items()},
@@ -223,18 +223,18 @@ def _healthcheck(check: HealthCheck) -> dict[str, Any]:
     words = ["CMD-SHELL", check.test] if isinstance(check.test, str) else ["CMD", *check.test]
     entry = {
         "test": words,
-        "interval": _duration(check.interval_s),
-        "timeout": _duration(check.timeout_s),
+        "interval": duration_text(check.interval_s),
+        "timeout": duration_text(check.timeout_s),
         "retries": check.retries,
     }
-    return {**entry, "start_period": _duration(check.start_period_s)} if check.start_period_s else entry
+    return {**entry, "start_period": duration_text(check.start_period_s)} if check.start_period_s else entry
 
 
 def _logging(logging: Logging) -> dict[str, Any]:
     return {"driver": logging.driver, "options": dict(logging.options)}
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     return f"{seconds:.0f}s" if float(seconds).is_integer() else f"{seconds * 1000:.0f}ms"
 
 
@@ -263,7 +263,7 @@ def _volume_names(service: ContainerService) -> list[str]:
     return [mount.source for mount in service.mounts if mount.type == "volume"]
 
 
-def _network(network: Network) -> dict[str, Any]:
+def network_entry(network: Network) -> dict[str, Any]:
     if network.external:
         return {"name": network.name, "external": True}
     entry = {"driver": network.driver, "internal": network.internal, "attachable": network.attachable}
@@ -271,7 +271,7 @@ def _network(network: Network) -> dict[str, Any]:
     return {**{key: value for key, value in entry.items() if value}, **pools}
 
 
-def _volume(volume: Volume) -> dict[str, Any]:
+def volume_entry(volume: Volume) -> dict[str, Any]:
     if volume.external:
         return {"name": volume.name, "external": True}
     return {"labels": dict(volume.labels)} if volume.labels else {}

@@ -37,19 +37,19 @@ def get(reader: Reader, path: str, query: Optional[Mapping[str, Any]] = None) ->
     """
     import json
 
-    status, body = _answer(reader, path + _query_text(query))
+    status, body = _answer(reader, path + query_text(query))
     if status == 404:
         return None
     if status >= 400:
-        raise ResourceError("docker says %d to %s: %s" % (status, path, _message(body)))
+        raise ResourceError("docker says %d to %s: %s" % (status, path, message_of(body)))
     return json.loads(body.decode("utf-8"))
 
 
-def log_tail(reader: Reader, container_id: str, lines: int = 30) -> str:
-    """Return the last lines a container wrote, stdout and stderr as they came; never raises."""
+def log_tail(reader: Reader, container_id: str, lines: int = 30, kind: str = "containers") -> str:
+    """Return the last lines a container (or of ``kind`` tasks: a task) wrote, stdout and stderr; never raises."""
     query = {"stdout": "1", "stderr": "1", "tail": str(lines)}
     try:
-        status, body = _answer(reader, "/containers/%s/logs%s" % (container_id, _query_text(query)))
+        status, body = _answer(reader, "/%s/%s/logs%s" % (kind, container_id, query_text(query)))
     except (OSError, EngineSilent):
         return ""
     return demultiplexed(body).decode("utf-8", "replace").strip() if status == 200 else ""
@@ -96,10 +96,10 @@ def _answer(reader: Reader, path: str) -> Tuple[int, bytes]:
     try:
         return reader.http(path, socket_path=SOCKET, timeout_s=30.0)
     except OSError as error:
-        raise _silent(reader, error) from error
+        raise silent(reader, error) from error
 
 
-def _silent(reader: Reader, error: OSError) -> EngineSilent:
+def silent(reader: Reader, error: OSError) -> EngineSilent:
     if not _is_installed(reader):
         return EngineSilent("Docker is not installed", INSTALL_ENGINE)
     if isinstance(error, PermissionError):
@@ -110,7 +110,7 @@ def _silent(reader: Reader, error: OSError) -> EngineSilent:
     )
 
 
-def _query_text(query: Optional[Mapping[str, Any]]) -> str:
+def query_text(query: Optional[Mapping[str, Any]]) -> str:
     if not query:
         return ""
     import json
@@ -122,7 +122,7 @@ def _query_text(query: Optional[Mapping[str, Any]]) -> str:
     return "?" + "&".join("%s=%s" % (name, quote(text(value), safe="")) for name, value in query.items())
 
 
-def _message(body: bytes) -> str:
+def message_of(body: bytes) -> str:
     import json
 
     try:

@@ -1,0 +1,297 @@
+"""A host's membership in a swarm: beginning one, joining one, leaving it.
+
+Join tokens are read from a manager when the run comes to it, reach the joining host as Secrets, and go into the body of
+a request on the engine's socket: no argument, no file, no log has them. What role a *member* has is a SwarmNode's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
+
+from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
+from orchestr.agent.secret import Secret
+from orchestr.agent.system import Reader, System
+from orchestr.resources import docker, docker_api, swarm_state
+from orchestr.resources.swarm_state import Membership
+
+PORT = 2377
+JOIN_S = 60.0
+THIS, REMOVED = "this one", "this one, which has removed this host"
+IPVS = "/proc/net/ip_vs"
+
+
+def published(reader: Reader) -> Dict[str, Any]:
+    """Return a membership as an outcome; a working manager tells the join tokens and the nodes too."""
+    found = swarm_state.membership(reader)
+    outcome: Dict[str, Any] = {
+        "state": found.state,
+        "node_id": found.node_id,
+        "address": found.address,
+        "is_manager": found.is_manager and not found.error,
+        "cluster": found.cluster,
+        "managers": tuple(address for _, address in found.managers),
+    }
+    if outcome["is_manager"]:
+        tokens = docker.get(reader, "/swarm")["JoinTokens"]
+        outcome["worker_token"], outcome["manager_token"] = Secret(tokens["Worker"]), Secret(tokens["Manager"])
+        nodes = swarm_state.nodes(reader)
+        outcome["nodes"] = tuple((each.id, each.hostname, each.role, each.state) for each in nodes)
+    return outcome
+
+
+@dataclass(frozen=True)
+@registered("swarm_survey")
+class SwarmSurvey(Resource):
+    """What the host knows of a swarm, for the plays after it; ``name`` only tells surveys apart.
+
+    Observes: the engine's own account. Changes: nothing. Never touches: anything; a host without an engine is in none.
+    """
+
+    name: str = "swarm"
+
+    is_gate: ClassVar[bool] = True
+    touches: ClassVar[Tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        return {"looked": True}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        return {"looked": True}
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        try:
+            return published(reader)
+        except docker.EngineSilent:
+            return {"state": "no engine", "is_manager": False}
+        except ResourceError as error:  # a manager without a majority: the plan says so where it matters
+            return {"state": "error", "is_manager": False, "error": str(error)}
+
+
+@dataclass(frozen=True)
+@registered("swarm_manager")
+class SwarmManager(Resource):
+    """The first manager of a swarm: begins one unless the host manages one already.
+
+    ``advertise`` is the address peers reach it by and ``data_path`` that of containers' traffic (default: the same);
+    with several addresses on a machine the engine would refuse, or guess. ``cluster``: the id it must have, if known.
+    Observes: the engine's account of its swarm. Changes: begins a swarm. Never touches: a swarm the host is in; another
+    one than expected, or a worker's place in one, is an error that names it.
+    """
+
+    advertise: str
+    data_path: str = ""
+    listen: str = "0.0.0.0:2377"
+    data_path_port: int = 0
+    address_pools: Tuple[str, ...] = ()
+    subnet_size: int = 24
+    cluster: str = ""
+    name: str = "swarm"
+
+    touches: ClassVar[Tuple[str, ...]] = ("swarm", "networks")
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        wanted = {"role": "manager", "address": self.advertise}
+        return dict(wanted, cluster=self.cluster) if self.cluster else wanted
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = swarm_state.membership(reader)
+        if found.state == "inactive":
+            return None
+        state = {"role": "manager" if found.is_manager else "worker", "address": found.address}
+        return dict(state, cluster=found.cluster, node=found.node_id)
+
+    def apply(self, system: System, change: Change) -> None:
+        found = swarm_state.membership(system)
+        if found.state != "inactive":
+            raise _refusal(found, self.advertise, self.cluster)
+        _require_no_live_restore(system)
+        body = {
+            "ListenAddr": self.listen,
+            "AdvertiseAddr": self.advertise,
+            "DataPathAddr": self.data_path or self.advertise,
+            "DataPathPort": self.data_path_port,
+            "DefaultAddrPool": list(self.address_pools),
+            "SubnetSize": self.subnet_size,
+            "ForceNewCluster": False,
+            "Spec": {},
+        }
+        docker_api.call(system, "POST", "/swarm/init", body=body, timeout_s=JOIN_S)
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        return published(reader)
+
+
+@dataclass(frozen=True)
+@registered("swarm_member")
+class SwarmMember(Resource):
+    """A place in the swarm that ``managers`` (address:port) run; ``role`` is what the host joins as.
+
+    ``cluster`` and ``nodes`` (ids of all its nodes) say which swarm that is, ``token`` lets the host in; all of them
+    come from a manager's outcome and may be missing in a plan. A host already in it stays as it is, in either role.
+    Observes: the engine's account of its swarm. Changes: joins; joins again when the swarm has removed the host.
+    Never touches: another swarm the host is in, which is an error that names it.
+    """
+
+    role: str
+    advertise: str
+    managers: Tuple[str, ...] = ()
+    cluster: str = ""
+    nodes: Tuple[str, ...] = ()
+    token: Optional[Secret] = None
+    data_path: str = ""
+    listen: str = "0.0.0.0:2377"
+    name: str = "swarm"
+
+    touches: ClassVar[Tuple[str, ...]] = ("swarm", "networks")
+
+    def __post_init__(self) -> None:
+        if self.role not in ("worker", "manager"):
+            raise ValueError("a swarm's member is a worker or a manager, not %r" % self.role)
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        return {"swarm": THIS, "address": self.advertise}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = swarm_state.membership(reader)
+        if found.state == "inactive":
+            return None
+        return {"swarm": self._which(found), "address": found.address, "state": found.state}
+
+    def _which(self, found: Membership) -> str:
+        """Return THIS, REMOVED, or the managers of another swarm."""
+        if not self.cluster or self.cluster == found.cluster or found.node_id in self.nodes:
+            return THIS
+        if not found.cluster and any(node_id in self.nodes for node_id, _ in found.managers):
+            return REMOVED
+        return "another, that of %s" % found.manager_text
+
+    def apply(self, system: System, change: Change) -> None:
+        found = swarm_state.membership(system)
+        if found.state != "inactive":
+            which = self._which(found)
+            if which != REMOVED:
+                raise _refusal(found, self.advertise, "" if which == THIS else self.cluster)
+            docker_api.call(system, "POST", "/swarm/leave", {"force": "1"}, timeout_s=JOIN_S)
+        if not self.token or not self.managers:
+            raise ResourceError(
+                "no manager of the swarm has told how to join it",
+                "include one in the run: --limit with this host and a host of swarm_managers",
+            )
+        _require_no_live_restore(system)
+        self._join(system)
+
+    def _join(self, system: System) -> None:
+        assert self.token is not None
+        body = {
+            "ListenAddr": self.listen,
+            "AdvertiseAddr": self.advertise,
+            "DataPathAddr": self.data_path or self.advertise,
+            "RemoteAddrs": list(self.managers),
+            "JoinToken": self.token.reveal(),
+        }
+        try:
+            docker_api.call(system, "POST", "/swarm/join", body=body, timeout_s=JOIN_S)
+        except docker_api.Refused as refused:
+            # it goes on in the background when the engine's own patience ends
+            if "background" not in refused.reason:
+                step = "see that 2377/tcp of %s can be reached from here" % ", ".join(self.managers)
+                raise ResourceError("this host could not join: %s" % refused.reason, step) from refused
+        _await_active(system)
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        return published(reader)
+
+
+@dataclass(frozen=True)
+@registered("swarm_left")
+class SwarmLeft(Resource):
+    """The host in no swarm. A manager has to be made a worker first (SwarmNode), which guards the majority.
+
+    ``last``: the swarm may end with this host, its last manager; all it knows is lost then.
+    Observes: the engine's account. Changes: leaves. Never touches: the other nodes' list, which keeps a Down entry.
+    """
+
+    last: bool = False
+    name: str = "swarm"
+
+    touches: ClassVar[Tuple[str, ...]] = ("swarm", "networks", "containers")
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        return None
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = swarm_state.membership(reader)
+        return None if found.state == "inactive" else {"swarm": "that of %s" % found.manager_text}
+
+    def apply(self, system: System, change: Change) -> None:
+        found = swarm_state.membership(system)
+        if found.is_manager and not self.last:
+            raise ResourceError(
+                "this host is a manager, and leaving would break the swarm's majority",
+                "make it a worker first (move it to the group swarm_workers and run), then let it leave",
+            )
+        query = {"force": "1"} if found.is_manager else None
+        docker_api.call(system, "POST", "/swarm/leave", query, timeout_s=JOIN_S)
+
+
+def _await_active(system: System) -> None:
+    give_up = system.monotonic() + JOIN_S
+    while True:
+        system.forget((swarm_state.FAMILY,))
+        found = swarm_state.membership(system)
+        if found.is_active:
+            return
+        if system.monotonic() > give_up:
+            raise ResourceError(
+                "this host is still %s in the swarm after %.0f s: %s"
+                % (found.state, JOIN_S, found.error or "no reason given"),
+                "see that 2377/tcp of the managers can be reached from here; journalctl -u docker -n 50",
+            )
+        system.sleep(0.2)
+
+
+def _refusal(found: Membership, advertise: str, cluster: str) -> ResourceError:
+    """Return why a host that is in a swarm already cannot be what is asked."""
+    if found.state == "locked":
+        return ResourceError("this node's swarm is locked", "docker swarm unlock, with the key that is kept for it")
+    name = "%s (%s)" % (found.cluster, found.manager_text) if found.cluster else "that of %s" % found.manager_text
+    if cluster and found.cluster != cluster:
+        return ResourceError("this host is in another swarm: %s" % name, swarm_state.LEAVE)
+    if found.is_active and found.address != advertise and found.is_manager:
+        return ResourceError(
+            "this manager is known by %s, and a manager's address cannot be changed to %s" % (found.address, advertise),
+            "let it leave (a worker first, then swarm_leaving) and join again, or keep the address",
+        )
+    if found.is_active and found.address != advertise:
+        return ResourceError(
+            "this worker is known by %s, not %s" % (found.address, advertise),
+            "let it leave (group swarm_leaving) and join again, or keep the address",
+        )
+    if not found.is_manager:
+        return ResourceError("this host is a worker of another swarm: %s" % name, swarm_state.LEAVE)
+    return ResourceError("this node is %s in its swarm: %s" % (found.state, found.error or name), swarm_state.LEAVE)
+
+
+def _require_no_live_restore(reader: Reader) -> None:
+    if docker.get(reader, "/info").get("LiveRestoreEnabled"):
+        raise ResourceError(
+            "Docker's live-restore is on, which excludes swarm mode",
+            "set docker_live_restore: false for these hosts (the role docker then changes daemon.json)",
+        )
