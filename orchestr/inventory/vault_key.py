@@ -88,8 +88,8 @@ class VaultKey:
         """Return the passwords to try, those of the text's label first."""
         passwords = self._all()
         if not passwords:
-            raise position.error("this is encrypted with Ansible Vault and no vault password was given",
-                                 next_step=_MISSING)  # fmt: skip
+            what = "this is encrypted with Ansible Vault and no vault password was given"
+            raise position.error(what, next_step=_MISSING)
         return sorted(passwords, key=lambda each: each.label != label)
 
     def _named(self) -> tuple[VaultPassword, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -298,3 +299,82 @@ def test_bad_input(orchestr: Orchestr, passwords: Path, name: str) -> None:
     assert answer["exit"] == 2
     assert answer["error"]["message"]
     assert {path: path.read_bytes() for path in passwords.iterdir() if path.is_file()} == before
+
+
+def _editor(monkeypatch: pytest.MonkeyPatch, project: Path, script: str) -> None:
+    """Make $EDITOR a shell script; $1 is the file, and it notes where that is."""
+    lines = f'#!/bin/sh\ndirname "$1" > {project}/where\nstat -c %a "$1" "$(dirname "$1")" > {project}/modes\n'
+    _write(project / "editor", lines + script, 0o700)
+    monkeypatch.setenv("EDITOR", f"{project}/editor")
+
+
+@pytest.fixture
+def vaulted(passwords: Path, ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that ansible-vault encrypted with a vault id, its password named by the environment."""
+    path = _write(passwords / "vault.yml", PLAIN)
+    ansible("encrypt", "--vault-id", "prod@old", "vault.yml")
+    monkeypatch.setenv("ORCHESTR_VAULT_PASSWORD_FILE", str(passwords / "old"))
+    return path
+
+
+def test_edit(orchestr: Orchestr, ansible: Ansible, vaulted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the editor wrote is encrypted again under the same vault id; the copy was private and is gone."""
+    project = vaulted.parent
+    _editor(monkeypatch, project, 'echo "more: 1" >> "$1"; cp "$1" "$1.swp"\n')
+    assert orchestr("secrets", "edit", "vault.yml").code == 0
+    assert vaulted.read_text().startswith("$ANSIBLE_VAULT;1.2;AES256;prod\n")
+    assert ansible("view", "--vault-id", "prod@old", "vault.yml") == PLAIN + "more: 1\n"
+    assert (project / "modes").read_text().split() == ["600", "700"]
+    assert not Path((project / "where").read_text().strip()).exists()
+
+
+@pytest.mark.parametrize(("script", "code"), [("true", 0), ('echo x > "$1"; exit 3', 1), ("kill -9 $$", 1)])
+def test_edit_that_changes_nothing(
+    orchestr: Orchestr, vaulted: Path, monkeypatch: pytest.MonkeyPatch, script: str, code: int
+) -> None:
+    """An editor that changes nothing, fails or is killed leaves the file byte for byte, and no copy."""
+    before = vaulted.read_bytes()
+    _editor(monkeypatch, vaulted.parent, script)
+    said = orchestr("secrets", "edit", "vault.yml")
+    assert said.code == code, said.err
+    assert vaulted.read_bytes() == before
+    assert not Path((vaulted.parent / "where").read_text().strip()).exists()
+
+
+def test_edit_loses_nothing(orchestr: Orchestr, vaulted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When somebody else changed the file meanwhile it stays theirs, and what was typed is kept, encrypted."""
+    _editor(monkeypatch, vaulted.parent, f'echo "more: 1" >> "$1"; echo theirs > {vaulted}\n')
+    said = orchestr("secrets", "edit", "vault.yml")
+    assert said.code == 1
+    assert "has changed since it was read" in said.err
+    assert vaulted.read_text() == "theirs\n"
+    kept = next((vaulted.parent / "state" / "edited").iterdir())
+    assert str(kept) in said.err
+    assert "$ANSIBLE_VAULT" in kept.read_text()
+    assert orchestr("secrets", "view", str(kept)).out == PLAIN + "more: 1\n"
+
+
+def test_edit_that_is_ended(vaulted: Path) -> None:
+    """SIGTERM ends the editor and removes the copy; Ctrl-C is the editor's."""
+    project = vaulted.parent
+    fifo = project / "fifo"
+    os.mkfifo(fifo)
+    script = f"#!/bin/sh\ntrap 'exit 1' TERM\ntrap : INT\ndirname \"$1\" > {fifo}\nwhile :; do sleep 0.1; done\n"
+    _write(project / "editor", script, 0o700)
+    environment = {**os.environ, "EDITOR": str(project / "editor"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "orchestr", "secrets", "edit", "vault.yml"]
+    process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE)
+    directory = Path(fifo.read_text().strip())
+    assert directory.is_dir()
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 130
+    assert not directory.exists()
+
+
+def test_edit_without_an_editor(orchestr: Orchestr, vaulted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An EDITOR that does not exist is bad input."""
+    monkeypatch.setenv("EDITOR", "no-such-editor -x")
+    said = orchestr("secrets", "edit", "vault.yml")
+    assert said.code == 2
+    assert "there is no editor 'no-such-editor -x'" in said.err

@@ -120,6 +120,24 @@ def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
     return 0
 
 
+@command.command("edit")
+@click.argument("file", metavar="FILE")
+@takes("vault", "output")
+def edit(call: Invocation, file: str) -> int:
+    """Edit an encrypted file in $EDITOR.
+
+    It is in the clear only in a directory of your own, in memory, that is removed afterwards. A file that was not
+    changed is not written.
+    """
+    import os
+
+    from orchestr.vault_editing import edit as edit_file
+
+    path = _paths((file,), "orchestr secrets edit FILE; a new one is written first, then encrypted")[0]
+    is_changed = edit_file(path, vault_key(call), os.environ)
+    return _done(call, "edit", [{"file": str(path), "changed": is_changed}], "encrypted" if is_changed else "unchanged")
+
+
 @command.command("rekey")
 @_FILES
 @click.option(
