@@ -5,8 +5,9 @@ Every text in an event has its secrets hidden already; an event can be written t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 
@@ -15,7 +16,18 @@ class Event:
     """Base: ``to_json`` gives ``{"event": name, ...fields}``."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"event": type(self).__name__, **asdict(self)}
+        return {"event": type(self).__name__, **{name: _plain(value) for name, value in vars(self).items()}}
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy made of what JSON has; most values are texts and numbers, which `asdict` would copy deeply."""
+    if isinstance(value, (str, int, float)) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(each) for each in value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else copy.deepcopy(value)
 
 
 @dataclass(frozen=True)

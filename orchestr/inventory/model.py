@@ -13,6 +13,7 @@ from orchestr.inventory.marked import value_position
 from orchestr.inventory.position import Position
 
 if TYPE_CHECKING:
+    from orchestr.inventory.generated import GeneratedSecrets
     from orchestr.inventory.settings import ConnectionSettings
     from orchestr.inventory.templating import Scope
 
@@ -50,13 +51,19 @@ class Group:
     priority: int = 1
 
 
+def _none_generated() -> GeneratedSecrets:
+    from orchestr.inventory.vault_key import VaultKey
+
+    return VaultKey().generated
+
+
 @dataclass(frozen=True)
 class Inventory:
     """Everything one inventory (a file, or a directory of them) says.
 
     ``hosts`` and ``groups`` are in the order they were written, ``all`` and ``ungrouped`` included; ``select("all")``
     gives the hosts in the order Ansible takes them, group by group. ``root`` is the project's directory. ``warnings``
-    are for the user to see.
+    are for the user to see. ``generated`` are its ``!generated`` secrets.
     """
 
     path: Path
@@ -64,6 +71,8 @@ class Inventory:
     hosts: Mapping[str, InventoryHost] = field(repr=False)
     groups: Mapping[str, Group] = field(repr=False)
     warnings: tuple[str, ...] = field(default=(), repr=False)
+    generated: GeneratedSecrets = field(default_factory=_none_generated, repr=False, compare=False)
+    _connections: dict[str, ConnectionSettings] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def host(self, name: str) -> InventoryHost:
         """Return the host ``name``; raises InputError naming the closest one."""
@@ -131,7 +140,9 @@ class Inventory:
         return Scope(self, self.host(host), *overlays)
 
     def connection(self, host: str) -> ConnectionSettings:
-        """Return how ``host`` is reached; raises InputError at the variable that can't be used."""
+        """Return how ``host`` is reached, read once; raises InputError at the variable that can't be used."""
         from orchestr.inventory.connection import connection_settings
 
-        return connection_settings(self, host)
+        if host not in self._connections:
+            self._connections[host] = connection_settings(self, host)
+        return self._connections[host]

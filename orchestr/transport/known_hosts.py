@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import fnmatch
+import functools
 import hashlib
 import hmac
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestr.errors import HostKeyError
+from orchestr.transport.file_version import version_of
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
@@ -66,11 +68,21 @@ def read(files: Iterable[str]) -> list[RecordedKey]:
     return [key for file in files for key in _read_one(file)]
 
 
-def _read_one(file: str) -> Iterator[RecordedKey]:
+def _read_one(file: str) -> Sequence[RecordedKey]:
+    """Return a file's lines, read once while it stays as it is: a run asks for every host."""
+    version = version_of(file)
     try:
-        text = Path(file).read_text(errors="replace")
+        return _read_version(file, version) if version else ()
     except OSError:
-        return
+        return ()
+
+
+@functools.lru_cache(maxsize=64)
+def _read_version(file: str, version: tuple[int, ...]) -> tuple[RecordedKey, ...]:
+    return tuple(_parsed(file, Path(file).read_text(errors="replace")))
+
+
+def _parsed(file: str, text: str) -> Iterator[RecordedKey]:
     for number, line in enumerate(text.splitlines(), start=1):
         key = _parse(line, file, number)
         if key is not None:

@@ -105,10 +105,12 @@ def _step(target: Target, credentials: Credentials, former: SshConnection | None
     with contextlib.ExitStack() as resources:
         if former is not None:
             resources.callback(former.close)
-        with address_slot(target.hostname, target.port):
+        with address_slot(target.hostname, target.port) as waited_s:
+            deadline = deadline.later(waited_s)
             way = open_way(target, former, deadline)
             resources.callback(way.close)
-            with handshake_slot():
+            with handshake_slot() as waited_s:
+                deadline = deadline.later(waited_s)
                 session = _login(target, credentials, way, deadline, resources)
         return SshConnection(session, target, resources.pop_all())
 

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from pathlib import Path
+
+from orchestr.transport.file_version import version_of
 
 MAGIC = b"openssh-key-v1\0"
 
 
 def is_encrypted(file: str) -> bool:
     """Tell whether the private key file needs a passphrase. False for what cannot be read."""
+    return _is_encrypted(file, version_of(file))
+
+
+@functools.lru_cache(maxsize=64)
+def _is_encrypted(file: str, version: tuple[int, ...]) -> bool:
     try:
         text = Path(file).read_text(errors="replace")
     except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from orchestr.transport.ssh_errors import TransientError
@@ -33,44 +33,76 @@ class Deadline:
     def is_over(self) -> bool:
         return time.monotonic() >= self._end
 
+    def later(self, waited_s: float) -> Deadline:
+        """Return a deadline that much later: a place in our own queue is not the machine's time to lose."""
+        found = Deadline(self.timeout_s)
+        found._end = self._end + waited_s
+        return found
+
     def within(self, timeout_s: float | None) -> Deadline:
         """Return a deadline that is the earlier of this one and ``timeout_s`` from now."""
         return self if timeout_s is None or timeout_s >= self.left() else Deadline(timeout_s)
 
 
-_everywhere = threading.BoundedSemaphore(HANDSHAKES_AT_ONCE)
-_addresses: dict[tuple[str, int], threading.BoundedSemaphore] = {}
+class Slots:
+    """A few places in a queue that moves on; silent machines must not keep live ones waiting.
+
+    Who waits goes on without a place when none came free for ``patience_s``: as long as others get through, it is the
+    queue that is long, and one more at a time would only be dropped.
+    """
+
+    def __init__(self, count: int, patience_s: float) -> None:
+        self._free = count
+        self._patience_s = patience_s
+        self._moved = threading.Condition()
+        self._last_move = 0.0
+
+    def acquire(self) -> bool:
+        """Wait for a place; tell whether it was got."""
+        began = time.monotonic()
+        with self._moved:
+            while self._free == 0:
+                left = max(began, self._last_move) + self._patience_s - time.monotonic()
+                if left <= 0:
+                    return False
+                self._moved.wait(left)
+            self._free -= 1
+            return True
+
+    def release(self) -> None:
+        """Give a place back."""
+        with self._moved:
+            self._free += 1
+            self._last_move = time.monotonic()
+            self._moved.notify()
+
+    @contextmanager
+    def held(self) -> Iterator[float]:
+        """Hold a place, or go on without; gives the seconds waited."""
+        began = time.monotonic()
+        is_held = self.acquire()
+        try:
+            yield time.monotonic() - began
+        finally:
+            if is_held:
+                self.release()
+
+
+_everywhere = Slots(HANDSHAKES_AT_ONCE, HANDSHAKE_PATIENCE_S)
+_addresses: dict[tuple[str, int], Slots] = {}
 _addresses_lock = threading.Lock()
 
 
-def _slots_of(hostname: str, port: int) -> threading.BoundedSemaphore:
-    with _addresses_lock:
-        return _addresses.setdefault((hostname, port), threading.BoundedSemaphore(HANDSHAKES_PER_ADDRESS))
-
-
-@contextmanager
-def address_slot(hostname: str, port: int) -> Iterator[None]:
+def address_slot(hostname: str, port: int) -> AbstractContextManager[float]:
     """Hold one of the few simultaneous starts that one sshd takes without dropping any."""
-    with _slot(_slots_of(hostname, port), ADDRESS_PATIENCE_S):
-        yield
+    with _addresses_lock:
+        slots = _addresses.setdefault((hostname, port), Slots(HANDSHAKES_PER_ADDRESS, ADDRESS_PATIENCE_S))
+    return slots.held()
 
 
-@contextmanager
-def handshake_slot() -> Iterator[None]:
+def handshake_slot() -> AbstractContextManager[float]:
     """Hold one of this process's simultaneous handshakes: they cost processor time, more at once is slower."""
-    with _slot(_everywhere, HANDSHAKE_PATIENCE_S):
-        yield
-
-
-@contextmanager
-def _slot(semaphore: threading.BoundedSemaphore, patience_s: float) -> Iterator[None]:
-    """Hold a slot, or go on without when none comes free: silent machines must not keep live ones waiting."""
-    is_held = semaphore.acquire(timeout=patience_s)
-    try:
-        yield
-    finally:
-        if is_held:
-            semaphore.release()
+    return _everywhere.held()
 
 
 def retried(attempt: Callable[[], Result], deadline: Deadline) -> Result:

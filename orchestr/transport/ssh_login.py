@@ -6,6 +6,7 @@ named in the inventory is the only key tried; the agent is asked for just that o
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from paramiko.auth_strategy import AuthResult, AuthSource, AuthStrategy, InMemor
 from paramiko.pkey import UnknownKeyType
 
 from orchestr.secret import Secret
+from orchestr.transport.file_version import version_of
 from orchestr.transport.openssh_config import Target
 from orchestr.transport.ssh_errors import LoginError
 from orchestr.transport.ssh_keys import is_encrypted, public_blob
@@ -32,6 +34,12 @@ class Credentials:
 
     key_file: str | None = None
     password: Secret | None = None
+
+
+@functools.lru_cache(maxsize=64)
+def _read_key(file: str, version: tuple[int, ...]) -> paramiko.PKey:
+    """Return the key of a file, read once for all hosts; many threads may sign with it."""
+    return paramiko.PKey.from_path(file)
 
 
 class Login(AuthStrategy):
@@ -106,7 +114,7 @@ class Login(AuthStrategy):
 
     def _load(self, file: str) -> paramiko.PKey | None:
         try:
-            return paramiko.PKey.from_path(file)
+            return _read_key(file, (*version_of(file), *version_of(file + "-cert.pub")))
         except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
             self.problems.append(f"the key file {file} cannot be used: {error}")
             return None
