@@ -45,6 +45,25 @@ class PlanContext:
     outcomes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
     new_hosts: frozenset[str] = frozenset()
+    addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
+    _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
+    _with_role: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
+
+    def group(self, name: str) -> tuple[Peer, ...]:
+        """Return the hosts of a group, gathered once for all who ask."""
+        if name not in self._groups:
+            members = self.inventory.members(name) if name in self.inventory.groups else ()
+            self._groups[name] = tuple(Peer(self, host) for host in members)
+        return self._groups[name]
+
+    def with_role(self, role: str) -> tuple[Peer, ...]:
+        """Return the hosts that get a role in some play, gathered once for all who ask."""
+        if role not in self._with_role:
+            assignments = self.assignments.items()
+            names = {name for (_, name), uses in assignments if any(use.role.name == role for use in uses)}
+            hosts = self.inventory.hosts.values()
+            self._with_role[role] = tuple(Peer(self, host) for host in hosts if host.name in names)
+        return self._with_role[role]
 
     def take_notes(self) -> Iterator[tuple[str, str]]:
         """Yield each note once, whichever of the hosts' threads asks."""
@@ -75,10 +94,13 @@ class Peer:
 
         Raises InputError when a name has no address.
         """
-        scope = self._context.inventory.scope(self.name)
-        variables = self._host.variables
-        given = next((key for key in ("private_address", "ansible_host") if key in variables), None)
-        return _as_address(str(scope.value(given)) if given else self.name, self.name)
+        known = self._context.addresses
+        if self.name not in known:
+            scope = self._context.inventory.scope(self.name)
+            variables = self._host.variables
+            given = next((key for key in ("private_address", "ansible_host") if key in variables), None)
+            known[self.name] = _as_address(str(scope.value(given)) if given else self.name, self.name)
+        return known[self.name]
 
     def variable(self, name: str, default: Any = None) -> Any:
         """Return one of its inventory variables, rendered; ``default`` when it has none."""
@@ -103,6 +125,14 @@ class Peer:
                 return assignment.params
         return None
 
+    def call(self, role: str, function: str) -> Any:
+        """Return what a role's function gives for this host, as planned for it; () where there is no such function."""
+        for assignment in self._context.of_host(self.name):
+            called = assignment.role.function(function) if assignment.role.name == role else None
+            if called is not None:
+                return called(Host(self._context, self._host, assignment.role), assignment.params)
+        return ()
+
     def outcome(self, label: str) -> Mapping[str, Any]:
         """Return what an earlier task published (``kind:label``), {} when it has not run."""
         for task_id, outcome in self._context.outcomes.get(self.name, {}).items():
@@ -124,15 +154,11 @@ class Host(Peer):
 
     def group(self, name: str) -> list[Peer]:
         """Return the hosts of a group, this one included, in inventory order; none when there is no such group."""
-        if name not in self._context.inventory.groups:
-            return []
-        return [Peer(self._context, host) for host in self._context.inventory.members(name)]
+        return list(self._context.group(name))
 
     def with_role(self, role: str) -> list[Peer]:
         """Return the hosts that get a role somewhere in this playbook, in inventory order."""
-        assignments = self._context.assignments.items()
-        names = {name for (_, name), uses in assignments if any(use.role.name == role for use in uses)}
-        return [Peer(self._context, host) for host in self._context.inventory.hosts.values() if host.name in names]
+        return list(self._context.with_role(role))
 
     def sources(self, *who: str) -> tuple[str, ...]:
         """Return firewall sources: group names become their hosts' addresses, addresses and networks stay.
@@ -142,7 +168,7 @@ class Host(Peer):
         found: dict[str, None] = {}
         for word in who:
             if word in self._context.inventory.groups:
-                found.update(dict.fromkeys(peer.address for peer in self.group(word)))
+                found.update(dict.fromkeys(peer.address for peer in self._context.group(word)))
             elif word in self._context.inventory.hosts:
                 found[Peer(self._context, self._context.inventory.host(word)).address] = None
             else:
@@ -160,10 +186,13 @@ class Host(Peer):
         path = self._role.path / "templates" / name
         return render_file(path, self._context.inventory.scope(self.name), {"params": params, "host": self, **values})
 
+    def project_path(self, path: str | Path) -> Path:
+        """Return a path of this machine, given relative to the project, as a whole one."""
+        return self._context.inventory.root / path
+
     def file(self, path: str | Path) -> Blob:
         """Register a file of this machine (relative to the project) to be sent when the host lacks it."""
-        path = Path(path)
-        return self._context.blobs.add_file(path if path.is_absolute() else self._context.inventory.root / path)
+        return self._context.blobs.add_file(self.project_path(path))
 
     @property
     def blobs(self) -> BlobStore:
@@ -210,6 +239,7 @@ def plan_host(
     """Return the tasks of one host in play ``number``, ids set and unique. Raises InputError from roles."""
     inventory_host = context.inventory.host(host)
     tasks: list[Task] = []
+    wanted, unwanted = set(tags), set(skip_tags)
     for assignment in context.assignments[(number, host)]:
         function = assignment.role.function(lifecycle)
         if function is None:
@@ -217,9 +247,10 @@ def plan_host(
         seen = Host(context, inventory_host, assignment.role)
         for item in function(seen, assignment.params):
             task = item if isinstance(item, Task) else Task(_a_resource(item, assignment.role))
-            task = replace(task, tags=(*task.tags, *assignment.tags, assignment.role.name))
-            if _is_wanted(task.tags, set(tags), set(skip_tags)):
-                tasks.append(replace(task, id=f"{assignment.role.name}/{task.resource.kind}:{task.resource.label}"))
+            its_tags = (*task.tags, *assignment.tags, assignment.role.name)
+            if _is_wanted(its_tags, wanted, unwanted):
+                label = f"{assignment.role.name}/{task.resource.kind}:{task.resource.label}"
+                tasks.append(replace(task, id=label, tags=its_tags))
     return _unique(tasks)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import struct
+from sys import intern
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from orchestr.agent.secret import Secret
@@ -26,6 +27,9 @@ PACKET = 32 * 1024 - 64  # bytes of ours in one full SSH packet: sshd takes 32 K
 CHUNK = 16 * PACKET - HEADER.size - 4  # bytes of a blob in one frame, which fills whole packets
 BEAT_S = 5.0  # a heartbeat is sent when nothing else was for this long
 LOST_S = 30.0  # the other side is given up when nothing came for this long
+
+
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not per message
 
 
 class ProtocolError(Exception):
@@ -51,7 +55,7 @@ def split_chunk(payload: bytes) -> Tuple[int, bytes]:
 
 def encode(message: Dict[str, Any]) -> bytes:
     """Return the frame of a message."""
-    text = json.dumps(_plain(message), ensure_ascii=False, separators=(",", ":"))
+    text = _text(_plain(message))
     return frame(b"J", text.encode("utf-8", "surrogatepass"))  # file names may hold bytes that are no text
 
 
@@ -119,7 +123,7 @@ def _differs(value: Any, name: str) -> bool:
 
 def _rich(value: Any, on_secret: Optional[Callable[[Secret], None]]) -> Any:
     if isinstance(value, list):
-        return tuple(_rich(item, on_secret) for item in value)
+        return tuple([_rich(item, on_secret) if isinstance(item, (dict, list)) else item for item in value])
     if not isinstance(value, dict):
         return value
     if "$s" in value:
@@ -131,7 +135,10 @@ def _rich(value: Any, on_secret: Optional[Callable[[Secret], None]]) -> Any:
         from base64 import b64decode
 
         return b64decode(value["$b"])
-    fields = {key: _rich(item, on_secret) for key, item in value.items()}
+    # The same few names come from thousands of hosts: kept once, they weigh nothing.
+    fields = {
+        intern(key): _rich(item, on_secret) if isinstance(item, (dict, list)) else item for key, item in value.items()
+    }
     if "$k" not in fields:
         return fields
     from orchestr.agent.resource import class_of

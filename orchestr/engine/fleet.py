@@ -6,8 +6,9 @@ import getpass
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestr.agent.wire import BEAT_S
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FORKS = 32
 CLOSE_S = 5.0  # the end of a run waits at most this long for its sessions' ends
+STUCK_S = 0.5  # when none was done for this long, those that wait no longer wait for those that hang
 T = TypeVar("T")
 
 
@@ -107,11 +109,9 @@ class Fleet:
         """
         assert self._pool is not None
         names = list(hosts)
-        futures = {self._pool.submit(work, host): host for host in names}
-        for _ in as_completed(futures):
-            pass  # wait in a way that a keyboard interrupt can break
-        found = {host: future.result() for future, host in futures.items()}
-        return {host: found[host] for host in names}
+        futures = [self._pool.submit(work, host) for host in names]
+        wait(futures)  # in a way that a keyboard interrupt can break, and woken once
+        return {host: future.result() for host, future in zip(names, futures, strict=True)}
 
     def session(self, host: str) -> Session | None:
         """Return a host's open session, None when it is not connected (any more)."""
@@ -124,20 +124,43 @@ class Fleet:
             session.close()
 
     def close_all(self) -> None:
-        """Close all sessions, at the same time: one that hangs must not keep the others, nor the user."""
-        ends = [threading.Thread(target=self.drop, args=(host,), daemon=True) for host in list(self._sessions)]
-        for end in ends:
-            end.start()
-        give_up = time.monotonic() + CLOSE_S
-        for end in ends:
-            end.join(max(0.0, give_up - time.monotonic()))
+        """Close all sessions: one that hangs must not keep the others, nor the user."""
+        _to_all(self.drop, list(self._sessions), self._forks, CLOSE_S)
 
     def _beat(self) -> None:
         """Let agents that wait at a barrier know that the controller is alive."""
         while not self._ended.wait(BEAT_S):
-            for session in list(self._sessions.values()):
-                # Each by itself: a line that takes nothing holds up a writer, and the others wait for a sign of life.
-                threading.Thread(target=session.beat, daemon=True).start()
+            # A line that takes nothing holds up a writer, and the others wait for a sign of life.
+            _to_all(Session.beat, list(self._sessions.values()), self._forks, BEAT_S)
+
+
+def _to_all(work: Callable[[T], None], items: list[T], forks: int, give_up_s: float) -> None:
+    """Do ``work`` with every item in a few threads, in more of them while some hang; wait at most ``give_up_s``."""
+    left, done = deque(items), threading.Semaphore(0)
+    give_up = time.monotonic() + give_up_s
+
+    def take_turns() -> None:
+        while True:
+            try:
+                item = left.popleft()
+            except IndexError:
+                return
+            try:
+                work(item)
+            finally:
+                done.release()
+
+    def begin() -> None:
+        for _ in range(min(forks, len(left))):
+            threading.Thread(target=take_turns, daemon=True).start()
+
+    begin()
+    count = 0
+    while count < len(items) and (remaining_s := give_up - time.monotonic()) > 0:
+        if done.acquire(timeout=min(STUCK_S, remaining_s)):
+            count += 1
+        else:
+            begin()
 
 
 def _fault(host: str, error: Exception) -> HostUnreachable:

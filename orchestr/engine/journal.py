@@ -14,6 +14,8 @@ from typing import Any
 from orchestr.errors import InputError
 from orchestr.events import Event, RunFinished, RunStarted, TaskOutput, TaskStarted
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # made once, not per event
+
 
 def state_directory() -> Path:
     """Return where runs are recorded: ``$ORCHESTR_STATE``, else ``$XDG_STATE_HOME/orchestr``, else ~/.local/state."""
@@ -60,7 +62,7 @@ class Journal:
                 self._on_problem(f"this run is not recorded any further: {error.strerror} ({self.directory})")
 
     def _record(self, event: Event) -> None:
-        line = json.dumps({"time": round(time.time(), 3), **event.to_json()}, ensure_ascii=False) + "\n"
+        line = _encode({"time": round(time.time(), 3), **event.to_json()}) + "\n"
         with self._lock:
             if self._descriptor < 0:
                 return

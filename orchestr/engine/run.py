@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +85,13 @@ class Run:
         self._is_over = False
         self._given_up: set[str] = set()
         self._secrets: dict[str, list[str]] = {}
+        self._settings: dict[str, ConnectionSettings] = {}
         self._blobs = BlobStore()
         self.context = PlanContext(inventory, playbook, self._blobs, new_hosts=options.new_hosts)
         self.forecast: dict[str, list[dict[str, Any]]] = {}
         self.play_hosts = {number: self._hosts_of(play) for number, play in enumerate(playbook.plays)}
-        self.hosts = [name for name in inventory.hosts if any(name in names for names in self.play_hosts.values())]
+        self._plays_of = _plays_of(self.play_hosts)
+        self.hosts = [name for name in inventory.hosts if name in self._plays_of]
         if not self.hosts:
             raise InputError(
                 "no play of the playbook has a host here"
@@ -123,15 +125,21 @@ class Run:
 
         Raises InputError when they disagree: one agent serves all plays of a host.
         """
+        if host not in self._settings:
+            self._settings[host] = self._connection(host)
+        return self._settings[host]
+
+    def _connection(self, host: str) -> ConnectionSettings:
         settings = self.inventory.connection(host)
         if "ansible_become" in self.inventory.host(host).variables:
             return settings
-        plays = [play for number, play in enumerate(self.playbook.plays) if host in self.play_hosts[number]]
+        plays = [self.playbook.plays[number] for number in self._plays_of.get(host, ())]
         for play in plays:
             if play.become is False and any(other.become for other in plays):
                 message = f"{host}: one play says become: true, this one false; one agent serves all plays of a host"
                 raise input_error(play.position, message, next_step="set ansible_become in the inventory instead")
-        return replace(settings, become=any(play.become for play in plays))
+        become = any(play.become for play in plays)
+        return settings if settings.become == become else replace(settings, become=become)
 
     def _hosts_of(self, play: Play) -> list[str]:
         names = self._all_hosts_of(play)
@@ -321,6 +329,14 @@ class Run:
     def _tell_notes(self) -> None:
         for host, message in self.context.take_notes():
             self.emit(events.Note(self.veil(host, message), host, "warning"))
+
+
+def _plays_of(play_hosts: Mapping[int, Iterable[str]]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for number, names in play_hosts.items():
+        for name in dict.fromkeys(names):
+            found[name] = (*found.get(name, ()), number)
+    return found
 
 
 def _adds_none(terms: list[str]) -> bool:

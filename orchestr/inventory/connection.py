@@ -64,7 +64,10 @@ class _Variables:
         return self._scope.position(name)
 
     def present(self, names: tuple[str, ...]) -> str | None:
-        return next((name for name in names if self._scope.has_variable(name)), None)
+        for name in names:
+            if self._scope.has_variable(name):
+                return name
+        return None
 
     def raw(self, name: str) -> Any:
         """Return the rendered value, a Secret opened; None when the host has no such variable."""
@@ -90,8 +93,11 @@ class _Variables:
         return Secret(str(value))
 
     def words(self, name: str) -> tuple[str, ...]:
+        text = self.text(name)
+        if not text:
+            return ()
         try:
-            return tuple(shlex.split(self.text(name) or ""))
+            return tuple(shlex.split(text))
         except ValueError as problem:
             raise input_error(self.position(name), f"{name} can't be split into words: {problem}") from None
 
