@@ -67,7 +67,7 @@ def rules(family: int, entries: Iterable[Entry], bridges: Sequence[str]) -> List
     lines += ["-A DOCKER-USER -i %s -j RETURN" % name for name in bridges]
     lines += ["-A DOCKER-USER -i br-+ -j RETURN", "-A DOCKER-USER -j orchestr-published"]
     for entry in entries:
-        if entry.family == family and not entry.extra:
+        if entry.family == family and not entry.extra and entry.port != "any":
             lines += _published(entry)
     lines.append("-A orchestr-published -j orchestr-blocked")
     lines.append("-A orchestr-blocked -m conntrack --ctstate DNAT -j DROP")

@@ -9,30 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Dict, List, Optional, Tuple, Union
 
-from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
+from orchestr.agent.resource import Change, Resource, State, attribute_diff, registered
 from orchestr.agent.system import Reader, System
-from orchestr.resources.firewall_backend import Backend, Wish
+from orchestr.resources.firewall_backend import Wish
+from orchestr.resources.firewall_choice import PacketFilter, backend_of, check_backend
 from orchestr.resources.firewall_rules import SINGLE_TAG, Rule, Wanted
-from orchestr.resources.ufw import Ufw
 from orchestr.resources.ufw_state import FOLLOWS
 
-__all__ = ["Firewall", "FirewallRule", "Rule", "backend_of"]
+__all__ = ["Firewall", "FirewallRule", "PacketFilter", "Rule", "backend_of"]
 
 POLICIES = ("allow", "deny", "reject")
-
-
-def backend_of(reader: Reader) -> Backend:
-    """Return the packet filter to use on this host. Raises ResourceError where it is firewalld."""
-    if reader.once(("firewall", "is_firewalld"), lambda: _runs_firewalld(reader)):
-        raise ResourceError(
-            "this host runs firewalld, which orchestr does not support yet",
-            "use ufw instead: systemctl disable --now firewalld, install ufw; or leave the firewall to the host",
-        )
-    return Ufw()
-
-
-def _runs_firewalld(reader: Reader) -> bool:
-    return bool(reader.which("firewalld")) and reader.query(["systemctl", "is-active", "firewalld"]).ok
 
 
 @dataclass(frozen=True)
@@ -40,14 +26,17 @@ def _runs_firewalld(reader: Reader) -> bool:
 class Firewall(Resource):
     """The firewall of the host: on or off, default policies, our rules, and ports that Docker publishes.
 
-    Observes: ufw's files, and the kernel's filter tables, so that a rule deleted in either is seen.
-    Changes: these. The SSH port of the live connection is always let in; what could cut it off is guarded: the host
-    undoes it by itself unless the controller reconnects within ``guard_s`` seconds. Never touches: rules of others
-    (unless ``purge``), ufw's before and after rules but for one marked block.
+    ``backend`` is ufw, firewalld, or auto: firewalld where it runs, else ufw.
+    Observes: ufw's files, or firewalld's default zone on disk and in its daemon; and the kernel's filter tables, so
+    that a rule deleted in any is seen. Changes: these. The SSH port of the live connection is always let in; what
+    could cut it off is guarded: the host undoes it by itself unless the controller reconnects within ``guard_s``
+    seconds. Never touches: rules of others (unless ``purge``; firewalld's package opens services of its own, which
+    are not), ufw's before and after rules but for one marked block, firewalld's other zones.
 
     ``published`` is "deny" (a port Docker publishes is open to whom a rule lets in) or "ignore" (open to all).
     Published ports follow our rules alone, not those others gave ufw by hand. Containers are outside to the host's own
-    services, as ufw has it: one that must reach them needs a rule for its network.
+    services, as ufw has it: one that must reach them needs a rule for its network. firewalld lets them in by Docker's
+    zone.
     Raises ValueError on a policy it does not know, and on an IPv6 source without ``ipv6``.
     """
 
@@ -60,11 +49,13 @@ class Firewall(Resource):
     published: str = "deny"
     purge: bool = False
     guard_s: float = 20.0
+    backend: str = "auto"
 
     touches: ClassVar[Tuple[str, ...]] = ("firewall", "files", "services")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(self.rules))
+        check_backend(self.backend)
         for name in ("incoming", "outgoing", "routed"):
             if getattr(self, name) not in POLICIES:
                 raise ValueError("%s=%r is none of %s" % (name, getattr(self, name), ", ".join(POLICIES)))
@@ -102,10 +93,10 @@ class Firewall(Resource):
         )
 
     def observe(self, reader: Reader) -> Optional[State]:
-        return backend_of(reader).observe(reader, self._wish())
+        return backend_of(reader, self.backend).observe(reader, self._wish())
 
     def apply(self, system: System, change: Change) -> None:
-        backend_of(system).apply(system, self._wish())
+        backend_of(system, self.backend).apply(system, self._wish())
 
     def diff(self, reader: Reader, change: Change) -> str:
         assert change.before is not None and change.after is not None
@@ -131,17 +122,19 @@ class FirewallRule(Resource):
     is on. A rule that can cut off the controller is guarded as Firewall is.
     """
 
-    port: Union[int, str]
+    port: Union[int, str] = "any"
     protocol: str = "tcp"
     sources: Tuple[str, ...] = ()
     action: str = "allow"
     comment: str = ""
     present: bool = True
     guard_s: float = 20.0
+    backend: str = "auto"
 
     touches: ClassVar[Tuple[str, ...]] = ("firewall", "files")
 
     def __post_init__(self) -> None:
+        check_backend(self.backend)
         rule = self._rule()
         object.__setattr__(self, "port", rule.port)
         object.__setattr__(self, "sources", rule.sources)
@@ -155,16 +148,18 @@ class FirewallRule(Resource):
     @property
     def label(self) -> str:
         source = " from " + ",".join(self.sources) if self.sources else ""
-        return "%s/%s %s%s" % (self.port, self.protocol, self.action, source)
+        what = self.protocol if self.port == "any" else "%s/%s" % (self.port, self.protocol)
+        return "%s %s%s" % (what, self.action, source)
 
     def desired(self) -> Optional[State]:
         return {"rules": tuple(item.text for item in self._wanted())} if self.present else None
 
     def observe(self, reader: Reader) -> Optional[State]:
-        return backend_of(reader).observe_rule(reader, self._wanted(), self.present)
+        return backend_of(reader, self.backend).observe_rule(reader, self._wanted(), self.present)
 
     def apply(self, system: System, change: Change) -> None:
-        backend_of(system).apply_rule(system, self._wanted(), self.present, float(self.guard_s))
+        backend = backend_of(system, self.backend)
+        backend.apply_rule(system, self._wanted(), self.present, float(self.guard_s))
 
     def diff(self, reader: Reader, change: Change) -> str:
         before = tuple((change.before or {}).get("rules", ()))

@@ -11,7 +11,9 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from orchestr.agent.resource import registered
 
-PROTOCOLS = ("tcp", "udp", "any")
+PROTOCOLS = ("tcp", "udp", "any", "esp")
+#: Protocols without ports: a rule for one is for all its packets. ESP carries encrypted overlay networks.
+PORTLESS = ("esp",)
 ACTIONS = ("allow", "deny", "limit")
 #: Comments that mark an entry as the Firewall's, as the one that keeps the controller in, and as a FirewallRule's.
 TAG, SSH_TAG, SINGLE_TAG = "orchestr", "orchestr-ssh", "orchestr-rule"
@@ -75,18 +77,21 @@ class Entry(NamedTuple):
 class Rule:
     """Let packets to ``port`` in, keep them out, or let in at most 6 connections in 30 s per address (``limit``).
 
-    ``port`` is a number or a range "50000:60000"; ``protocol`` tcp, udp or any; ``sources`` are addresses and
-    networks, IPv4 or IPv6, none of them meaning from anywhere. Raises ValueError on anything else.
+    ``port`` is a number or a range "50000:60000"; ``protocol`` tcp, udp or any; or esp, which has no ports; ``sources``
+    are addresses and networks, IPv4 or IPv6, none of them meaning from anywhere. Raises ValueError on anything else.
     """
 
-    port: Union[int, str]
+    port: Union[int, str] = "any"
     protocol: str = "tcp"
     sources: Tuple[str, ...] = ()
     action: str = "allow"
     comment: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "port", canonical_port(self.port))
+        if self.protocol not in PORTLESS:
+            object.__setattr__(self, "port", canonical_port(self.port))
+        elif self.port != "any" or self.action == "limit":
+            raise ValueError("protocol %s has no ports and no connections to limit" % self.protocol)
         object.__setattr__(self, "sources", tuple(canonical_source(source) for source in _listed(self.sources)))
         if self.protocol not in PROTOCOLS:
             raise ValueError("protocol %r of port %s is none of %s" % (self.protocol, self.port, ", ".join(PROTOCOLS)))
@@ -140,7 +145,7 @@ def session_of(ssh_connection: str) -> Optional[Session]:
 
 def describe(port: str, protocol: str, action: str, source: str, comment: str = "", extra: str = "") -> str:
     """Return one rule as a person reads it."""
-    what = port if protocol == "any" else "%s/%s" % (port, protocol)
+    what = port if protocol == "any" else protocol if port == "any" else "%s/%s" % (port, protocol)
     words = [what, action] + (["from", source] if source != "any" else []) + ([extra] if extra else [])
     return " ".join(words) + (" (%s)" % comment if comment else "")
 

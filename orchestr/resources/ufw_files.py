@@ -97,8 +97,9 @@ def written(entry: Entry) -> List[str]:
     prefix = "ufw" if entry.family == 4 else "ufw6"
     lines = [TUPLE + " ".join(fields) + comment]
     for protocol in ("tcp", "udp") if entry.protocol == "any" else (entry.protocol,):
-        ports = "-m multiport --dports" if ":" in entry.port else "--dport"
-        match = "-A %s-user-input -p %s %s %s" % (prefix, protocol, ports, entry.port)
+        ports = "-m multiport --dports " if ":" in entry.port else "--dport "
+        ports = "" if entry.port == "any" else " " + ports + entry.port
+        match = "-A %s-user-input -p %s%s" % (prefix, protocol, ports)
         lines += _targets(match + ("" if entry.source == "any" else " -s " + entry.source), entry.action, prefix)
     return lines
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from orchestr.agent.resource import Resource
-from orchestr.resources.firewall import Firewall, Rule
-from orchestr.resources.packages import Package
+from orchestr.resources.firewall import Firewall, PacketFilter, Rule
 from orchestr.role import Params as Base
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ class RuleParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    port: int | str = Field(description='a port, or a range in quotes: "50000:60000"')
-    protocol: Literal["tcp", "udp", "any"] = "tcp"
+    port: int | str = Field(default="any", description='a port, or a range in quotes: "50000:60000"; not for esp')
+    protocol: Literal["tcp", "udp", "any", "esp"] = "tcp"
     sources: tuple[str, ...] = Field(
         default=(), alias="from", description="who it is for: groups, hosts, addresses, networks; empty: everyone"
     )
@@ -34,11 +33,10 @@ class RuleParams(BaseModel):
     def _listed(cls, sources: object) -> object:
         return (sources,) if isinstance(sources, str) else sources
 
-    @field_validator("port")
-    @classmethod
-    def _is_port(cls, port: int | str) -> int | str:
-        Rule(port)
-        return port
+    @model_validator(mode="after")
+    def _is_rule(self) -> Self:
+        Rule(self.port, self.protocol, action=self.action)
+        return self
 
 
 class Params(Base):
@@ -51,6 +49,9 @@ class Params(Base):
         default=(),
         description="who may connect to SSH: groups, hosts, addresses, networks; empty: everyone. "
         "The address orchestr itself comes from is always let in",
+    )
+    backend: Literal["auto", "ufw", "firewalld"] = Field(
+        default="auto", description="the packet filter: firewalld where it runs, else ufw; or one of them by name"
     )
     enabled: bool = Field(default=True, description="false turns the firewall off, and keeps its rules")
     published: Literal["deny", "ignore"] = Field(
@@ -66,8 +67,8 @@ class Params(Base):
 
 
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield ufw, and the firewall as a whole."""
-    yield Package("ufw")
+    """Yield the packet filter's package, and the firewall as a whole."""
+    yield PacketFilter(params.backend)
     yield Firewall(
         rules=rules(host, params),
         enabled=params.enabled,
@@ -75,6 +76,7 @@ def deploy(host: Host, params: Params) -> Iterator[Resource]:
         ipv6=params.ipv6,
         purge=params.purge,
         guard_s=params.guard_s,
+        backend=params.backend,
     )
 
 

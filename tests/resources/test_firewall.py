@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,8 @@ WEB = Firewall(rules=(Rule(80), Rule(6379, sources=("192.168.56.13", "fd00::13")
         ({"port": "http"}, "neither a port"),
         ({"port": True}, "neither a port"),
         ({"port": 80, "protocol": "icmp"}, "none of tcp, udp, any"),
+        ({"port": 80, "protocol": "esp"}, "has no ports"),
+        ({"protocol": "tcp"}, "neither a port"),
         ({"port": 80, "action": "drop"}, "none of allow, deny, limit"),
         ({"port": 80, "sources": ("lab1",)}, "not an address or a network"),
         ({"port": 80, "sources": ("10.0.0.0/33",)}, "not an address or a network"),
@@ -658,14 +661,15 @@ def test_off_means_off(host: Host) -> None:
     assert only(host, off)["verdict"] == "ok"
 
 
-def test_firewalld_is_refused_clearly(host: Host) -> None:
-    """Where firewalld runs, a second packet filter beside it would be worse than none."""
+def test_ufw_beside_firewalld_is_refused_clearly(host: Host) -> None:
+    """Where firewalld runs and ufw is asked for by name: a second packet filter would be worse than none."""
     host.add_file("/usr/bin/firewalld", "", 0o755)
     host.commands[("systemctl", "is-active", "firewalld")] = "active\n"
-    with pytest.raises(ResourceError, match=r"firewalld.*not support"):
-        WEB.observe(host.system)
+    by_name = replace(WEB, backend="ufw")
+    with pytest.raises(ResourceError, match=r"runs firewalld.*contradict"):
+        by_name.observe(host.system)
     host.commands[("systemctl", "is-active", "firewalld")] = (3, "inactive\n")
-    assert WEB.observe(host.system)
+    assert by_name.observe(host.system) and WEB.observe(host.system)
 
 
 def test_ufw_not_installed_is_not_yet_observable(host: Host) -> None:
