@@ -18,7 +18,7 @@ from orchestr.resources.swarm_state import Membership
 PORT = 2377
 JOIN_S = 60.0
 THIS, REMOVED = "this one", "this one, which has removed this host"
-IPVS = "/proc/net/ip_vs"
+ADDRESS = "0123456789abcdefABCDEF.:"  # what an address is made of; an interface has another character
 
 
 def published(reader: Reader) -> Dict[str, Any]:
@@ -99,14 +99,15 @@ class SwarmManager(Resource):
         return self.name
 
     def desired(self) -> Optional[State]:
-        wanted = {"role": "manager", "address": self.advertise}
+        wanted = dict(_address(self.advertise), role="manager")
         return dict(wanted, cluster=self.cluster) if self.cluster else wanted
 
     def observe(self, reader: Reader) -> Optional[State]:
         found = swarm_state.membership(reader)
         if found.state == "inactive":
             return None
-        state = {"role": "manager" if found.is_manager else "worker", "address": found.address}
+        role = "manager" if found.is_manager else "worker"
+        state = {"role": "%s, which cannot act" % role if found.error else role, "address": found.address}
         return dict(state, cluster=found.cluster, node=found.node_id)
 
     def apply(self, system: System, change: Change) -> None:
@@ -162,17 +163,18 @@ class SwarmMember(Resource):
         return self.name
 
     def desired(self) -> Optional[State]:
-        return {"swarm": THIS, "address": self.advertise}
+        return dict(_address(self.advertise), swarm=THIS)
 
     def observe(self, reader: Reader) -> Optional[State]:
         found = swarm_state.membership(reader)
         if found.state == "inactive":
             return None
-        return {"swarm": self._which(found), "address": found.address, "state": found.state}
+        return {"swarm": self._which(reader, found), "address": found.address, "state": found.state}
 
-    def _which(self, found: Membership) -> str:
+    def _which(self, reader: Reader, found: Membership) -> str:
         """Return THIS, REMOVED, or the managers of another swarm."""
-        if not self.cluster or self.cluster == found.cluster or found.node_id in self.nodes:
+        known = (*self.nodes, reader.notes.get((self.kind, self.label)))  # the list is older than our own joining
+        if not self.cluster or self.cluster == found.cluster or found.node_id in known:
             return THIS
         if not found.cluster and any(node_id in self.nodes for node_id, _ in found.managers):
             return REMOVED
@@ -181,7 +183,7 @@ class SwarmMember(Resource):
     def apply(self, system: System, change: Change) -> None:
         found = swarm_state.membership(system)
         if found.state != "inactive":
-            which = self._which(found)
+            which = self._which(system, found)
             if which != REMOVED:
                 raise _refusal(found, self.advertise, "" if which == THIS else self.cluster)
             docker_api.call(system, "POST", "/swarm/leave", {"force": "1"}, timeout_s=JOIN_S)
@@ -209,7 +211,7 @@ class SwarmMember(Resource):
             if "background" not in refused.reason:
                 step = "see that 2377/tcp of %s can be reached from here" % ", ".join(self.managers)
                 raise ResourceError("this host could not join: %s" % refused.reason, step) from refused
-        _await_active(system)
+        system.notes[(self.kind, self.label)] = _await_active(system).node_id
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
         return published(reader)
@@ -251,13 +253,19 @@ class SwarmLeft(Resource):
         docker_api.call(system, "POST", "/swarm/leave", query, timeout_s=JOIN_S)
 
 
-def _await_active(system: System) -> None:
+def _address(advertise: str) -> Dict[str, str]:
+    """Return the address a node is to be known by, where that is said by an address and not by an interface."""
+    is_address = advertise and all(char in ADDRESS for char in advertise)
+    return {"address": advertise} if is_address else {}
+
+
+def _await_active(system: System) -> Membership:
     give_up = system.monotonic() + JOIN_S
     while True:
         system.forget((swarm_state.FAMILY,))
         found = swarm_state.membership(system)
         if found.is_active:
-            return
+            return found
         if system.monotonic() > give_up:
             raise ResourceError(
                 "this host is still %s in the swarm after %.0f s: %s"
@@ -272,17 +280,19 @@ def _refusal(found: Membership, advertise: str, cluster: str) -> ResourceError:
     if found.state == "locked":
         return ResourceError("this node's swarm is locked", "docker swarm unlock, with the key that is kept for it")
     name = "%s (%s)" % (found.cluster, found.manager_text) if found.cluster else "that of %s" % found.manager_text
+    if found.is_manager and found.error:
+        return ResourceError("this manager cannot act: %s" % found.error, swarm_state.NO_QUORUM)
     if cluster and found.cluster != cluster:
         return ResourceError("this host is in another swarm: %s" % name, swarm_state.LEAVE)
     if found.is_active and found.address != advertise and found.is_manager:
         return ResourceError(
             "this manager is known by %s, and a manager's address cannot be changed to %s" % (found.address, advertise),
-            "let it leave (a worker first, then swarm_leaving) and join again, or keep the address",
+            "let it leave (a worker first, then leaving) and join again, or keep the address",
         )
     if found.is_active and found.address != advertise:
         return ResourceError(
             "this worker is known by %s, not %s" % (found.address, advertise),
-            "let it leave (group swarm_leaving) and join again, or keep the address",
+            "let it leave (group leaving) and join again, or keep the address",
         )
     if not found.is_manager:
         return ResourceError("this host is a worker of another swarm: %s" % name, swarm_state.LEAVE)

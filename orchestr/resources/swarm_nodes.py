@@ -14,7 +14,7 @@ from orchestr.resources import docker, docker_api, swarm_state
 from orchestr.resources.swarm_state import Node
 
 OURS = "orchestr.labels"  # a node label that names the labels we have set, so that one taken back can be removed
-ROLE_S, DRAIN_S = 60.0, 600.0
+ROLE_S, DRAIN_S, DOWN_S = 60.0, 600.0, 60.0
 AT_WORK = ("new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running")
 
 
@@ -131,7 +131,7 @@ class SwarmTwins(Resource):
     """No old entry of a node that came back: its engine was new, so it joined under a new id and its old name.
 
     Safe to remove is only an entry that is Down, no manager that others count on, and whose name a Ready node with
-    another id has now. Entries named in ``gone`` (ids) go as soon as they are Down, twin or not.
+    another id has now. Entries named in ``gone`` (ids of hosts that left) go in any case, once they are Down.
     Observes: the list of nodes. Changes: removes such entries, made workers first. Never touches: any other node.
     """
 
@@ -154,14 +154,28 @@ class SwarmTwins(Resource):
         nodes = swarm_state.nodes(reader)
         ready = {each.hostname for each in nodes if each.is_ready}
         down = [each for each in nodes if each.state == "down"]
-        return [each for each in down if each.hostname in ready or each.id in self.gone]
+        twins = [each for each in down if each.hostname in ready and each.id not in self.gone]
+        return [*twins, *(each for each in nodes if each.id in self.gone)]
 
     def apply(self, system: System, change: Change) -> None:
         for old in self._old(system):
+            self._await_down(system, old)
             if old.is_manager:
                 SwarmNode(old.id, old.hostname, role="worker").apply(system, Change({}, {}, ("role",)))
             docker_api.call(system, "DELETE", "/nodes/%s" % old.id, {"force": "1"})
             system.forget((swarm_state.FAMILY,))
+
+
+    def _await_down(self, system: System, old: Node) -> None:
+        give_up = system.monotonic() + DOWN_S
+        while old.state != "down":
+            if system.monotonic() > give_up:
+                raise ResourceError(
+                    "%s has left, and is still %s after %.0f s" % (old.hostname, old.state, DOWN_S), "docker node ls"
+                )
+            system.sleep(0.3)
+            system.forget((swarm_state.FAMILY,))
+            old = swarm_state.node(system, old.id) or old._replace(state="down")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""The swarm is whole: every node Ready, most managers working, its ports open to peers and to nobody else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from orchestr.planning import Host
+from orchestr.swarm_hosts import MANAGERS, members
+from orchestr.verification.inside import closed_to_outside, connected, is_insider, views
+from orchestr.verification.outside import Outside
+
+from . import GOSSIP_PORT, PORT, Params, ports
+
+FIREWALL = "look at: ufw status (or firewall-cmd --list-all) there, and whether the role firewall is on that host"
+
+
+def is_checked(params: Params) -> bool:
+    """Tell whether these checks are for the play that makes the host a member; its other plays are the same swarm's."""
+    return params.step == "join"
+
+
+def own_ports(machine: Host) -> tuple[int, ...]:
+    """Return the TCP ports the swarm listens on at a host."""
+    return (PORT, GOSSIP_PORT) if machine.in_group(MANAGERS) else (GOSSIP_PORT,)
+
+
+def swarm_info(host: Any) -> dict[str, Any]:
+    """Return the engine's own account."""
+    found: dict[str, Any] = json.loads(host.check_output("docker info --format '{{json .Swarm}}'"))
+    return found
+
+
+def test_is_in_the_swarm(host: Any, machine: Host, params: Params) -> None:
+    """The engine is an active node, a manager where it should be one."""
+    if not is_checked(params):
+        return
+    found = swarm_info(host)
+    assert found["LocalNodeState"] == "active", (
+        f"the node is {found['LocalNodeState']} ({found.get('Error') or 'no reason given'}); "
+        "look at: journalctl -u docker"
+    )
+    assert found["ControlAvailable"] == machine.in_group(MANAGERS), "it has the other role; run orchestr again"
+
+
+def test_every_node_is_ready_and_most_managers_work(host: Any, machine: Host, params: Params) -> None:
+    """As its managers see it, every host of the inventory is a Ready node, and a majority of managers is reachable."""
+    if not machine.in_group(MANAGERS) or not is_checked(params):
+        return
+    ids = host.check_output("docker node ls --quiet").split()
+    nodes = json.loads(host.check_output(f"docker node inspect {' '.join(ids)}"))
+    ready = [node for node in nodes if node["Status"]["State"] == "ready"]
+    here = members(machine)
+    assert len(ready) >= len(here), (
+        f"{len(ready)} of {len(here)} nodes are Ready; look at: docker node ls, and there: systemctl status docker"
+    )
+    managers = [node["ManagerStatus"]["Reachability"] for node in nodes if node.get("ManagerStatus")]
+    working = managers.count("reachable")
+    assert working > len(managers) // 2, f"only {working} of {len(managers)} managers work; look at: docker node ls"
+    assert len(managers) == len(machine.group(MANAGERS)), f"the swarm has {len(managers)} managers; run orchestr again"
+
+
+def test_ports_are_closed_to_outside(outside: Outside, machine: Host, params: Params) -> None:
+    """From outside, none of the swarm's ports can be reached."""
+    sources = [source for rule in ports(machine, params) for source in rule.sources]
+    if is_insider(machine, sources) or not machine.with_role("firewall") or not is_checked(params):
+        return
+    open_ports = [port for port in own_ports(machine) if not closed_to_outside(outside, machine, port)]
+    assert not open_ports, f"{open_ports} answer anybody: whoever has a join token could join; {FIREWALL}"
+
+
+def test_ports_are_open_to_peers(machine: Host, params: Params) -> None:
+    """Every other host of the swarm reaches its ports."""
+    if not is_checked(params):
+        return
+    peers = [peer for peer in connected(members(machine)) if peer.name != machine.name]
+    for port in own_ports(machine):
+        silent = [name for name, found in views(peers, machine.address, port).items() if found != "open"]
+        assert not silent, f"{', '.join(silent)} cannot reach {machine.address}:{port}; {FIREWALL}"
