@@ -107,7 +107,10 @@ class RunSession:
 
     def prepare(self, inventory: Inventory, playbook: str | Path | Playbook | None, options: RunOptions) -> Run:
         """Return a validated run. Raises InputError; nothing is connected and nothing recorded yet."""
+        if not options.check:
+            inventory.generated.begin_writing()
         run = Run(inventory, _playbook(inventory, playbook), options, self._consume, self._connector or _connector())
+        run.context.notes.extend(("", note) for note in inventory.generated.notes())
         if self._wants_journal and self._journal is None:
             from orchestr.engine.journal import Journal
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _CORE = "tag:yaml.org,2002:"
-_SECRET_TAGS = ("!vault", "!vault-encrypted", "!env", "!file", "!command")
+_SECRET_TAGS = ("!vault", "!vault-encrypted", "!env", "!file", "!command", "!generated")
 _KNOWN_TAGS = (*_SECRET_TAGS, "!unsafe")
 
 
@@ -227,6 +227,8 @@ class _Builder:
         position = self._at(node)
         if node.tag == "!command":
             return self._sources.command(self._words(node), position)
+        if node.tag == "!generated":
+            return self._sources.generated(self._text_or_mapping(node), position)
         text = node.value
         if not isinstance(text, str) or not text.strip():
             raise position.error(f"{node.tag} takes one text")
@@ -235,6 +237,11 @@ class _Builder:
         if node.tag == "!file":
             return self._sources.file(text.strip(), position)
         return self._sources.vault(text, position)
+
+    def _text_or_mapping(self, node: Node) -> str | MarkedDict:
+        from yaml.nodes import MappingNode
+
+        return self._mapping(node, False) if isinstance(node, MappingNode) else str(node.value)
 
     def _words(self, node: Node) -> list[str]:
         items = node.value if isinstance(node.value, list) else []

@@ -61,6 +61,7 @@ def load_inventory(
         MappingProxyType(hosts),
         MappingProxyType(groups),
         tuple(dict.fromkeys(draft.warnings)),
+        key.generated,
     )
 
 

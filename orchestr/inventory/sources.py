@@ -1,17 +1,20 @@
-"""Where secrets come from: ``!vault``, ``!env``, ``!file`` and ``!command``, each fetched when first used."""
+"""Where secrets come from: ``!vault``, ``!env``, ``!file``, ``!command``, ``!generated``; fetched when first used."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from orchestr.inventory import vault
 from orchestr.inventory.closest import closest
+from orchestr.inventory.generated import wish
 from orchestr.inventory.position import Position
 from orchestr.inventory.vault_key import VaultKey
+from orchestr.inventory.vault_passwords import PASSWORD_VARIABLE
 from orchestr.secret import Secret
 
 COMMAND_TIMEOUT_S = 60.0
@@ -77,6 +80,10 @@ class SecretSources:
         full = self.directory / Path(path).expanduser()
         return DeferredSecret(lambda: _read_file(full, position), f"!file {path}", position)
 
+    def generated(self, value: str | Mapping[Any, Any], position: Position) -> Secret:
+        """``!generated NAME``: made once, and kept beside the inventory."""
+        return self.key.generated.secret(wish(value, position), self.directory, position)
+
     def command(self, argv: Sequence[str], position: Position) -> Secret:
         """``!command [PROGRAM, ARGUMENT, ...]``: what it prints, without the last newline; no shell."""
         fixed = list(argv)
@@ -105,7 +112,12 @@ def _read_file(path: Path, position: Position) -> str:
 def _run(argv: list[str], directory: Path, position: Position) -> str:
     try:
         done = subprocess.run(
-            argv, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT_S
+            argv,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_S,
+            env={name: value for name, value in os.environ.items() if name != PASSWORD_VARIABLE},
         )
         text = done.stdout.decode()
     except (OSError, UnicodeDecodeError, subprocess.TimeoutExpired) as problem:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from orchestr.errors import InputError
 from orchestr.inventory import vault
+from orchestr.inventory.generated import GeneratedSecrets
 from orchestr.inventory.position import Position
 from orchestr.inventory.vault_passwords import PASSWORD_FILE_VARIABLES, VaultPassword, asked, from_environment
 
@@ -31,12 +32,18 @@ class VaultKey:
         self._given = tuple(passwords) or ((asked(ask),) if ask else ())
         self._fallback = asked(fallback) if fallback else None
         self._fetched: dict[str, bytes] = {}
+        self.generated = GeneratedSecrets(self)  # what is generated is encrypted with the same passwords
         self._lock = threading.RLock()
 
     @property
     def is_given(self) -> bool:
         """Whether a password was named, by an option or the environment: then it may be used without asking."""
         return bool(self._named())
+
+    @property
+    def first_label(self) -> str | None:
+        """The label of the first password that was named, None without one."""
+        return next((each.label for each in self._named()), None)
 
     def decrypt(self, text: str, position: Position) -> str:
         """Return the plain text of a vault text; raises InputError at ``position``."""

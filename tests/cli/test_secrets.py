@@ -8,11 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from orchestr.transport.memory import MemoryHost
 from tests.cli.conftest import CANARY, Orchestr
 
 ANSIBLE_VAULT = Path(sys.executable).with_name("ansible-vault")
@@ -378,3 +379,48 @@ def test_edit_without_an_editor(orchestr: Orchestr, vaulted: Path, monkeypatch: 
     said = orchestr("secrets", "edit", "vault.yml")
     assert said.code == 2
     assert "there is no editor 'no-such-editor -x'" in said.err
+
+
+@pytest.fixture
+def generating(passwords: Path) -> Path:
+    """The project's inventory with two generated secrets, one of which the role uses; return where they are kept."""
+    from tests.cli.conftest import INVENTORY as SITE
+
+    words = "app_token: !generated app/token\n    unused: !generated {name: unused, length: 64}"
+    text = SITE.replace("  vars: {app_word: hello}\n", f"  vars:\n    {words}\n")
+    _write(passwords / "inventories/site.yml", text)
+    return passwords / "inventories/.orchestr/secrets"
+
+
+def test_generate(orchestr: Orchestr, generating: Path) -> None:
+    """--check lists what is missing; without it they are made, and made once."""
+    words = ("secrets", "generate", "inventories/site.yml")
+    said = orchestr(*words, "--check", "--json")
+    assert (said.code, json.loads(said.out)["missing"]) == (3, ["app/token", "unused"])
+    assert not generating.exists()
+    said = orchestr(*words)
+    assert said.code == 0
+    assert said.out.count("generated") == 2
+    texts = {path.name: path.read_text() for path in generating.rglob("*") if path.is_file()}
+    assert {name: len(text) for name, text in texts.items()} == {"token": 33, "unused": 65}
+    assert not [text for text in texts.values() if text.strip() in said.out + said.err]
+    assert json.loads(orchestr(*words, "--json").out)["present"] == ["app/token", "unused"]
+    assert {path.name: path.read_text() for path in generating.rglob("*") if path.is_file()} == texts
+
+
+def test_a_run_generates_and_a_plan_does_not(
+    orchestr: Orchestr, generating: Path, hosts: Mapping[str, MemoryHost]
+) -> None:
+    """plan says what a run would generate and writes nothing; run makes what it uses, once, and shows it nowhere."""
+    said = orchestr("plan", "inventories/site.yml", "-v")
+    assert said.code == 3
+    assert "not generated yet, run does it: app/token" in said.out
+    assert not generating.exists()
+    said = orchestr("run", "inventories/site.yml", "-v")
+    assert said.code == 0
+    text = (generating / "app/token").read_text().strip()
+    assert not (generating / "unused").exists()
+    assert "generated now" in said.out
+    assert text not in said.out + said.err
+    assert hosts["10.0.0.1"].text("/opt/app/token") == text
+    assert orchestr("plan", "inventories/site.yml").code == 0

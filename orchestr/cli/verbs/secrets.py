@@ -14,7 +14,7 @@ from orchestr.cli.options import takes
 from orchestr.cli.problems import write_stdout
 from orchestr.cli.subverbs import SubverbGroup
 from orchestr.cli.vault import new_vault_key, vault_key
-from orchestr.errors import InputError
+from orchestr.errors import EXIT_CHANGES, EXIT_DONE, InputError
 
 _FILES = click.argument("files", nargs=-1, metavar="FILE…")
 _LABEL = click.option("--encrypt-vault-id", "label", metavar="LABEL", help="Of several passwords the one to use.")
@@ -161,6 +161,30 @@ def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], 
     replace_all([change for change, _ in found])
     told = [{"file": str(path), "values": count} for path, (_, count) in zip(paths, found, strict=True)]
     return _done(call, "rekey", told, "rekeyed")
+
+
+@command.command("generate")
+@takes("inventory", "check", "variables", "output")
+def generate(call: Invocation) -> int:
+    """Make the inventory's !generated secrets that are missing.
+
+    Those there are stay. A run makes what it uses by itself; this makes all, before. --check lists them, and exits
+    with 3 when some are missing.
+    """
+    generated = call.load().generated
+    present, missing = generated.present(), generated.missing()
+    if not call.check:
+        generated.begin_writing()
+        for path in missing.values():
+            generated.text(path)
+    code = EXIT_CHANGES if call.check and missing else EXIT_DONE
+    if call.as_json:
+        shown = {"present": sorted(present), "missing" if call.check else "generated": sorted(missing)}
+        call.print_json({"version": 1, "verb": "secrets", "action": "generate", "exit": code, **shown})
+        return code
+    for name, path in sorted({**present, **missing}.items()):
+        print(f"{'present' if name in present else 'missing' if call.check else 'generated':9}  {name}  {path}")
+    return code
 
 
 def _paths(files: tuple[str, ...], step: str) -> list[Path]:
