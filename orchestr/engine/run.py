@@ -166,10 +166,14 @@ class Run:
         try:
             self.inventory.select(term, position=play.hosts_position)
         except InputError as error:
-            if error.suggestion:
+            if error.suggestion and error.suggestion not in self._named_in_plays():
                 raise
             return True
         return False
+
+    def _named_in_plays(self) -> set[str]:
+        """Return all names in the plays' patterns: two that the playbook tells apart are no misspelling of each other."""
+        return {term for play in self.playbook.plays for term in split_pattern(play.hosts)}
 
     # -- events ---------------------------------------------------------------------------------------------------
     def emit(self, event: events.Event) -> None:

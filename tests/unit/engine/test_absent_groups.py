@@ -41,3 +41,15 @@ def test_a_misspelt_or_subtracted_group_is_an_error(tmp_path: Path, pattern: str
     """A name nearly that of a group is a mistake; so is taking away, or narrowing to, what is not there."""
     with pytest.raises(InputError):
         hosts_of(tmp_path, pattern)
+
+
+def test_names_that_the_playbook_tells_apart_are_no_misspelling(tmp_path: Path) -> None:
+    """swarm_workers is absent, not a misspelt swarm_managers, where another play is for swarm_managers."""
+    (tmp_path / "roles/idle").mkdir(parents=True)
+    (tmp_path / "roles/idle/__init__.py").write_text(ROLE)
+    (tmp_path / "inventory.yml").write_text("all: {children: {swarm_managers: {hosts: {a: }}}}\n")
+    plays = [f"- {{hosts: {name}, roles: [idle]}}" for name in ("swarm_managers", "swarm_workers")]
+    (tmp_path / "playbook.yml").write_text("\n".join(plays))
+    inventory, playbook = load_inventory(tmp_path / "inventory.yml"), load_playbook(tmp_path / "playbook.yml")
+    run = Run(inventory, playbook, RunOptions(), lambda event: None, lambda *_: None)  # type: ignore[arg-type]
+    assert run.play_hosts == {0: ["a"], 1: []}
