@@ -125,6 +125,11 @@ class Peer:
                 return assignment.params
         return None
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles it is given in this playbook, in their order."""
+        return tuple(dict.fromkeys(assignment.role.name for assignment in self._context.of_host(self.name)))
+
     def call(self, role: str, function: str) -> Any:
         """Return what a role's function gives for this host, as planned for it; () where there is no such function."""
         for assignment in self._context.of_host(self.name):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource, Task
-from orchestr.container_role import ContainerParams, restarted, running, started, stopped
+from orchestr.container_role import ContainerParams, image, restarted, running, started, stopped
 from orchestr.containers import ContainerService, HealthCheck
 from orchestr.errors import InputError
 from orchestr.resources.archives import Archive
@@ -19,6 +19,8 @@ from orchestr.resources.ports import PortsFree
 from orchestr.role import SecretText
 from orchestr.secret import Secret
 
+from .in_system import system_services as system_services
+
 if TYPE_CHECKING:
     from orchestr.planning import Host
 
@@ -27,6 +29,8 @@ CONFIG = f"{DIRECTORY}/redis.conf"
 SHORTEST_PASSWORD = 16
 #: Roles whose hosts are let in without being named.
 CLIENT_ROLES = ("livekit",)
+#: Roles that run Redis themselves, as a part of their system; this role then brings the image only.
+SYSTEM_ROLES = ("chatsystem",)
 
 
 class Params(ContainerParams):
@@ -96,6 +100,9 @@ def services(host: Host, params: Params) -> list[ContainerService]:
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
     """Yield Redis, configured and healthy."""
     _assert_alone(host)
+    if is_part_of_a_system(host):
+        yield image(host, params)[0]
+        return
     owner = str(params.user_id)
     yield PortsFree((f"{params.port}/tcp",), project="redis")
     yield Directory(DIRECTORY, mode=0o750)
@@ -105,8 +112,15 @@ def deploy(host: Host, params: Params) -> Iterator[Resource]:
     yield from running(host, params, DIRECTORY, services(host, params))
 
 
+def is_part_of_a_system(host: Host) -> bool:
+    """Tell whether another role runs Redis, inside its own network."""
+    return any(host.with_role(role) for role in SYSTEM_ROLES)
+
+
 def ports(host: Host, params: Params) -> Iterator[Rule]:
     """Yield the way in for other hosts that need it; the host itself comes by loopback rules."""
+    if is_part_of_a_system(host):
+        return
     if params.clients is not None:
         sources = host.sources(*params.clients)
     else:

@@ -1,0 +1,136 @@
+"""ChatSystem: seven servers with their etcd, MySQL, Redis, Elasticsearch and RabbitMQ, on one machine or a swarm.
+
+On one machine all of it is one compose project. On a swarm it is one stack: servers run on the hosts that have this
+role, each of the others on the host that has its role. Only the gateway's two ports are open to the outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestr.agent.resource import Resource, Task
+from orchestr.container_model import Network
+from orchestr.container_role import image, stopped
+from orchestr.errors import InputError
+from orchestr.resources.files import Directory
+from orchestr.resources.firewall import Rule
+from orchestr.resources.ports import PortsFree
+from orchestr.stack import SwarmService, stack
+from orchestr.swarm_hosts import acting_manager
+from orchestr.system_services import is_on_swarm, one_machine, services_of
+
+from .params import Params as Params
+from .servers import NETWORK, servers
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+DIRECTORY = "/opt/chatsystem"
+PROJECT = "chatsystem"
+STORAGE = "chatsystem_storage"
+PARTS = ("etcd", "mysql", "redis", "elasticsearch", "rabbitmq")
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield the images, and, where the services are run from, all of them up and steady."""
+    ids: dict[str, str] = {}
+    for name in dict.fromkeys((params.image, *params.images.values())):
+        brought, known = image(host, params.model_copy(update={"image": name}))
+        ids.update(known)
+        if params.stage != "services":
+            yield brought
+    if params.stage != "services" and keeps_files(host):
+        yield Directory(params.data_directory, mode=0o750)
+    if params.stage != "nodes" and runs_it(host):
+        yield from running(host, params, {**ids, **part_ids(host)})
+
+
+def running(host: Host, params: Params, ids: dict[str, str]) -> Iterator[Resource]:
+    """Yield all services: a stack on a swarm, else a compose project."""
+    services = all_services(host, params)
+    if is_on_swarm(host):
+        network = Network(NETWORK, driver="overlay", attachable=True)
+        yield from stack(PROJECT, services, networks=(network,), image_ids=ids, wait_s=params.wait_s)
+        return
+    yield PortsFree(_ports(params), project=PROJECT)
+    network = Network(NETWORK, attachable=False)
+    yield from one_machine(DIRECTORY, services, networks=(network,), image_ids=ids, wait_s=params.wait_s)
+
+
+def all_services(host: Host, params: Params) -> list[SwarmService]:
+    """Return all twelve services, on the system's own network."""
+    parts = [
+        replace(each, service=replace(each.service, networks=(NETWORK,), network_mode=""))
+        for each in services_of(host, PARTS)
+    ]
+    return [*parts, *servers(host, params)]
+
+
+def part_ids(host: Host) -> dict[str, str]:
+    """Return the ids of the other roles' images that are sent (reference → id)."""
+    ids: dict[str, str] = {}
+    for role in PARTS:
+        for peer in host.with_role(role)[:1]:
+            ids.update(image(host, peer.params(role))[1])
+    return ids
+
+
+def runs_it(host: Host) -> bool:
+    """Tell whether the services are run from this host: the only one, or the manager that acts for the swarm.
+
+    Raises InputError when several hosts are to run it without a swarm, or that manager is none of them.
+    """
+    if not is_on_swarm(host):
+        _assert_alone(host)
+        return True
+    manager = acting_manager(host)
+    if "chatsystem" not in manager.roles:
+        raise InputError(
+            f"{manager.name} manages the swarm, from where ChatSystem is run, and has not the role chatsystem",
+            next_step="put the hosts of swarm_managers into the group chatsystem as well",
+        )
+    return manager.name == host.name
+
+
+def _assert_alone(host: Host) -> None:
+    names = [peer.name for peer in host.with_role("chatsystem")]
+    if len(names) > 1:
+        raise InputError(
+            f"ChatSystem on several hosts ({', '.join(names)}) needs a swarm",
+            next_step="put them into swarm_managers and swarm_workers, or leave one in the group chatsystem",
+        )
+
+
+def node_labels(host: Host, params: Params) -> tuple[str, ...]:
+    """Return what this host's node is marked for: the servers, and the one place of uploads."""
+    return ("chatsystem", STORAGE) if keeps_files(host) else ("chatsystem",)
+
+
+def keeps_files(host: Host) -> bool:
+    """Tell whether file_server's uploads are kept here: in the group chatsystem_storage, else on the first host."""
+    keepers = host.group(STORAGE) or host.with_role("chatsystem")
+    return keepers[0].name == host.name
+
+
+def ports(host: Host, params: Params) -> Iterator[Rule]:
+    """Yield the gateway's two ports: the only way in."""
+    yield Rule(params.http_port, comment="chatsystem gateway")
+    yield Rule(params.websocket_port, comment="chatsystem gateway WebSocket")
+
+
+def preflight(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield what must hold before anything is changed."""
+    if not is_on_swarm(host):
+        yield PortsFree(_ports(params), project=PROJECT)
+
+
+def stop(host: Host, params: Params) -> Iterator[Resource | Task]:
+    """Yield the compose project stopped."""
+    if not is_on_swarm(host):
+        yield from stopped(DIRECTORY, [each.service for each in all_services(host, params)])
+
+
+def _ports(params: Params) -> tuple[str, ...]:
+    return (f"{params.http_port}/tcp", f"{params.websocket_port}/tcp")

@@ -1,0 +1,105 @@
+"""The seven servers: what each needs, which flags it takes, how it registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestr.containers import ContainerService, HealthCheck, Limits
+from orchestr.errors import InputError
+from orchestr.secret import Secret
+from orchestr.stack import Change, Deploy, MountedFile, SwarmService
+from orchestr.system_services import pinned_to
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+    from .params import Params
+
+NETWORK = "chatsystem-overlay"
+CONFIGURATIONS = "/im/conf"
+DATA = "/im/data"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: its port, the name it registers under (the gateway does not), and what must answer before it."""
+
+    port: int
+    registers_as: str
+    needs: tuple[str, ...]
+
+
+MYSQL, REDIS, ETCD, QUEUE, SEARCH = "mysql:3306", "redis:6379", "etcd:2379", "rabbitmq:5672", "elasticsearch:9200"
+SERVERS = {
+    "speech_server": Server(10001, "speech_service", (ETCD,)),
+    "file_server": Server(10002, "file_service", (ETCD,)),
+    "user_server": Server(10003, "user_service", (ETCD, MYSQL, REDIS, SEARCH)),
+    "message_transmit_server": Server(10004, "message_transmit_service", (ETCD, MYSQL, QUEUE)),
+    "message_store_server": Server(10005, "message_store_service", (ETCD, MYSQL, QUEUE, SEARCH)),
+    "friend_server": Server(10006, "friend_service", (ETCD, MYSQL, SEARCH)),
+    "gateway_server": Server(9000, "", (ETCD, REDIS)),
+}
+#: A replica's own name and address, behind those of the configuration: the last flag wins. With the names as they are
+#: there, a second replica would overwrite the first one's key.
+_REPLICA = (
+    ' -instance_name=/{service}/instance-"${{REPLICA:-$(hostname)}}"'
+    ' -access_host="$(hostname -i | cut -d" " -f1):{port}"'
+)
+
+
+def servers(host: Host, params: Params) -> list[SwarmService]:
+    """Return all seven as services."""
+    return [_service(host, params, name, server) for name, server in SERVERS.items()]
+
+
+def _service(host: Host, params: Params, name: str, server: Server) -> SwarmService:
+    is_gateway, is_store_of_files = name == "gateway_server", name == "file_server"
+    container = ContainerService(
+        name,
+        params.image_of(name),
+        command=("sh", "-c", _command(name, server)),
+        environment={"REPLICA": "{{.Task.Slot}}"} if host.params("swarm") is not None else {},
+        volumes=(f"{params.data_directory}:{DATA}",) if is_store_of_files else (),
+        ports=(f"{params.http_port}:9000", f"{params.websocket_port}:9001") if is_gateway else (),
+        networks=(NETWORK,),
+        healthcheck=HealthCheck(f"nc -z localhost {server.port}", 3, 3, 5, 90),
+        limits=Limits(memory=params.memory),
+        init=True,
+        stop_grace_period_s=15,
+        replicas=params.replicas.get(name, 1),
+    )
+    update = Change(delay_s=params.update_delay_s, order="stop-first")
+    deploy = Deploy(
+        constraints=pinned_to("chatsystem_storage" if is_store_of_files else "chatsystem"),
+        update=update,
+        publish=params.publish,
+        endpoint_mode="vip" if is_gateway and params.publish == "ingress" else "dnsrr",
+    )
+    return SwarmService(container, deploy, (configuration(host, params, name, server),))
+
+
+def _command(name: str, server: Server) -> str:
+    own = _REPLICA.format(service=server.registers_as, port=server.port) if server.registers_as else ""
+    start = f"/im/bin/{name} -flagfile={CONFIGURATIONS}/{name}.conf{own}"
+    return f"exec /im/bin/wait_for_services.sh {','.join(server.needs)} {start}"
+
+
+def configuration(host: Host, params: Params, name: str, server: Server) -> MountedFile:
+    """Return a server's flagfile; a secret, since logins stand in it."""
+    values = {role: _params(host, role) for role in ("mysql", "redis", "rabbitmq")}
+    text = host.template(f"{name}.conf.j2", params, server=server, server_name=name, **values)
+    content = text if isinstance(text, Secret) else Secret(text)
+    return MountedFile(f"{CONFIGURATIONS}/{name}.conf", content, mode=0o400)
+
+
+def _params(host: Host, role: str) -> object:
+    """Return the parameters of another role of the system. Raises InputError unless exactly one host has it."""
+    peers = host.with_role(role)
+    if len(peers) != 1:
+        raise InputError(
+            f"ChatSystem has exactly one {role}, and the hosts with the role {role} are: "
+            f"{', '.join(peer.name for peer in peers) or 'none'}",
+            next_step=f"put one host into the group {role}",
+        )
+    return peers[0].params(role)

@@ -1,0 +1,93 @@
+"""Elasticsearch, one node without security of its own: reachable inside the system's network only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator, model_validator
+
+from orchestr.agent.resource import Resource
+from orchestr.container_role import ContainerParams, image
+from orchestr.containers import ContainerService, HealthCheck, Limits
+from orchestr.resources.sysctl import Sysctl
+from orchestr.stack import Deploy, SwarmService
+from orchestr.system_services import pinned_to
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+PORT = 9200
+LEAST_MAP_COUNT = 262144
+_SIZE = re.compile(r"(\d+)([kmg])")
+
+
+def size_bytes(text: str) -> int:
+    """Return 512m as bytes. Raises ValueError."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError("expected a size such as 512m or 1g")
+    return int(found[1]) << {"k": 10, "m": 20, "g": 30}[found[2]]
+
+
+class Params(ContainerParams):
+    """Nothing is required where the default image can be had."""
+
+    image: str = Field(default="elasticsearch:8.11.0", description="the image, with its tag")
+    heap: str = Field(default="512m", description="Java's heap; at most half of elasticsearch_memory")
+    memory: str = Field(default="1g", description="the most memory it may take")
+    max_map_count: int = Field(
+        default=LEAST_MAP_COUNT,
+        description="vm.max_map_count of its host, at least 262144; 0: somebody else sets it",
+    )
+
+    open_files: int = Field(
+        default=65536, ge=0, description="how many files it may have open; 0: as many as the engine gives"
+    )
+
+    @field_validator("heap", "memory")
+    @classmethod
+    def _is_size(cls, text: str) -> str:
+        size_bytes(text)
+        return text
+
+    @model_validator(mode="after")
+    def _fits(self) -> Params:
+        if size_bytes(self.heap) * 2 > size_bytes(self.memory):
+            raise ValueError("elasticsearch_heap is more than half of elasticsearch_memory: it would be killed")
+        if self.max_map_count and self.max_map_count < LEAST_MAP_COUNT:
+            raise ValueError(f"elasticsearch_max_map_count is below {LEAST_MAP_COUNT}: it would not start")
+        return self
+
+
+def system_services(host: Host, params: Params) -> list[SwarmService]:
+    """Return the one node."""
+    service = ContainerService(
+        "elasticsearch",
+        params.image,
+        environment={
+            "discovery.type": "single-node",
+            "xpack.security.enabled": False,
+            "ES_JAVA_OPTS": f"-Xms{params.heap} -Xmx{params.heap}",
+        },
+        volumes=("es-data:/usr/share/elasticsearch/data",),
+        healthcheck=HealthCheck(probe(), 5, 5, 12, 60),
+        ulimits={"nofile": params.open_files} if params.open_files else {},
+        limits=Limits(memory=params.memory),
+        stop_grace_period_s=60,
+    )
+    return [SwarmService(service, Deploy(constraints=pinned_to("elasticsearch"), endpoint_mode="dnsrr"))]
+
+
+def probe() -> str:
+    """Return a shell line that holds when the node answers with a usable state: curl upstream, wget elsewhere."""
+    url = f"http://127.0.0.1:{PORT}/_cluster/health"
+    return f'(curl -fsS {url} 2>/dev/null || wget -q -O - {url}) | grep -Eq \'"status" *: *"(green|yellow)"\''
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield what the host must have: the kernel setting, and the image; the system's own role starts it."""
+    if params.max_map_count:
+        yield Sysctl("vm.max_map_count", params.max_map_count)
+    yield image(host, params)[0]

@@ -1,0 +1,55 @@
+"""etcd, one member: where a system's services find each other. Reachable inside the system's network only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from orchestr.agent.resource import Resource
+from orchestr.container_role import ContainerParams, image
+from orchestr.containers import ContainerService, HealthCheck, Limits
+from orchestr.stack import Deploy, SwarmService
+from orchestr.system_services import pinned_to
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+CLIENT_PORT, PEER_PORT = 2379, 2380
+
+
+class Params(ContainerParams):
+    """Nothing is required where the default image can be had."""
+
+    image: str = Field(default="coreos/etcd:v3.5.9", description="the image, with its tag; etcd 3.4 or later")
+    memory: str = Field(default="256m", description="the most memory it may take")
+    quota_bytes: int = Field(default=2 << 30, ge=1 << 20, description="size of the store at which etcd takes no more")
+
+
+def system_services(host: Host, params: Params) -> list[SwarmService]:
+    """Return the one member. Who can reach it can write to it: it has no address outside the system's network."""
+    service = ContainerService(
+        "etcd",
+        params.image,
+        command=(
+            "etcd",
+            "--name=etcd",
+            "--data-dir=/etcd-data",
+            f"--listen-client-urls=http://0.0.0.0:{CLIENT_PORT}",
+            f"--advertise-client-urls=http://etcd:{CLIENT_PORT}",
+            f"--listen-peer-urls=http://127.0.0.1:{PEER_PORT}",
+            "--auto-compaction-retention=1",
+            f"--quota-backend-bytes={params.quota_bytes}",
+        ),
+        environment={"ETCDCTL_API": "3"},
+        volumes=("etcd-data:/etcd-data",),
+        healthcheck=HealthCheck(("etcdctl", "endpoint", "health"), 5, 5, 6, 20),
+        limits=Limits(memory=params.memory),
+    )
+    return [SwarmService(service, Deploy(constraints=pinned_to("etcd"), endpoint_mode="dnsrr"))]
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield the image; the system's own role starts it."""
+    yield image(host, params)[0]

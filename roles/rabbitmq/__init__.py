@@ -1,0 +1,63 @@
+"""RabbitMQ, one node with its management plugin: reachable inside the system's network only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from orchestr.agent.resource import Resource
+from orchestr.container_role import ContainerParams, image
+from orchestr.containers import ContainerService, HealthCheck, Limits
+from orchestr.role import SecretText
+from orchestr.secret import Secret
+from orchestr.stack import Deploy, MountedFile, SwarmService
+from orchestr.system_services import pinned_to
+
+if TYPE_CHECKING:
+    from orchestr.planning import Host
+
+PORT, MANAGEMENT_PORT = 5672, 15672
+USER_ID = 999
+
+
+class Params(ContainerParams):
+    """Only the password is required."""
+
+    image: str = Field(default="rabbitmq:3.12-management-alpine", description="the image, with its tag")
+    user: str = Field(default="chat", pattern=r"[A-Za-z0-9_-]+", description="the user it is made with")
+    password: SecretText = Field(description="its password; counts when the data is made, as RabbitMQ's own does")
+    memory: str = Field(default="512m", description="the most memory it may take")
+    user_id: int = Field(default=USER_ID, ge=1, description="the user id of RabbitMQ in the image")
+
+    @field_validator("password")
+    @classmethod
+    def _fits_the_file(cls, password: Secret) -> Secret:
+        text = password.reveal()
+        if len(text) < 8 or not all("!" <= char <= "~" and char not in "\"'\\#" for char in text):
+            raise ValueError("at least 8 characters: letters, digits, punctuation; no space, quote, backslash, hash")
+        return password
+
+
+def system_services(host: Host, params: Params) -> list[SwarmService]:
+    """Return the one node. Its data is filed under the hostname, which therefore stays the same wherever it runs."""
+    service = ContainerService(
+        "rabbitmq",
+        params.image,
+        hostname="rabbitmq",
+        volumes=("rabbitmq-data:/var/lib/rabbitmq",),
+        healthcheck=HealthCheck(f"wget -q -O /dev/null http://127.0.0.1:{MANAGEMENT_PORT}/", 5, 10, 12, 60),
+        limits=Limits(memory=params.memory),
+        stop_grace_period_s=60,
+    )
+    login = host.template("rabbitmq.conf.j2", params)
+    target = "/etc/rabbitmq/conf.d/20-orchestr.conf"
+    file = MountedFile(target, login, "rabbitmq.conf", mode=0o400, uid=params.user_id, gid=params.user_id)
+    deploy = Deploy(constraints=pinned_to("rabbitmq"), endpoint_mode="dnsrr")
+    return [SwarmService(service, deploy, (file,))]
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield the image; the system's own role starts it."""
+    yield image(host, params)[0]
