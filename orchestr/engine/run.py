@@ -172,7 +172,7 @@ class Run:
         return False
 
     def _named_in_plays(self) -> set[str]:
-        """Return all names in the plays' patterns: two that the playbook tells apart are no misspelling of each other."""
+        """Return the names in all plays' patterns: of two that the playbook tells apart, none is a misspelling."""
         return {term for play in self.playbook.plays for term in split_pattern(play.hosts)}
 
     # -- events ---------------------------------------------------------------------------------------------------
