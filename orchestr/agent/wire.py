@@ -110,15 +110,17 @@ def _plain(value: Any) -> Any:
         return {"$b": b64encode(value).decode("ascii")}
     kind = getattr(type(value), "kind", "")
     if kind:
-        fields = type(value).__dataclass_fields__
-        return dict({"$k": kind}, **{name: _plain(getattr(value, name)) for name in fields if _differs(value, name)})
+        fields: Dict[str, Any] = {"$k": kind}
+        for name, field in type(value).__dataclass_fields__.items():
+            found = getattr(value, name)
+            if found is not field.default and _differs(found, field.default):
+                fields[name] = found if isinstance(found, str) else _plain(found)
+        return fields
     raise ProtocolError("a %s cannot travel" % type(value).__name__)
 
 
-def _differs(value: Any, name: str) -> bool:
-    field = type(value).__dataclass_fields__[name]
-    found = getattr(value, name)
-    return not (type(found) is type(field.default) and found == field.default)
+def _differs(found: Any, default: Any) -> bool:
+    return not (type(found) is type(default) and found == default)
 
 
 def _rich(value: Any, on_secret: Optional[Callable[[Secret], None]]) -> Any:

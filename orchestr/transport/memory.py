@@ -6,6 +6,7 @@ import ast
 import json
 import queue
 import threading
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -123,8 +124,10 @@ class MemoryChannel:
             return request
 
     def _work_aside(self, agent: Agent, request: dict[str, Any]) -> None:
-        with self._host.working():
+        try:
             self._work(agent, request)
+        finally:  # the thread was begun for the host: all of it counts, from its very start
+            self._host.agent_cpu_s += time.thread_time()
 
     def _work(self, agent: Agent, request: dict[str, Any] | None) -> None:
         while request is not None:
