@@ -35,8 +35,9 @@ class Line:
         return thread
 
 
-def test_what_waits_for_company_leaves_without_any() -> None:
-    """The last of some messages in quick succession is sent though nothing follows it."""
+def test_what_waits_for_company_leaves_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of some messages in quick succession is sent though nothing follows it, not even a sign of life."""
+    monkeypatch.setattr(wire, "BEAT_S", 1000.0)
     line = Line()
     line.serve()
     for number in range(3):
