@@ -13,7 +13,6 @@ from orchestr.cli.invocation import Invocation
 from orchestr.cli.options import takes
 from orchestr.cli.problems import write_stdout
 from orchestr.cli.subverbs import SubverbGroup
-from orchestr.cli.vault import new_vault_key, vault_key
 from orchestr.errors import EXIT_CHANGES, EXIT_DONE, InputError
 
 _FILES = click.argument("files", nargs=-1, metavar="FILE…")
@@ -38,6 +37,7 @@ def encrypt(call: Invocation, files: tuple[str, ...], name: str | None, label: s
 
     With --string NAME the value is asked for, unseen, or read from stdin; one last newline does not count.
     """
+    from orchestr.cli.vault import vault_key
     from orchestr.vault_files import encrypted, replace_all
 
     if name is not None:
@@ -49,6 +49,7 @@ def encrypt(call: Invocation, files: tuple[str, ...], name: str | None, label: s
 
 
 def _encrypt_value(call: Invocation, name: str, files: tuple[str, ...], label: str | None) -> int:
+    from orchestr.cli.vault import vault_key
     from orchestr.inventory.vault_inline import block
 
     if files:
@@ -82,6 +83,7 @@ def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int
 
     The file is nobody else's to read then (mode 0600), whatever it was before.
     """
+    from orchestr.cli.vault import vault_key
     from orchestr.vault_files import decrypted, replace_all
 
     if output is not None:
@@ -106,6 +108,7 @@ def view(call: Invocation, files: tuple[str, ...]) -> int:
 
 
 def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
+    from orchestr.cli.vault import vault_key
     from orchestr.vault_files import opened, read
 
     key = vault_key(call)
@@ -131,6 +134,7 @@ def edit(call: Invocation, file: str) -> int:
     """
     import os
 
+    from orchestr.cli.vault import vault_key
     from orchestr.vault_editing import edit as edit_file
 
     path = _paths((file,), "orchestr secrets edit FILE; a new one is written first, then encrypted")[0]
@@ -150,6 +154,7 @@ def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], 
 
     In a YAML file every !vault value gets it, and all else stays byte for byte. All files, or none.
     """
+    from orchestr.cli.vault import new_vault_key, vault_key
     from orchestr.vault_files import rekeyed, replace_all
 
     paths = _paths(files, "orchestr secrets rekey FILE")
