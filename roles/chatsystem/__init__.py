@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DIRECTORY = "/opt/chatsystem"
 PROJECT = "chatsystem"
-STORAGE = "chatsystem_storage"
+STORAGE, GATEWAY = "chatsystem_storage", "chatsystem_gateway"
 PARTS = ("etcd", "mysql", "redis", "elasticsearch", "rabbitmq")
 
 
@@ -104,8 +104,13 @@ def _assert_alone(host: Host) -> None:
 
 
 def node_labels(host: Host, params: Params) -> tuple[str, ...]:
-    """Return what this host's node is marked for: the servers, and the one place of uploads."""
-    return ("chatsystem", STORAGE) if keeps_files(host) else ("chatsystem",)
+    """Return what this host's node is marked for: the servers, the one place of uploads, the gateway."""
+    return ("chatsystem", *((STORAGE,) if keeps_files(host) else ()), *((GATEWAY,) if has_gateway(host) else ()))
+
+
+def has_gateway(host: Host) -> bool:
+    """Tell whether the gateway may run here: in the group chatsystem_gateway, where there is one, else anywhere."""
+    return not host.group(GATEWAY) or host.in_group(GATEWAY)
 
 
 def keeps_files(host: Host) -> bool:
@@ -115,7 +120,9 @@ def keeps_files(host: Host) -> bool:
 
 
 def ports(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the gateway's two ports: the only way in."""
+    """Yield the gateway's two ports: the only way in, and where a swarm publishes on every node, on every node."""
+    if is_on_swarm(host) and params.publish == "host" and not has_gateway(host):
+        return
     yield Rule(params.http_port, comment="chatsystem gateway")
     yield Rule(params.websocket_port, comment="chatsystem gateway WebSocket")
 

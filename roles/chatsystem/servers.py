@@ -40,6 +40,8 @@ SERVERS = {
     "friend_server": Server(10006, "friend_service", (ETCD, MYSQL, SEARCH)),
     "gateway_server": Server(9000, "", (ETCD, REDIS)),
 }
+#: What the nodes of these are labelled for; the others run wherever ChatSystem does.
+PLACES = {"file_server": "chatsystem_storage", "gateway_server": "chatsystem_gateway"}
 #: A replica's own name and address, behind those of the configuration: the last flag wins. With the names as they are
 #: there, a second replica would overwrite the first one's key.
 _REPLICA = (
@@ -71,7 +73,7 @@ def _service(host: Host, params: Params, name: str, server: Server) -> SwarmServ
     )
     update = Change(delay_s=params.update_delay_s, order="stop-first")
     deploy = Deploy(
-        constraints=pinned_to("chatsystem_storage" if is_store_of_files else "chatsystem"),
+        constraints=pinned_to(PLACES.get(name, "chatsystem")),
         update=update,
         publish=params.publish,
         endpoint_mode="vip" if is_gateway and params.publish == "ingress" else "dnsrr",
