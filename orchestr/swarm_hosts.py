@@ -68,3 +68,11 @@ def known_nodes(host: Host) -> tuple[str, ...]:
     """Return the ids of all nodes the working managers told of."""
     told = [node[0] for peer in working_managers(host) for node in account(peer).get("nodes", ())]
     return tuple(dict.fromkeys(told))
+
+
+def publishing(host: Host) -> dict[str, str]:
+    """Return how services are published and found here, as Deploy's options: by the mesh, or without IPVS."""
+    params = acting_manager(host).params("swarm")
+    if params is not None and params.publish_mode == "host":
+        return {"publish": "host", "endpoint_mode": "dnsrr"}
+    return {"publish": "ingress", "endpoint_mode": "vip"}
