@@ -23,10 +23,10 @@ NODE = "lab5"
 NODES = [NODE]
 TASKS = 40  # of benchmarks/project's role, all of them converged when it is counted
 
-# Bounds: what was measured and a quarter. To the host go key exchange and login (3 kB), the agent's program (90 kB), the
-# modules of the resources in use (75 kB as sources, 200 kB compiled, which a host with the controller's python gets)
-# and the forty tasks; from it come the login (2 kB), the facts, two messages per task. Lower them when a change makes a
-# run cheaper; raise them only together with the reason why a run must cost more.
+# Bounds: what was measured and a quarter. To the host go key exchange and login (3 kB), the agent's program (to 90 kB),
+# the modules of the resources in use (75 to 200 kB, by whether they go compiled) and the forty tasks; from it come the
+# login (2 kB), the facts, two messages per task. Lower them when a change makes a run cheaper; raise them only together
+# with the reason why a run must cost more.
 TO_HOST_BYTES = 380_000
 FROM_HOST_BYTES = 12_500
 PLAY_TO_HOST_BYTES = 12_000  # each further play: its forty tasks
