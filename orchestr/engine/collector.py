@@ -17,6 +17,7 @@ class Collector:
 
     def __init__(self, run: Run, host: str, tasks: Mapping[str, Task], step: Step) -> None:
         self._run, self._host, self._tasks, self._step = run, host, tasks, step
+        self._shown = ("", "", "")
 
     def __call__(self, message: dict[str, Any]) -> None:
         task = self._tasks.get(str(message.get("task", "")))
@@ -25,7 +26,8 @@ class Collector:
         if self._step.forecast:
             self._foresee(task, message)
         elif message["type"] == "started":
-            self._run.emit(events.TaskStarted(self._host, self._veil(task.id), self._veil(_title(task))))
+            self._shown = (task.id, self._veil(task.id), self._veil(_title(task)))  # the same at its end
+            self._run.emit(events.TaskStarted(self._host, *self._shown[1:]))
         elif message["type"] == "output":
             text = self._veil(str(message["text"]))
             self._run.emit(events.TaskOutput(self._host, self._veil(task.id), text))
@@ -40,10 +42,13 @@ class Collector:
     def _finished(self, task: Task, message: dict[str, Any]) -> None:
         if "outcome" in message:
             self._run.context.outcomes.setdefault(self._host, {})[task.id] = dict(message["outcome"])
+        its_id, shown, title = self._shown
+        if its_id != task.id:
+            shown, title = self._veil(task.id), self._veil(_title(task))
         self._run.emit(
             events.TaskFinished(
                 host=self._host,
-                task=self._veil(task.id),
+                task=shown,
                 resource=task.resource.kind,
                 name=self._veil(task.resource.label),
                 verdict=str(message["verdict"]),
@@ -51,7 +56,7 @@ class Collector:
                 reason=self._veil(str(message.get("reason", ""))),
                 error={key: self._veil(str(text)) for key, text in message.get("error", {}).items()},
                 elapsed_s=float(message.get("elapsed_s", 0.0)),
-                title=self._veil(_title(task)),
+                title=title,
             )
         )
 

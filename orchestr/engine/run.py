@@ -118,7 +118,8 @@ class Run:
 
         Those that travel are hidden by the agent already; here are also names, and what was made of them in plain.
         """
-        return mask(text, [secret for secret in self._secrets.get(host, ()) if secret in text])
+        found = [secret for secret in self._secrets.get(host, ()) if secret in text] if text else []
+        return mask(text, found) if found else text
 
     def connection(self, host: str) -> ConnectionSettings:
         """Return how a host is reached; its plays' ``become`` counts where the inventory says nothing of it.

@@ -6,7 +6,6 @@ import ast
 import json
 import queue
 import threading
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,25 @@ if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
 
 __all__ = ["MemoryConnection", "MemoryHost", "MemorySystem", "Node", "ReadOnlyViolation", "memory_connector"]
+
+
+_idle: list[queue.SimpleQueue[Callable[[], None]]] = []  # what threads that have nothing to do wait for
+
+
+def _aside(work: Callable[[], None]) -> None:
+    """Do ``work`` in a thread that has nothing to do, or in a new one."""
+    try:
+        inbox = _idle.pop()
+    except IndexError:
+        inbox = queue.SimpleQueue()
+        threading.Thread(target=_do_in_turn, args=(inbox,), daemon=True).start()
+    inbox.put(work)
+
+
+def _do_in_turn(inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        inbox.get()()
+        _idle.append(inbox)
 
 
 class _Pipe:
@@ -112,7 +130,7 @@ class MemoryChannel:
         if request is not None and request["type"] == "stop":
             self._work(agent, request)
         elif request is not None:
-            threading.Thread(target=self._work_aside, args=(agent, request), daemon=True).start()
+            _aside(lambda: self._work_aside(agent, request))
 
     def _next_turn(self, agent: Agent, is_mine: bool = False) -> dict[str, Any] | None:
         """Return the next request, None when there is none or another thread is at work and will come to it."""
@@ -124,10 +142,8 @@ class MemoryChannel:
             return request
 
     def _work_aside(self, agent: Agent, request: dict[str, Any]) -> None:
-        try:
+        with self._host.working():
             self._work(agent, request)
-        finally:  # the thread was begun for the host: all of it counts, from its very start
-            self._host.agent_cpu_s += time.thread_time()
 
     def _work(self, agent: Agent, request: dict[str, Any] | None) -> None:
         while request is not None:

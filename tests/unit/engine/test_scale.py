@@ -136,7 +136,7 @@ def test_memory_hosts_have_no_thread_of_their_own(new_project: NewProject) -> No
     inventory = orchestr.load_inventory(project.root / "inventories/all.yml")
     result = orchestr.run(inventory, on_event=look, connector=memory_connector(project.hosts), forks=3)
     assert result.changed == 180
-    assert most <= 3 + 3 + 1  # the forks, their hosts' work, the signs of life
+    assert most <= 3 + 6 + 1  # the forks, their hosts' work (one may just be ending), the signs of life
 
 
 def test_the_hosts_share_of_the_processor_is_told_apart(new_project: NewProject) -> None:
