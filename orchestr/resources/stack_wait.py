@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional, Sequence
 
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import Reader, System
-from orchestr.resources import docker, docker_api, stack_state, stack_view, swarm_state
+from orchestr.resources import docker, stack_state, stack_view, swarm_state
 from orchestr.resources.stack_state import Found, TaskState
 
 if TYPE_CHECKING:
@@ -148,10 +148,6 @@ def until_gone(system: System, service_ids: Sequence[str]) -> None:
 
 
 def _tasks_of(reader: Reader, service_ids: Sequence[str]) -> List[Dict[str, Dict[str, str]]]:
-    tasks: List[Dict[str, Dict[str, str]]] = []
-    for service_id in service_ids:
-        try:
-            tasks += docker_api.listed(reader, "/tasks", {"service": [service_id]})
-        except ResourceError:
-            pass  # the engine knows the service no more, and with it its tasks
-    return tasks
+    """Return the tasks of services that the engine may know no more: a filter would say there is no such service."""
+    found: List[Dict[str, Dict[str, str]]] = docker.get(reader, "/tasks") or []
+    return [task for task in found if task["ServiceID"] in service_ids]
