@@ -25,14 +25,16 @@ class Placement:
 
 
 def placements(run: Run) -> Iterator[Placement]:
-    """Yield what is to be checked, role by role in the playbook's order; the same parameters only once per host."""
-    seen: list[tuple[str, str, Any]] = []
+    """Yield what is to be checked, role by role in the playbook's order; only once per host.
+
+    A role that a host gets in several plays, each a stage of it, is checked as the last one leaves it.
+    """
+    found: dict[tuple[str, str], Placement] = {}
     for number, hosts in run.play_hosts.items():
         for host in hosts:
             for each in run.context.assignments[(number, host)]:
                 file = each.role.path / "verify.py"
-                key = (each.role.name, host, each.params)
-                if file.is_file() and key not in seen:
-                    seen.append(key)
+                if file.is_file():
                     machine = Host(run.context, run.inventory.host(host), each.role)
-                    yield Placement(each.role.name, file, host, machine, each.params)
+                    found[each.role.name, host] = Placement(each.role.name, file, host, machine, each.params)
+    yield from found.values()

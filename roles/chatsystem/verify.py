@@ -1,0 +1,162 @@
+"""The gateway answers everybody, nothing else does; every replica is registered once; a message gets through."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+import testinfra  # type: ignore[import-untyped]  # it has annotations, but no marker that says so
+
+from orchestr.planning import Host, Peer
+from orchestr.system_services import is_on_swarm
+from orchestr.verification.inside import connected, outside_address
+from orchestr.verification.outside import Outside
+
+from . import PARTS, PROJECT, Params, all_services, has_gateway, runs_it
+from .servers import SERVERS
+
+INTERNAL_PORTS = (2379, 2380, 3306, 6379, 9200, 9300, 5672, 15672, *(server.port for server in SERVERS.values()))
+SILENCE_S = 1.3
+#: A message through a queue of the check's own, over the management API from within the container. The login is read
+#: and used here, on the host: it stands in no process' arguments. Standard library of any Python 3; prints the answer.
+MESSAGE = r"""
+import base64, json, re, subprocess, sys
+within = ["docker", "exec", "-i", sys.argv[1]]
+conf = subprocess.run(within + ["cat", "/etc/rabbitmq/conf.d/20-orchestr.conf"], stdout=subprocess.PIPE, check=True)
+user, password = (re.search("default_%s = (.*)" % name, conf.stdout.decode()).group(1) for name in ("user", "pass"))
+login = base64.b64encode(("%s:%s" % (user, password)).encode()).decode()
+def ask(method, path, **body):
+    text = json.dumps(body)
+    head = "%s /api/%s HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n%s"
+    line = subprocess.Popen(within + ["nc", "127.0.0.1", "15672"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    line.stdin.write((head % (method, path, login, len(text), text)).encode())
+    line.stdin.flush()
+    answer = line.stdout.read().decode()
+    line.stdin.close()
+    line.wait()
+    return answer
+queue = "queues/%2f/orchestr-verify"
+ask("PUT", queue, auto_delete=False)
+ask("POST", "exchanges/%2f/amq.default/publish", properties={}, routing_key="orchestr-verify",
+    payload="it-got-through", payload_encoding="string")
+print(ask("POST", queue + "/get", count=1, ackmode="ack_requeue_false", encoding="auto"))
+ask("DELETE", queue)
+"""
+
+
+def on(peer: Peer) -> Any:
+    """Return testinfra's view of a connected host."""
+    return testinfra.get_host(f"orchestr://{peer.name}")
+
+
+def containers(host: Any, service: str) -> list[str]:
+    """Return the running containers of a service on a host, of the compose project or of the stack."""
+    found: list[str] = []
+    for labels in (
+        (f"com.docker.compose.project={PROJECT}", f"com.docker.compose.service={service}"),
+        (f"com.docker.swarm.service.name={PROJECT}_{service}",),
+    ):
+        filters = " ".join(["--filter %s"] * len(labels))
+        words = [f"label={label}" for label in labels]
+        found += host.check_output(f"docker ps --quiet {filters}", *words).split()
+    return found
+
+
+def where(machine: Host, service: str) -> tuple[Any, str]:
+    """Return (view of the host, container) of a service that is one. Fails when it runs nowhere, or twice."""
+    found = [(on(peer), each) for peer in connected(machine.group("all")) for each in containers(on(peer), service)]
+    assert len(found) == 1, f"{service} runs {len(found)} times, not once; look at: docker ps, docker service ls"
+    return found[0]
+
+
+def test_gateway_answers_outside(outside: Outside, machine: Host, params: Params) -> None:
+    """From outside, the gateway takes connections for HTTP and WebSocket where it is published."""
+    address = outside_address(machine)
+    is_there = not is_on_swarm(machine) or params.publish == "ingress" or containers(on(machine), "gateway_server")
+    if not has_gateway(machine) or not is_there:
+        return
+    for port in (params.http_port, params.websocket_port):
+        found = outside.connects(address, port)
+        assert found == "open", (
+            f"the gateway's port {port} at {address} is {found} from outside; look at: docker ps, ufw status, "
+            "and without IPVS in the kernel set chatsystem_publish: host"
+        )
+
+
+def test_internal_ports_are_closed_to_outside(outside: Outside, machine: Host, params: Params) -> None:
+    """From outside, no port but the gateway's two answers."""
+    address = outside_address(machine)
+    own = (params.http_port, params.websocket_port)
+    ports = [port for port in dict.fromkeys(INTERNAL_PORTS) if port not in own]
+    with ThreadPoolExecutor(len(ports)) as pool:
+        looks = [pool.submit(copy_context().run, outside.connects, address, port, SILENCE_S) for port in ports]
+        is_open = [str(port) for port, look in zip(ports, looks, strict=True) if look.result() == "open"]
+    ports_open = ", ".join(is_open)
+    assert not is_open, f"port {ports_open} of {address} answers anybody; look at: docker ps, ss -ltnp, ufw status"
+
+
+def test_every_replica_is_registered_once(machine: Host, params: Params) -> None:
+    """etcd knows each server's replicas, each under a key and an address of its own."""
+    if not runs_it(machine):
+        return
+    host, etcd = where(machine, "etcd")
+    lines = host.check_output("docker exec %s etcdctl get --prefix /service", etcd).splitlines()
+    registered = dict(zip(lines[::2], lines[1::2], strict=True))
+    wanted = {s.registers_as: params.replicas.get(name, 1) for name, s in SERVERS.items() if s.registers_as}
+    counts = Counter(key.split("/")[2] for key in registered)
+    for service, count in wanted.items():
+        assert counts[service] == count, (
+            f"{service} is registered {counts[service]} times in etcd, not {count}: "
+            f"{', '.join(sorted(registered)) or 'nothing is'}; look at the servers' logs"
+        )
+    addresses = [address for key, address in registered.items()]
+    assert len(set(addresses)) == len(addresses), f"two replicas registered one address: {sorted(addresses)}"
+
+
+def test_a_message_gets_through_the_queue(machine: Host) -> None:
+    """RabbitMQ takes a message for a queue of this check's own, and gives it back."""
+    if not runs_it(machine):
+        return
+    host, rabbitmq = where(machine, "rabbitmq")
+    said = host.check_output("python3 -c %s %s", MESSAGE, rabbitmq)
+    assert "it-got-through" in said, f"RabbitMQ did not give a message back ({said.strip()[-200:]}); look at its log"
+
+
+def test_the_database_answers_its_user(machine: Host) -> None:
+    """MySQL lets the servers' user in, over TCP and with the password, and has the database's tables."""
+    if not runs_it(machine):
+        return
+    host, mysql = where(machine, "mysql")
+    database = machine.with_role("mysql")[0].params("mysql").database
+    login = "--defaults-extra-file=/run/secrets/mysql_client.cnf"
+    tables = host.check_output("docker exec %s mysql %s -N -e %s", mysql, login, f"SHOW TABLES IN {database}").split()
+    assert tables, f"the database {database} has no table: was mysql_init_sql set when the data was made?"
+
+
+def test_logs_are_rotated(machine: Host) -> None:
+    """The logs of its containers on this host cannot fill the disk."""
+    host = on(machine)
+    names = [each.name for each in all_services(machine, machine.params("chatsystem"))]
+    ids = [each for name in names for each in containers(host, name)]
+    if not ids:
+        return
+    words = " ".join(["%s"] * len(ids))
+    found = host.check_output(f"docker inspect --format %s {words}", "{{json .HostConfig.LogConfig}}", *ids)
+    for line in found.splitlines():
+        assert "max-size" in json.loads(line)["Config"], f"a container's log grows for ever: {line}"
+
+
+def test_data_is_where_the_inventory_says(machine: Host) -> None:
+    """The volumes with data are on the hosts of their roles, and what runs there uses them."""
+    found = on(machine).check_output("docker volume ls --quiet").split()
+    volumes = {"mysql": "mysql-data", "redis": "redis-data", "etcd": "etcd-data", "rabbitmq": "rabbitmq-data"}
+    for role in PARTS:
+        name = f"{PROJECT}_{volumes.get(role, 'es-data')}"
+        if role in machine.roles:
+            assert name in found, f"the volume {name} is not on {machine.name}, which has the role {role}"
+            host, container = where(machine, role)
+            mounted = host.check_output("docker inspect --format %s %s", "{{json .Mounts}}", container)
+            assert name in mounted, f"{role} runs without its volume {name}"
