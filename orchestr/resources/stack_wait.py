@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, Sequence
 
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import Reader, System
@@ -147,7 +147,7 @@ def until_gone(system: System, service_ids: Sequence[str]) -> None:
         system.sleep(POLL_S)
 
 
-def _tasks_of(reader: Reader, service_ids: Sequence[str]) -> List[Dict[str, Dict[str, str]]]:
+def _tasks_of(reader: Reader, service_ids: Sequence[str]) -> List[Dict[str, Any]]:
     """Return the tasks of services that the engine may know no more: a filter would say there is no such service."""
-    found: List[Dict[str, Dict[str, str]]] = docker.get(reader, "/tasks") or []
+    found: List[Dict[str, Any]] = docker.get(reader, "/tasks") or []
     return [task for task in found if task["ServiceID"] in service_ids]
