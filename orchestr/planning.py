@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestr.addresses import as_address, as_network
 from orchestr.agent.resource import Resource, Task
 from orchestr.errors import InputError
-from orchestr.inventory.closest import closest
 from orchestr.role import Params, Role, load_role, resolve_params
 from orchestr.secret import Secret
 
@@ -48,6 +46,7 @@ class PlanContext:
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
     _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
     _with_role: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
+    _addresses_of: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def group(self, name: str) -> tuple[Peer, ...]:
         """Return the hosts of a group, gathered once for all who ask."""
@@ -55,6 +54,12 @@ class PlanContext:
             members = self.inventory.members(name) if name in self.inventory.groups else ()
             self._groups[name] = tuple(Peer(self, host) for host in members)
         return self._groups[name]
+
+    def addresses_of(self, group: str) -> dict[str, None]:
+        """Return the addresses of a group's hosts, each once, looked up once. Raises InputError as `Peer.address`."""
+        if group not in self._addresses_of:
+            self._addresses_of[group] = dict.fromkeys(peer.address for peer in self.group(group))
+        return self._addresses_of[group]
 
     def with_role(self, role: str) -> tuple[Peer, ...]:
         """Return the hosts that get a role in some play, gathered once for all who ask."""
@@ -99,7 +104,7 @@ class Peer:
             scope = self._context.inventory.scope(self.name)
             variables = self._host.variables
             given = next((key for key in ("private_address", "ansible_host") if key in variables), None)
-            known[self.name] = _as_address(str(scope.value(given)) if given else self.name, self.name)
+            known[self.name] = as_address(str(scope.value(given)) if given else self.name, self.name)
         return known[self.name]
 
     def variable(self, name: str, default: Any = None) -> Any:
@@ -173,11 +178,11 @@ class Host(Peer):
         found: dict[str, None] = {}
         for word in who:
             if word in self._context.inventory.groups:
-                found.update(dict.fromkeys(peer.address for peer in self._context.group(word)))
+                found.update(self._context.addresses_of(word))
             elif word in self._context.inventory.hosts:
                 found[Peer(self._context, self._context.inventory.host(word)).address] = None
             else:
-                found[_network(word, self._context.inventory)] = None
+                found[as_network(word, self._context.inventory)] = None
         return tuple(found)
 
     def template(self, name: str, params: Params | None = None, **values: Any) -> str | Secret:
@@ -281,30 +286,3 @@ def _unique(tasks: list[Task]) -> tuple[Task, ...]:
         counts[task.id] = counts.get(task.id, 0) + 1
         named.append(task if counts[task.id] == 1 else replace(task, id=f"{task.id}#{counts[task.id]}"))
     return tuple(named)
-
-
-def _as_address(text: str, host: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
-    try:
-        return str(socket.getaddrinfo(text, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
-        raise InputError(
-            f"{host}: {text!r} has no address that peers could reach",
-            next_step=f"set ansible_host or private_address of {host} to its IP address",
-        ) from None
-
-
-def _network(word: str, inventory: Inventory) -> str:
-    if word in ("any", "anywhere", "all"):
-        return "0.0.0.0/0"
-    try:
-        network = ipaddress.ip_network(word, strict=False)
-        return str(network.network_address if network.num_addresses == 1 else network)
-    except ValueError:
-        known = [*inventory.groups, *inventory.hosts]
-        raise InputError(
-            f"{word!r} is neither a group, a host nor an address", file=inventory.path, suggestion=closest(word, known)
-        ) from None

@@ -1,0 +1,42 @@
+"""Addresses that roles name other machines by: as peers reach them, and as firewalls let them in."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from orchestr.errors import InputError
+from orchestr.inventory.closest import closest
+
+if TYPE_CHECKING:
+    from orchestr.inventory import Inventory
+
+
+def as_address(text: str, host: str) -> str:
+    """Return an IP address, looked up when ``text`` is a name. Raises InputError when ``host`` has none by it."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    try:
+        return str(socket.getaddrinfo(text, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        raise InputError(
+            f"{host}: {text!r} has no address that peers could reach",
+            next_step=f"set ansible_host or private_address of {host} to its IP address",
+        ) from None
+
+
+def as_network(word: str, inventory: Inventory) -> str:
+    """Return an address or network as firewall sources name it. Raises InputError for anything else."""
+    if word in ("any", "anywhere", "all"):
+        return "0.0.0.0/0"
+    try:
+        network = ipaddress.ip_network(word, strict=False)
+        return str(network.network_address if network.num_addresses == 1 else network)
+    except ValueError:
+        known = [*inventory.groups, *inventory.hosts]
+        raise InputError(
+            f"{word!r} is neither a group, a host nor an address", file=inventory.path, suggestion=closest(word, known)
+        ) from None
