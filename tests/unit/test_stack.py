@@ -85,8 +85,7 @@ def test_the_same_service_runs_the_same_under_compose_and_swarm() -> None:
 
     composed = yaml.safe_load(compose_text("shop", [replace(WEB, ports=())]))["services"]["web"]
     swarmed = json.loads(json.dumps(entry(replace(WEB, ports=()))).replace("$", "$$"))
-    shared = ("image", "command", "environment", "user", "init", "healthcheck", "stop_grace_period", "logging", "labels")
-    for key in shared:
+    for key in "image command environment user init healthcheck stop_grace_period logging labels".split():
         assert composed[key] == swarmed[key], key
 
 
