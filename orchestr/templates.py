@@ -17,14 +17,15 @@ from jinja2 import (
     TemplateSyntaxError,
     pass_context,
 )
-from jinja2.meta import find_undeclared_variables
+from jinja2.meta import find_referenced_templates, find_undeclared_variables
+from jinja2.nodes import Template as TemplateNode
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
 from orchestr.errors import InputError
 from orchestr.inventory.filters import FILTERS
 from orchestr.inventory.secret_views import disguising, opened, recording
-from orchestr.secret import HIDDEN, Secret
+from orchestr.secret import HIDDEN, Secret, mask
 
 if TYPE_CHECKING:
     from orchestr.inventory.templating import Scope
@@ -96,22 +97,51 @@ def render_file(path: Path, scope: Scope, values: Mapping[str, Any]) -> str | Se
         template = _environment(path.parent).get_template(path.name)
         everything = {**_variables(scope, path), **values}
         with recording() as record:
-            text, pieces = _rendered(template, everything)
-        if HIDDEN in text or HIDDEN_IN_JSON in text:
-            raise TemplateError("a secret was printed in a way that hides it; print it with {{ }} alone")
-        if not record:
-            return text
-        return Secret(text, (*_tainted(template, everything, pieces), *(secret.reveal() for secret in record)))
+            text, pieces = _attempted(template, everything, record)
+            if not record:
+                return text
+            parts = _hidden_parts(template, everything, text, pieces)
+        return Secret(text, (*parts, *(secret.reveal() for secret in record)))
     except TemplateSyntaxError as error:
         where = error.filename or path
         raise InputError(f"malformed template: {error.message}", file=where, line=error.lineno) from None
     except TemplateNotFound as error:
         raise InputError(f"there is no template {error.name!r}", file=path) from None
-    except TemplateError as error:
-        raise InputError(f"the template fails: {error.message}", file=path, line=_line(error, path)) from None
-    except FAILURES as error:
-        what = f"the template fails: {type(error).__name__}: {error}"
-        raise InputError(what, file=path, line=_line(error, path)) from None
+    except _Failed as error:
+        raise InputError(f"the template fails: {error}", file=path, line=_line(error, path)) from None
+
+
+class _Failed(Exception):
+    """A template can't be rendered; the message has nothing of a secret."""
+
+
+def _attempted(template: Template, values: Mapping[str, Any], record: list[Secret]) -> tuple[str, list[str]]:
+    """Render, and raise _Failed with the place of the failure; a reason that a secret would change is not told."""
+    try:
+        text, pieces = _rendered(template, values)
+        if HIDDEN in text or HIDDEN_IN_JSON in text:
+            raise TemplateError("a secret was printed in a way that hides it; print it with {{ }} alone")
+        return text, pieces
+    except (TemplateSyntaxError, TemplateNotFound):
+        raise
+    except (TemplateError, *FAILURES) as error:
+        reason = _reason(error)
+        if record and reason != _other_reason(template, values):
+            reason = f"{type(error).__name__}; more is not shown, a secret took part"
+        raise _Failed(reason).with_traceback(error.__traceback__) from None
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.message) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+
+
+def _other_reason(template: Template, values: Mapping[str, Any]) -> str:
+    try:
+        with disguising():
+            text, _ = _rendered(template, values)
+    except Exception as error:
+        return _reason(error)
+    return "a secret was printed in a way that hides it; print it with {{ }} alone" if HIDDEN in text else ""
 
 
 def _rendered(template: Template, values: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -119,20 +149,27 @@ def _rendered(template: Template, values: Mapping[str, Any]) -> tuple[str, list[
     return template.render({**values, "_pieces": pieces}), pieces.texts
 
 
-def _tainted(template: Template, values: Mapping[str, Any], pieces: list[str]) -> list[str]:
-    """Return the printed texts that a secret took part in: those that other secrets would have made others.
+def _hidden_parts(template: Template, values: Mapping[str, Any], text: str, pieces: list[str]) -> list[str]:
+    """Return what to hide of a rendered text: the printed pieces that other secrets would have made others.
 
-    So a secret is hidden also where a filter has encoded it, and what is merely printed beside it is not. All of
-    them when that cannot be told.
+    So a secret is hidden also where a filter has encoded it, and what is merely printed beside it is not. The whole
+    text where more than these pieces depends on a secret: which branch was taken, how often a loop went round.
     """
     try:
         with disguising():
-            _, others = _rendered(template, values)
+            other_text, others = _rendered(template, values)
     except Exception:  # a template may well refuse a secret that makes no sense
-        return pieces
-    if len(others) != len(pieces):
-        return pieces
-    return [own for own, other in zip(pieces, others, strict=True) if own != other]
+        return [text] if _has_filter_block(template) else pieces
+    pairs = list(zip(pieces, others, strict=False))
+    own = [piece for piece, other in pairs if piece != other]
+    same = mask(text, own) == mask(other_text, [other for piece, other in pairs if piece != other])
+    return own if same and len(others) == len(pieces) else [text]
+
+
+def _has_filter_block(template: Template) -> bool:
+    """Say whether ``{% filter %}`` may have changed what was printed, after it was noted."""
+    path = Path(template.filename or "")
+    return any("filter " in path.with_name(name).read_text(encoding="utf-8") for name in _files_of(path))
 
 
 def _variables(scope: Scope, path: Path) -> dict[str, Any]:
@@ -143,9 +180,27 @@ def _variables(scope: Scope, path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=256)
 def _names_in(directory: Path, name: str) -> tuple[str, ...]:
-    environment = _environment(directory)
-    text = (directory / name).read_text(encoding="utf-8")
-    return tuple(sorted(find_undeclared_variables(environment.parse(text, filename=str(directory / name)))))
+    """Return the names a template uses, and those it includes, extends or imports by a name written in it."""
+    found: set[str] = set()
+    for each in _files_of(directory / name):
+        found |= find_undeclared_variables(_parsed(directory, each))
+    return tuple(sorted(found))
+
+
+@functools.lru_cache(maxsize=256)
+def _files_of(path: Path) -> tuple[str, ...]:
+    """Return the names of a template and of those it names, as far as there are such files."""
+    waiting, found = [path.name], dict[str, None]()
+    for name in waiting:
+        if name not in found and (name == path.name or path.with_name(name).is_file()):
+            found[name] = None
+            waiting += [each for each in find_referenced_templates(_parsed(path.parent, name)) if each]
+    return tuple(found)
+
+
+def _parsed(directory: Path, name: str) -> TemplateNode:
+    path = directory / name
+    return _environment(directory).parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 def _line(error: BaseException, path: Path) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import jinja2.nodes
@@ -20,20 +20,31 @@ from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.filters import FILTERS
 from orchestr.inventory.position import Position, input_error
-from orchestr.inventory.secret_views import opened, recording, sealed, settled, unopened
-from orchestr.secret import Secret
+from orchestr.inventory.secret_views import (
+    closed,
+    disguising,
+    keys_in,
+    opened,
+    recording,
+    sealed,
+    settled,
+    unopened,
+)
+from orchestr.secret import HIDDEN, Secret
 
 if TYPE_CHECKING:
     from orchestr.inventory.templating import Scope
 
 
+_LAZY = (Iterator, KeysView, ValuesView, ItemsView)
 FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 
 
 def render(text: str, names: Names, position: Position | None) -> Any:
     """Return what the template ``text`` gives where ``names`` are known; raises InputError at ``position``."""
     try:
-        pieces = [_evaluate(piece, names) for piece in _pieces(text)]
+        parsed = _pieces(text)
+        pieces = [_evaluate(piece, names, is_alone=len(parsed) == 1) for piece in parsed]
     except UndefinedName as problem:
         raise _undefined_error(problem, text, names, position) from None
     except TemplateSyntaxError as problem:
@@ -58,6 +69,10 @@ class UndefinedName(TemplateError):
         self.name = name
         self.owner = owner
         self.cause = cause
+
+
+class _SecretKey(TemplateError):
+    """A mapping's key would show a secret."""
 
 
 class Missing(ChainableUndefined, StrictUndefined):
@@ -165,22 +180,75 @@ def _expression(node: jinja2.nodes.Expr) -> Template:
     return _environment().from_string(template)
 
 
-def _evaluate(piece: str | Template, names: Names) -> Any:
-    """Return the native value of one piece, a Secret (or holding Secrets) when it opened one."""
+def _evaluate(piece: str | Template, names: Names, is_alone: bool) -> Any:
+    """Return the native value of one piece, a Secret (or holding Secrets) when it opened one.
+
+    Beside others it will be text: a container is made one here, while it is noted which secrets that opens.
+    """
     if isinstance(piece, str):
         return piece
     with recording() as secrets:
         try:
-            context = piece.new_context(names, shared=True)
-            values = [value for value in piece.root_render_func(context) if value is not None]
-            value = _defined(_concatenated(values))
-        except (InputError, UndefinedName):
+            value = _native(piece, names)
+            if not is_alone and (isinstance(value, (dict, list, tuple)) or (secrets and isinstance(value, bool))):
+                value = str(value)
+            if secrets:
+                _check_keys(value, piece, names)
+        except (InputError, UndefinedName, _SecretKey):
             raise
         except FAILURES as problem:
             if not secrets:
                 raise
             raise TemplateError(f"{type(problem).__name__}; more is not shown, a secret took part") from None
+    with closed():
         return sealed(value, _hidden_parts(value, secrets), bool(secrets))
+
+
+def _native(piece: Template, names: Names) -> Any:
+    context = piece.new_context(names, shared=True)
+    value = _defined(_concatenated([value for value in piece.root_render_func(context) if value is not None]))
+    if _has_lazy(value):
+        value = _defined(_read(value))
+    if isinstance(value, str) and HIDDEN in value:
+        raise TemplateError("a secret was used in a way that hides it; use it by its name, as in {{ password }}")
+    return value
+
+
+def _has_lazy(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_lazy(each) for each in dict.values(value))
+    if isinstance(value, (list, tuple)):
+        return any(_has_lazy(each) for each in unopened(value))
+    return isinstance(value, _LAZY)
+
+
+def _read(value: Any) -> Any:
+    """Return lists where ``map`` and its like gave something lazy: read now, while it is noted what that opens."""
+    if isinstance(value, dict):
+        return {key: _read(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple, *_LAZY)):
+        return [_read(each) for each in value]
+    return value
+
+
+def _check_keys(value: Any, piece: Template, names: Names) -> None:
+    """Raise TemplateError when a key of a mapping was made from a secret: a key can't be hidden.
+
+    It was when another secret would have made another key.
+    """
+    keys = [repr(key) for key in keys_in(value)]
+    if not keys:
+        return
+    try:
+        with recording(), disguising():
+            others = [repr(key) for key in keys_in(_native(piece, names))]
+    except Exception:  # a template may well refuse a secret that makes no sense
+        others = []
+    if keys != others:
+        raise _SecretKey(
+            "a key of this mapping may be made from a secret, and a key can't be hidden; take the value that is wanted "
+            "out of the mapping in the same expression"
+        )
 
 
 def _concatenated(values: list[Any]) -> Any:

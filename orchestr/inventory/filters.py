@@ -14,6 +14,7 @@ from jinja2 import Environment, Undefined, pass_environment
 from jinja2.exceptions import FilterArgumentError
 
 from orchestr.inventory.export import as_json
+from orchestr.inventory.secret_views import ParsedName
 
 _TRUE_WORDS = ("yes", "on", "1", "true")
 
@@ -37,7 +38,10 @@ def to_yaml(value: Any, default_flow_style: bool | None = None, **options: Any) 
     """``to_yaml``: YAML, inner containers in one line."""
     import yaml
 
-    return str(yaml.safe_dump(_plain(value), allow_unicode=True, default_flow_style=default_flow_style, **options))
+    try:
+        return str(yaml.safe_dump(_plain(value), allow_unicode=True, default_flow_style=default_flow_style, **options))
+    except yaml.YAMLError:
+        raise ValueError("there is something in it that YAML can't say") from None
 
 
 def to_nice_yaml(value: Any, indent: int = 4) -> str:
@@ -49,7 +53,15 @@ def from_yaml(text: str) -> Any:
     """``from_yaml``: the value a YAML text stands for."""
     import yaml
 
-    return yaml.safe_load(text)
+    try:
+        return _with_names(yaml.safe_load(text))
+    except yaml.YAMLError as problem:
+        raise ValueError(f"not YAML: {problem}") from None
+
+
+def from_json(text: str) -> Any:
+    """``from_json``: the value a JSON text stands for."""
+    return _with_names(json.loads(text))
 
 
 def b64encode(text: str) -> str:
@@ -133,9 +145,16 @@ def dirname(path: str) -> str:
     return head or slash
 
 
+def _with_names(value: Any) -> Any:
+    """Return a document's value; its keys are names that may be shown."""
+    if isinstance(value, dict):
+        return {ParsedName(key) if isinstance(key, str) else key: _with_names(each) for key, each in value.items()}
+    return [_with_names(each) for each in value] if isinstance(value, list) else value
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {_plain(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return str(value) if isinstance(value, str) else value
@@ -150,7 +169,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "dict2items": dict2items,
     "dirname": dirname,
     "extract": extract,
-    "from_json": json.loads,
+    "from_json": from_json,
     "from_yaml": from_yaml,
     "hash": hashed,
     "items2dict": items2dict,

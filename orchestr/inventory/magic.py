@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestr.inventory.model import Inventory, InventoryHost
+from orchestr.inventory.secret_views import seen
 
 if TYPE_CHECKING:
     from orchestr.inventory.templating import Scope
@@ -62,7 +63,7 @@ class RenderedVariables(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._scope:
             raise KeyError(name)
-        return self._scope.value(name)
+        return seen(self._scope.value(name))
 
     def __contains__(self, name: object) -> bool:
         return name in self._scope

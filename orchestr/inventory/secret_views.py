@@ -7,6 +7,7 @@ not make a secret of it only because ``db.password`` stands beside it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,9 +22,16 @@ _record: ContextVar[list[Secret] | None] = ContextVar("secrets opened by the tem
 _disguised: ContextVar[bool] = ContextVar("whether secrets are opened to other texts than theirs", default=False)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NEXT = str.maketrans(
-    _LETTERS + _LETTERS.upper() + "0123456789",
-    _LETTERS[1:] + "a" + _LETTERS[1:].upper() + "A" + "1234567890",
+    _LETTERS + _LETTERS.upper() + "123456789",  # 0 stays, or 95 would become 06, which is no number in JSON
+    _LETTERS[1:] + "a" + _LETTERS[1:].upper() + "A" + "234567891",
 )
+_WORDS_OF_JSON = re.compile(r"\b(true|false|null)\b")
+
+
+class ParsedName(str):
+    """A key of a mapping that ``from_json`` or ``from_yaml`` read: a name, also where the document is a secret."""
+
+    __slots__ = ()
 
 
 @contextmanager
@@ -38,13 +46,29 @@ def disguising() -> Iterator[None]:
 
 @contextmanager
 def recording() -> Iterator[list[Secret]]:
-    """Give the list that the secrets opened inside the block are added to."""
+    """Give the list that the secrets opened inside the block are added to; they open to their own texts."""
     opened_here: list[Secret] = []
-    token = _record.set(opened_here)
+    token, plain = _record.set(opened_here), _disguised.set(False)
     try:
         yield opened_here
     finally:
+        _disguised.reset(plain)
         _record.reset(token)
+
+
+@contextmanager
+def closed() -> Iterator[None]:
+    """Inside the block no template is being evaluated: what it gave is looked at, and nothing opened."""
+    token = _record.set(None)
+    try:
+        yield
+    finally:
+        _record.reset(token)
+
+
+def seen(value: Any) -> Any:
+    """Return what a template that is being evaluated may see of ``value``; to anyone else ``value`` itself."""
+    return value if _record.get() is None else opened(value)
 
 
 def opened(value: Any) -> Any:
@@ -65,6 +89,15 @@ def contains_secret(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(contains_secret(each) for each in unopened(value))
 
 
+def revealed(value: Any) -> Any:
+    """Return a container with the texts of the secrets in it; whoever calls this makes a Secret of the result."""
+    if isinstance(value, dict):
+        return {key: revealed(each) for key, each in dict.items(value)}
+    if isinstance(value, (list, tuple)):
+        return [revealed(each) for each in unopened(value)]
+    return value.reveal() if isinstance(value, Secret) else value
+
+
 def unopened(value: Iterable[Any]) -> Iterator[Any]:
     """Go through a list or tuple without opening the secrets in it, also when it is a view."""
     return list.__iter__(value) if isinstance(value, list) else iter(value)
@@ -79,12 +112,27 @@ def sealed(value: Any, parts: Iterable[str], tainted: bool) -> Any:
         return value
     if isinstance(value, Mapping):
         pairs = dict.items(value) if isinstance(value, dict) else value.items()
-        return {key: sealed(each, parts, tainted) for key, each in pairs}
+        return {
+            str(key) if isinstance(key, ParsedName) else key: sealed(each, parts, tainted) for key, each in pairs
+        }
     if isinstance(value, (list, tuple, set, frozenset)):
         return [sealed(each, parts, tainted) for each in unopened(value)]
     if tainted:
         return Secret(str(value), parts)
     return settled(value)
+
+
+def keys_in(value: Any) -> Iterator[Any]:
+    """Yield the keys of all mappings in a template's result but those that were read from a document."""
+    if isinstance(value, Mapping):
+        pairs = dict.items(value) if isinstance(value, dict) else value.items()
+        for key, each in pairs:
+            if not isinstance(key, ParsedName):
+                yield key
+            yield from keys_in(each)
+    elif isinstance(value, (list, tuple)):
+        for each in unopened(value):
+            yield from keys_in(each)
 
 
 def settled(value: Any) -> Any:
@@ -102,7 +150,9 @@ def _noted(secret: Secret) -> str:
 
 
 def _other(text: str) -> str:
-    changed = text.translate(_NEXT)
+    pieces = _WORDS_OF_JSON.split(text)  # every other piece is one of the words
+    pieces[::2] = [piece.translate(_NEXT) for piece in pieces[::2]]
+    changed = "".join(pieces)
     return changed if changed != text else text + "a"
 
 
@@ -121,6 +171,27 @@ class SecretDict(dict[Any, Any]):
     def items(self) -> Any:
         return [(key, opened(each)) for key, each in super().items()]
 
+    def __iter__(self) -> Iterator[Any]:
+        """Go through the keys; having this method keeps ``dict(view)`` from copying past the others."""
+        return super().__iter__()
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self.items()) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        return opened(super().pop(key, *default))
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        return opened(super().setdefault(key, default))
+
     def copy(self) -> SecretDict:
         return SecretDict(dict.items(self))
 
@@ -137,6 +208,40 @@ class SecretList(list[Any]):
 
     def __add__(self, other: Any) -> SecretList:
         return SecretList([*list.__iter__(self), *list.__iter__(other)])
+
+    def __radd__(self, other: Any) -> SecretList:
+        return SecretList([*unopened(other), *list.__iter__(self)])
+
+    def __mul__(self, count: SupportsIndex) -> SecretList:
+        return SecretList(super().__mul__(count))
+
+    __rmul__ = __mul__
+
+    def __reversed__(self) -> Iterator[Any]:
+        return (opened(each) for each in super().__reversed__())
+
+    def __contains__(self, value: object) -> bool:
+        return value in list(self)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    def index(self, value: Any, *bounds: SupportsIndex) -> int:
+        return list(self).index(value, *bounds)
+
+    def count(self, value: Any) -> int:
+        return list(self).count(value)
+
+    def pop(self, index: SupportsIndex = -1) -> Any:
+        return opened(super().pop(index))
 
     def copy(self) -> SecretList:
         return SecretList(list.__iter__(self))

@@ -30,6 +30,7 @@ TEMPLATES = [
     "{{ l | to_json }}", "{{ d | to_nice_json }}", "{{ d | dict2items }}", "{{ d | combine({'c': 2}) }}",
     "{{ s | b64encode }}", "{{ 'dHh0' | b64decode }}", "{{ 'a/b.c' | basename }}", "{{ 'a/b.c' | dirname }}",
     "{{ t | ternary('x', 'y') }}", "{{ 'abc' | regex_replace('b(.)', 'X\\\\1') }}", "{{ 'abc' | regex_search('b.') }}",
+    "{{ l | map('string') }}", "{{ l | select }}", "{{ d.items() }}", "{{ d.keys() }}", "x{{ l | map('string') }}",
     "{{ range(3) | list }}", "{{ l | map('string') | list }}", "{{ d.items() | list }}", "{{ d.keys() | list }}",
     "{{ [1, 2] + l }}", "{{ {'a': i} }}", "{{ (1, 2) }}", "{{ s is defined }}", "{{ nope is defined }}", "{{ not t }}",
     "{{ d | to_yaml }}", "{{ d | to_nice_yaml }}", "{{ 'a b' | quote }}", "{{ 'x' | hash('sha256') }}",
