@@ -19,13 +19,13 @@ import paramiko
 from orchestr.errors import UnreachableError
 from orchestr.transport.known_hosts import KnownHosts, OfferedKey, fingerprint
 from orchestr.transport.openssh_config import Target, target_of
-from orchestr.transport.ssh_channel import SshChannel, request_exec
+from orchestr.transport.ssh_channel import SshChannel, exec_request
 from orchestr.transport.ssh_errors import handshake_error, lost, not_started
 from orchestr.transport.ssh_limits import Deadline, address_slot, handshake_slot, retried
 from orchestr.transport.ssh_login import Credentials, Login
 from orchestr.transport.ssh_proxy import ProxyProcess
 from orchestr.transport.ssh_route import dial, route
-from orchestr.transport.ssh_transport import SshTransport
+from orchestr.transport.ssh_transport import Ahead, SshTransport
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
@@ -46,9 +46,12 @@ class SshConnection:
     def start(self, command: Sequence[str]) -> SshChannel:
         """Start a command given as an argument list (quoted by construction). Raises UnreachableError."""
         try:
-            channel = self._session.create_session()
+            request = exec_request(shlex.join(command))
+            with self._session.transport.sending_ahead(request) as ahead:
+                channel = self._create_session(ahead)
             channel.set_combine_stderr(True)
-            request_exec(self._session.transport, channel, shlex.join(command))
+            if ahead.channel is None:
+                self._session.transport.send_request(channel.remote_chanid, request)
         except paramiko.ChannelException as error:
             raise not_started(self.target, error) from error
         except (EOFError, OSError, paramiko.SSHException) as error:
@@ -56,6 +59,16 @@ class SshConnection:
         started = SshChannel(channel, self.target, self._channels.discard)
         self._channels.add(started)
         return started
+
+    def _create_session(self, ahead: Ahead) -> paramiko.Channel:
+        """Open a session; one whose command ended before we looked, which paramiko has forgotten by then, is kept."""
+        try:
+            channel: paramiko.Channel = self._session.create_session()
+        except paramiko.SSHException:
+            if ahead.channel is None or not ahead.channel.active:
+                raise
+            channel = ahead.channel
+        return channel
 
     def tunnel(self, target: Target, deadline: Deadline) -> paramiko.Channel:
         """Return a channel to another machine's sshd, as ``ssh -W`` opens it. Raises UnreachableError."""

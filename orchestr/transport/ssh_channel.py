@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 
 import paramiko
-from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from orchestr.agent.wire import PACKET
 from orchestr.errors import UnreachableError
@@ -96,15 +95,13 @@ class SshChannel:
         return None if status == -1 else status
 
 
-def request_exec(transport: paramiko.Transport, channel: paramiko.Channel, command: str) -> None:
-    """Ask for ``command`` without waiting for the answer, which saves a round trip.
+def exec_request(command: str) -> bytes:
+    """Return the request to start ``command``, which is sent without waiting for the answer: a round trip less.
 
     paramiko's own ``exec_command`` waits, and without a limit. A refusal closes the channel, which read() reports.
     """
     message = paramiko.Message()
-    message.add_byte(cMSG_CHANNEL_REQUEST)
-    message.add_int(channel.remote_chanid)
     message.add_string("exec")
     message.add_boolean(True)
     message.add_string(command)
-    transport._send_user_message(message)  # type: ignore[attr-defined]  # paramiko has no public way
+    return message.asbytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import paramiko
 import pytest
 from sshd_on_loopback import Sshd
 
-from orchestr.transport import known_hosts, ssh_login
+from orchestr.transport import known_hosts, ssh_login, ssh_transport
 from orchestr.transport.connect import connect
 from orchestr.transport.file_version import version_of
 from orchestr.transport.known_hosts import read
+from orchestr.transport.ssh import SshConnection
 from orchestr.transport.ssh_limits import Deadline, Slots
+from orchestr.transport.ssh_transport import SshTransport
 
 
 def test_many_logins_read_each_file_once(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty-four logins load the private key once and parse known_hosts once."""
+    ssh_login._read_key.cache_clear()
     loaded: list[str] = []
     parsed: list[str] = []
     load, parse = paramiko.PKey.from_path, known_hosts._parsed
@@ -87,3 +91,52 @@ def test_waiting_in_our_own_queue_is_not_the_machines_time() -> None:
     deadline = Deadline(10)
     assert deadline.later(5).left() > deadline.left() + 4
     assert deadline.later(5).timeout_s == 10
+
+
+def test_the_first_command_does_not_wait_for_its_channel(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its request follows the opening at once, a round trip sooner; that of a second command waits for its number."""
+    channels: list[int] = []
+    was_asked: list[bool] = []
+    asked = threading.Event()
+    request, opened = SshTransport.send_request, SshTransport._parse_channel_open_success
+
+    def request_and_note(transport: SshTransport, channel: int, text: bytes) -> None:
+        channels.append(channel)
+        asked.set()
+        request(transport, channel, text)
+
+    def open_after_request(transport: SshTransport, message: paramiko.Message) -> None:
+        was_asked.append(asked.wait(5))
+        opened(transport, message)
+
+    monkeypatch.setattr(SshTransport, "send_request", request_and_note)
+    monkeypatch.setattr(SshTransport, "_parse_channel_open_success", open_after_request)
+    with closing(connect(sshd.settings(), timeout_s=20)) as connection:
+        first = connection.start(["cat"])
+        said = connection.start(["echo", "second"]).read(100, 20)
+        first.write(b"first")
+        assert (first.read(100, 20), said) == (b"first", b"second\n")
+    assert was_asked[0]
+    assert channels == [0, 1]
+
+
+def test_another_server_is_not_guessed_at(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only OpenSSH is known to number its channels from 0; others are waited for."""
+    monkeypatch.setattr(ssh_transport, "COUNTS_FROM_ZERO", "SSH-2.0-dropbear")
+    with closing(connect(sshd.settings(), timeout_s=20)) as connection:
+        assert connection.start(["echo", "in"]).read(100, 20) == b"in\n"
+
+
+def test_a_command_that_ends_before_anyone_looks_is_not_lost(sshd: Sshd) -> None:
+    """paramiko forgets a channel that closes while it is still being opened; what the command said is there."""
+    with closing(connect(sshd.settings(), timeout_s=20)) as connection:
+        assert isinstance(connection, SshConnection)
+        create = connection._session.create_session
+
+        def create_too_late() -> None:
+            create().status_event.wait(20)
+            raise paramiko.SSHException("Unable to open channel.")
+
+        connection._session.create_session = create_too_late
+        channel = connection.start(["echo", "in"])
+        assert (channel.read(100, 20), channel.exit_status(20)) == (b"in\n", 0)
