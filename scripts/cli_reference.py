@@ -33,8 +33,9 @@ When several apply, the first of 130, 5, 1, 4, 3 wins. User errors never show a 
 next step. What is asked for with `--json` is described in [json.md](json.md).
 
 Environment: `NO_COLOR` (any value: no colours), `ORCHESTR_STATE` (where runs are recorded; default
-`~/.local/state/orchestr`), `ORCHESTR_VAULT_PASSWORD_FILE` or `ANSIBLE_VAULT_PASSWORD_FILE` (as
-`--vault-password-file`).
+`~/.local/state/orchestr`), `ORCHESTR_VAULT_PASSWORD` (the password), `ORCHESTR_VAULT_PASSWORD_FILE` or
+`ANSIBLE_VAULT_PASSWORD_FILE` (as `--vault-password-file`), `ANSIBLE_VAULT_IDENTITY_LIST` (as `--vault-id`),
+`ORCHESTR_NEW_VAULT_PASSWORD` (for `secrets rekey`), `EDITOR` (for `secrets edit`).
 """
 
 
