@@ -43,8 +43,8 @@ def check_backend(backend: str) -> None:
 class PacketFilter(Resource):
     """The package of the packet filter that a Firewall will use; nothing to do where firewalld runs.
 
-    Observes and changes: as Package of that name. Never touches: whether it is on (firewalld's package would start it,
-    before there are rules that let the controller in).
+    Observes: as Package of that name. Changes: that package. Never touches: whether it is on (firewalld's package
+    would start it, before there are rules that let the controller in).
     """
 
     backend: str = "auto"

@@ -16,7 +16,7 @@ from orchestr.agent.resource import ResourceError, State
 from orchestr.agent.system import Reader, System
 from orchestr.resources import docker_user, firewalld_direct, firewalld_rules, firewalld_state, netfilter
 from orchestr.resources.firewall_backend import Backend, Wish
-from orchestr.resources.firewall_rules import TAG, Entry, Wanted
+from orchestr.resources.firewall_rules import Entry, Wanted
 from orchestr.resources.firewalld_rules import RICH, SINGLE, Item, Placed, entries_of
 from orchestr.resources.firewalld_state import Goal, Now
 from orchestr.resources.ufw import RESTORE
@@ -107,10 +107,8 @@ def _goal_of_rule(system: System, now: Now, wanted: Tuple[Wanted, ...], is_prese
         for line in wanted:
             priority = _SINGLES[line.entries[0].action]
             items |= {Placed(priority, body).item for body in firewalld_rules.bodies(line.entries)}
-    asked = firewalld_rules.as_asked(items)
-    entries = [entry for item in asked for entry in entries_of(item) if entry.comment == TAG]
     is_filtered = any("DOCKER-USER" in line for line in firewalld_direct.lines_of(now.direct)[4])
-    return firewalld_state.with_lines(system, now, frozenset(items), entries, is_filtered)
+    return firewalld_state.with_lines(system, now, frozenset(items), is_filtered)
 
 
 def _can_cut_off(now: Now, goal: Goal) -> bool:

@@ -14,7 +14,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequenc
 from orchestr.resources.firewall_rules import SINGLE_TAG, SSH_TAG, TAG, Entry
 
 #: Priorities: the controller's own way in before all bans; SSH for all, the Firewall's rules, single rules, the rest.
-SSH_FIRST, SSH, OURS, SINGLE, ICMP, REST = -21000, 20998, 21000, 23000, 32766, 32767
+SSH_FIRST, SSH, OURS, SINGLE, ICMP, REST = -32768, 20998, 21000, 23000, 32766, 32767
 _ROOM = 1990
 KINDS = {
     "services": "service", "ports": "port", "protocols": "protocol", "source-ports": "source-port",

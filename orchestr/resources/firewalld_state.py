@@ -74,7 +74,7 @@ def is_ours(reader: Reader) -> bool:
     if reader.which("firewalld") is None or "ENABLED=yes" in (reader.read_text("/etc/ufw/ufw.conf") or ""):
         return False
     text = reader.read_text(ZONES % default_zone(reader.read_text(CONF) or "")) or ""
-    return re.search(r'priority="2[1234]\d\d\d"', text) is not None
+    return re.search(r'priority="(2[0-4]\d\d\d|32767)"', text) is not None
 
 
 def default_zone(conf: str) -> str:
@@ -168,8 +168,7 @@ def goal_of(reader: Reader, now: Now, wish: Wish) -> Goal:
     published = wish.published == "deny" and wish.enabled
     if published:
         docker_user.check_backend(reader)
-    entries = [entry for item in wish.wanted for entry in item.entries]
-    return with_lines(reader, now, frozenset(items), entries, published, wish.purge)
+    return with_lines(reader, now, frozenset(items), published, wish.purge)
 
 
 def ours_of(wanted: Sequence[Wanted]) -> List[Placed]:
@@ -224,13 +223,10 @@ def _is_last(item: Item) -> bool:
     return rule is not None and rule.priority >= ICMP
 
 
-def with_lines(
-    reader: Reader, now: Now, items: FrozenSet[Item], entries: Sequence[Entry], published: bool, purge: bool = False
-) -> Goal:
+def with_lines(reader: Reader, now: Now, items: FrozenSet[Item], published: bool, purge: bool = False) -> Goal:
     """Return the goal of these items on disk: the daemon's are the same but for bans it alone has; and direct rules."""
-    singles = [item for item in firewalld_rules.as_asked(items) for rule in [placed(item)] if rule]
-    chosen = list(entries)
-    chosen += [entry for item in singles for entry in entries_of(item) if entry.comment == SINGLE_TAG]
+    asked = [entry for item in firewalld_rules.as_asked(items) for entry in entries_of(item)]
+    chosen = [entry for entry in asked if entry.comment in (TAG, SINGLE_TAG)]
     bridges = docker_user.foreign_bridges(reader) if published else ()
     lines: Dict[int, List[str]] = {4: [], 6: []}
     for family, live in now.live.items():

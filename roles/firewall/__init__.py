@@ -33,6 +33,13 @@ class RuleParams(BaseModel):
     def _listed(cls, sources: object) -> object:
         return (sources,) if isinstance(sources, str) else sources
 
+    @field_validator("port")
+    @classmethod
+    def _is_port(cls, port: int | str) -> int | str:
+        if port != "any":
+            Rule(port)
+        return port
+
     @model_validator(mode="after")
     def _is_rule(self) -> Self:
         Rule(self.port, self.protocol, action=self.action)
