@@ -19,9 +19,21 @@ _PUBLISHED = re.compile(r"(?P<address>[0-9.]+|\[?[0-9a-f:]+\]?):(?P<first>\d+)(?
 
 
 def test_is_on_now_and_after_a_boot(host: Any, params: Params) -> None:
-    """ufw is on and keeps out what no rule lets in, now and after a reboot."""
+    """The packet filter is on and keeps out what no rule lets in, now and after a reboot."""
     if not params.enabled:
         return
+    if runs_firewalld(host):
+        _check_firewalld(host)
+    else:
+        _check_ufw(host)
+
+
+def runs_firewalld(host: Any) -> bool:
+    """Tell whether this host's packet filter is firewalld."""
+    return bool(host.run("systemctl is-active firewalld").stdout.strip() == "active")
+
+
+def _check_ufw(host: Any) -> None:
     status = host.check_output("LC_ALL=C ufw status verbose")
     assert "Status: active" in status, "ufw is off: every port is open to all; look at: ufw status, journalctl -u ufw"
     default = next((line for line in status.splitlines() if line.startswith("Default:")), "")
@@ -29,6 +41,18 @@ def test_is_on_now_and_after_a_boot(host: Any, params: Params) -> None:
     assert "ENABLED=yes" in host.file("/etc/ufw/ufw.conf").content_string, "ufw is off after a reboot; ufw enable"
     unit = host.run("systemctl is-enabled ufw").stdout.strip()
     assert unit == "enabled", f"ufw's service is {unit or 'missing'}: off after a reboot; systemctl enable ufw"
+
+
+def _check_firewalld(host: Any) -> None:
+    zone = host.check_output("firewall-cmd --get-default-zone").strip()
+    for where, what in (("", "now"), ("--permanent ", "after a reboot")):
+        rules = host.check_output(f"firewall-cmd {where}--zone={zone} --list-rich-rules")
+        assert re.search(r'(?m)^rule priority="32767" (drop|reject)', rules), (
+            f"firewalld's zone {zone} lets in by default {what}: its last rule is gone; "
+            f"look at: firewall-cmd {where}--zone={zone} --list-all, and run orchestr again"
+        )
+    unit = host.run("systemctl is-enabled firewalld").stdout.strip()
+    assert unit == "enabled", f"firewalld's service is {unit or 'missing'}: off after a reboot; enable it"
 
 
 def test_ssh_is_open(outside: Outside, machine: Host) -> None:
@@ -52,7 +76,7 @@ def test_a_port_nobody_needs_gets_no_answer(outside: Outside, machine: Host, par
         found = outside.connects(address, port, SILENCE_S)
         assert found == "filtered", (
             f"port {port} of {address} is {found}, though no rule lets it in: packets pass the firewall; "
-            "look at: ufw status verbose, iptables -S INPUT"
+            "look at: ufw status verbose (or firewall-cmd --list-all), iptables -S INPUT"
         )
 
 
@@ -70,12 +94,13 @@ def test_what_listens_without_a_rule_cannot_be_reached(
     for port in unnamed:
         assert outside.connects(address, port, SILENCE_S) != "open", (
             f"port {port} answers from outside at {address}, and no rule lets it in; if a container publishes it, "
-            "Docker's rules came before ours: iptables -S DOCKER-USER must lead to orchestr-published; else: ufw status"
+            "Docker's rules came before ours: iptables -S DOCKER-USER must lead to orchestr-published; "
+            "else: ufw status, or firewall-cmd --list-all"
         )
 
 
 def test_the_next_published_port_is_filtered_too(host: Any, params: Params) -> None:
-    """Where Docker runs, what goes to containers passes our rules first: Docker's way around ufw is closed."""
+    """Where Docker runs, what goes to containers passes our rules first: Docker's way around the firewall is closed."""
     if not params.enabled or params.published != "deny" or host.run("docker version").rc != 0:
         return
     has_ipv6 = params.ipv6 and host.run("ip6tables -S DOCKER-USER").rc == 0
@@ -83,13 +108,13 @@ def test_the_next_published_port_is_filtered_too(host: Any, params: Params) -> N
         before, ours, _ = host.run(f"{program} -S DOCKER-USER").stdout.partition("-j orchestr-published")
         assert ours and not re.search(r"^-A DOCKER-USER -j (ACCEPT|RETURN)$", before, re.MULTILINE), (
             f"{program}: DOCKER-USER does not lead to our rules, so any port a container publishes is open to all; "
-            "look at: systemctl status docker ufw (which restarted?), and run orchestr again"
+            "look at: systemctl status docker ufw firewalld (which restarted?), and run orchestr again"
         )
 
 
 def is_let_in(port: int, machine: Host, named: tuple[Rule, ...]) -> bool:
     """Tell whether a rule lets this machine, the controller, connect to a TCP port."""
-    fitting = (rule for rule in named if rule.action != "deny" and rule.protocol != "udp")
+    fitting = (rule for rule in named if rule.action != "deny" and rule.protocol in ("tcp", "any"))
     return any(
         covers_port(str(rule.port), str(port)) and (not rule.sources or is_insider(machine, rule.sources))
         for rule in fitting
