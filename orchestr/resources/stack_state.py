@@ -65,8 +65,12 @@ class Found(NamedTuple):
 
     @property
     def failures(self) -> List[TaskState]:
-        """Failed tasks, newest first."""
-        failed = [task for task in self.tasks if task.state in FAILED or (task.error and task.state != "running")]
+        """Failed tasks, newest first; a service's task that ended well has failed to go on.
+
+        One that is stopped for its health check and ends in order looks like that, with no error of its own.
+        """
+        ended = FAILED if self.mode.endswith("Job") else (*FAILED, "complete")
+        failed = [task for task in self.tasks if task.state in ended or (task.error and task.state != "running")]
         return sorted(failed, key=lambda task: task.at, reverse=True)
 
 

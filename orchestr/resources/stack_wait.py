@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 POLL_S, GONE_S = 0.4, 120.0
 ERRORS_SHOWN, LOG_LINES = 4, 12
 MISSING_IMAGE = "No such image"
+ENDED_WELL = "unhealthy, and so stopped; or it ended by itself (status 0)"
 
 
 def seen_failures(reader: Reader, stack: "Stack") -> FrozenSet[str]:
@@ -124,7 +125,7 @@ def _evidence(system: System, found: Found, before: FrozenSet[str]) -> str:
 
 def _line(found: Found, task: TaskState, names: Dict[str, str]) -> str:
     where = " on %s" % names.get(task.node_id, task.node_id) if task.node_id else ""
-    why = task.error or "no error given"
+    why = task.error or (ENDED_WELL if task.state == "complete" else "no error given")
     return "%s.%s%s: %s: %s" % (found.name, task.slot or task.id[:12], where, task.state, why)
 
 

@@ -186,14 +186,22 @@ def _nodes(host: Host, params: Params) -> Iterator[Resource]:
     """Yield, on one manager, what the swarm has of every node: promotions first, the rest, then who is to leave."""
     if not is_acting_manager(host):
         return
-    for peer in host.group(MANAGERS):
-        yield _node(peer, "manager")
-    for peer in host.group(WORKERS):
-        yield _node(peer, "worker")
+    for group, role in ((MANAGERS, "manager"), (WORKERS, "worker")):
+        for peer in host.group(group):
+            if _is_ours(host, peer):
+                yield _node(peer, role)
     for peer in _leavers(host):
         yield SwarmNode(node_id(peer), peer.name, role="worker", availability="drain")
         yield SwarmDrained(node_id(peer), peer.name)
     yield SwarmTwins()
+
+
+def _is_ours(host: Host, peer: Peer) -> bool:
+    """Tell whether a host is, or in a plan would be, in this swarm; one that failed before has been told of already."""
+    if not account(peer):
+        return not account(host)  # nobody was asked: this is a plan without hosts
+    known = known_nodes(host)
+    return not node_id(peer) or not known or node_id(peer) in known or bool(peer.outcome("swarm_member:swarm"))
 
 
 def _node(peer: Peer, role: str) -> SwarmNode:

@@ -47,7 +47,7 @@ class _Routes(dict[str, Any]):
 
 
 class SwarmDouble:
-    """``fate`` says what becomes of a deployed service: runs, rolled back, paused, rejected, pending."""
+    """``fate`` says what becomes of a deployed service: runs, rolled back, ended (and so rolled back), paused, …"""
 
     def __init__(self, role: str = "manager") -> None:
         known = swarm_answers()
@@ -188,15 +188,18 @@ class SwarmDouble:
             found = {"ID": self._id(), "Version": {"Index": 1}, "Spec": spec}
             found["ServiceStatus"] = {"DesiredTasks": 3}
             self.services.append(found)
-        elif fate != "rolled back":
+        elif fate not in ("rolled back", "ended"):
             found.update(PreviousSpec=found["Spec"], Spec=spec)
-        words = {"rolled back": "rollback_completed", "paused": "paused"}
+        words = {"rolled back": "rollback_completed", "ended": "rollback_completed", "paused": "paused"}
         found["UpdateStatus"] = {"State": words[fate], "Message": "update paused"} if fate in words else {}
         self._start(found, fate)
 
     def _start(self, service: dict[str, Any], fate: str) -> None:
         if fate in ("rolled back", "paused"):
             self._task(service, 1, "failed", "shutdown", "task: non-zero exit (1): dockerexec: unhealthy container")
+            return
+        if fate == "ended":
+            self._task(service, 1, "complete", "shutdown")
             return
         self.tasks = [task for task in self.tasks if task["ServiceID"] != service["ID"]]
         mode = service["Spec"]["Mode"]

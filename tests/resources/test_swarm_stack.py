@@ -140,6 +140,15 @@ def test_an_update_that_swarm_gives_up_fails_with_the_tasks_errors(fate: str, wo
     settle(double, shop("app:2"))
 
 
+def test_a_task_that_is_stopped_for_its_health_and_ends_in_order_is_told_as_such() -> None:
+    """Such a task has no error of its own and the status 0; the evidence says what that means."""
+    double = SwarmDouble()
+    run(double, shop())
+    double.fate["web"] = "ended"
+    error = run(double, shop("app:2"))["error"]
+    assert "web.1 on lab7: complete: unhealthy, and so stopped" in error["stderr"]
+
+
 def test_after_a_rollback_the_old_inventory_has_nothing_to_change() -> None:
     """What runs is what was deployed before: reverting is no deployment."""
     double = SwarmDouble()
