@@ -20,7 +20,7 @@ from orchestr.results import RunResult
 
 if TYPE_CHECKING:
     from orchestr.engine.session import Connector
-    from orchestr.inventory import Inventory
+    from orchestr.inventory import Inventory, VaultKey
     from orchestr.verification import VerifyResult
 
 CLOCK_TOLERANCE_S = 30.0
@@ -133,10 +133,12 @@ def rollback(
     connector: Connector | None = None,
     forks: int = 32,
     verify: bool = True,
+    vault_password: Callable[[], str] | VaultKey | None = None,
 ) -> UpgradeResult:
     """Bring a cluster back to what it was before the upgrade ``run``: the same steps, the other way round.
 
-    Raises InputError when no such run is recorded, or it was no upgrade.
+    ``vault_password`` is what `load_inventory` takes. Raises InputError when no such run is recorded, or it was no
+    upgrade.
     """
     import json
 
@@ -150,8 +152,8 @@ def rollback(
             next_step="to go back after a run, restore the inventory you had and run it",
         )
     return upgrade(
-        load_inventory(record["inventory"]),
-        load_inventory(record["previous"]),
+        load_inventory(record["inventory"], vault_password=vault_password),
+        load_inventory(record["previous"], vault_password=vault_password),
         on_event=on_event,
         connector=connector,
         forks=forks,

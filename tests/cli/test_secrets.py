@@ -302,6 +302,68 @@ def test_bad_input(orchestr: Orchestr, passwords: Path, name: str) -> None:
     assert {path: path.read_bytes() for path in passwords.iterdir() if path.is_file()} == before
 
 
+def _at_a_terminal(project: Path, *words: str, answers: str) -> tuple[int, str]:
+    """Run a command line whose standard streams are a terminal; return its exit code and all that it shows there."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "orchestr", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        waiting = answers.splitlines()
+        try:
+            while data := os.read(ours, 4096):
+                shown += data
+                if waiting and shown.endswith(b": "):  # a question: echo is off by now
+                    os.write(ours, waiting.pop(0).encode() + b"\n")
+        except OSError:  # the other side is closed: this is how a terminal ends on Linux
+            pass
+        os.close(ours)
+    return process.returncode, shown.decode().replace("\r\n", "\n")
+
+
+def test_a_person_is_asked(passwords: Path, ansible: Ansible) -> None:
+    """At a terminal, with nothing else to go by: twice for what is encrypted with it, once to read."""
+    _write(passwords / "vault.yml", PLAIN)
+    code, shown = _at_a_terminal(passwords, "secrets", "encrypt", "vault.yml", answers="the old password\n" * 2)
+    assert code == 0, shown
+    assert (shown.count("Vault password"), "the old password" in shown) == (2, False)
+    assert ansible("view", "--vault-password-file", "old", "vault.yml") == PLAIN
+    code, shown = _at_a_terminal(passwords, "secrets", "view", "vault.yml", answers="the old password\n")
+    assert (code, shown.count("Vault password"), PLAIN in shown) == (0, 1, True)
+    words = ("secrets", "rekey", "vault.yml", "--vault-password-file", "old")
+    code, shown = _at_a_terminal(passwords, *words, answers="one\nanother\n")
+    assert (code, "the two are not the same" in shown) == (2, True)
+    assert ansible("view", "--vault-password-file", "old", "vault.yml") == PLAIN
+
+
+def test_an_inventory_asks_once(passwords: Path, site: Path) -> None:
+    """Several values, and -e, want one answer; --vault-id LABEL@prompt names the label."""
+    words = ("plan", str(site), "-e", "x=1")
+    (passwords / "roles/app/__init__.py").write_text("def deploy(host, params):\n    yield from ()\n")
+    text = site.read_text().replace("{h: }", "{h: {ansible_connection: local, ansible_password: '{{ one }}{{ two }}'}}")
+    site.write_text(text)
+    code, shown = _at_a_terminal(passwords, *words, answers="the old password\n")
+    assert (code, shown.count("Vault password")) == (0, 1), shown
+    code, shown = _at_a_terminal(passwords, *words, "--vault-id", "a@prompt", answers="the old password\n")
+    assert (code, shown.count("Vault password (a): ")) == (0, 1), shown
+
+
+def test_nobody_answers(orchestr: Orchestr, vaulted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--ask-vault-pass with stdin at its end is bad input."""
+    typed(monkeypatch, b"")
+
+    def nobody(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", nobody)
+    said = orchestr("secrets", "view", "vault.yml", "--ask-vault-password")
+    assert said.code == 2
+    assert "nobody answered" in said.err
+
+
 def _editor(monkeypatch: pytest.MonkeyPatch, project: Path, script: str) -> None:
     """Make $EDITOR a shell script; $1 is the file, and it notes where that is."""
     lines = f'#!/bin/sh\ndirname "$1" > {project}/where\nstat -c %a "$1" "$(dirname "$1")" > {project}/modes\n'
