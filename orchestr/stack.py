@@ -5,7 +5,7 @@
         Deploy(replicas=3, constraints=("node.role==worker",)),
         files=(MountedFile("/etc/web.conf", text), MountedFile("/run/secrets/key", secret)),
     )
-    yield from stack("shop", [web])  # its configs and secrets, the stack file, the stack running, old contents gone
+    yield from stack("shop", [web])  # the stack file, its configs and secrets, the stack running, old contents gone
 
 What swarm ignores or refuses is refused here before anything is sent (`stack_lint`).
 """
@@ -144,7 +144,7 @@ def stack(
     directory: str = "",
     **options: Any,
 ) -> Iterator[Resource]:
-    """Yield what makes a stack, for a manager: its files' contents, the stack file, the stack, and old contents gone.
+    """Yield what makes a stack, for a manager: the stack file, its files' contents, the stack, and old contents gone.
 
     ``image_ids``: reference → id (``sha256:…``) of images that were sent to the nodes; exactly those run, and no node
     asks a registry. Further options are Stack's (``wait_s``, ``settle_s``, ``prune``). Raises InputError for what swarm
@@ -153,10 +153,10 @@ def stack(
     entries = [item if isinstance(item, SwarmService) else SwarmService(item) for item in services]
     document = stack_document(name, entries, networks, volumes, image_ids or {})
     contents = list(_contents(name, entries))
-    yield from contents
     place = directory or f"/opt/{name}"
     yield Directory(place, mode=0o750)
     yield File(f"{place}/stack.yaml", content=compose_yaml(document), mode=0o644)
+    yield from contents
     yield Stack(
         name,
         tuple(

@@ -116,12 +116,12 @@ def test_what_runs_once_is_a_job() -> None:
     assert "update_config" not in deploy and "rollback_config" not in deploy
 
 
-def test_a_stack_comes_with_its_contents_before_and_its_leftovers_after() -> None:
+def test_a_stack_comes_after_its_contents_and_before_its_leftovers() -> None:
     """Secrets become swarm secrets and texts configs, each once; the stack file names them and shows no secret."""
     files = (MountedFile("/etc/a.conf", "text"), MountedFile("/run/secrets/key", Secret("hunter2"), mode=0o400))
     services = [SwarmService(WEB, ROLLING, files), SwarmService(ContainerService("two", "x:1"), files=files)]
     found = list(stack("shop", services, networks=[Network("back", attachable=True)]))
-    config, secret = found[0], found[1]
+    config, secret = found[2], found[3]
     assert isinstance(config, SwarmConfig) and isinstance(secret, SwarmSecret)
     assert isinstance(found[-1], SwarmLeftovers) and set(found[-1].keep) == {config.name, secret.name}
     [file] = [each for each in found if isinstance(each, File)]
