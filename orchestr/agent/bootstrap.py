@@ -1,20 +1,33 @@
 # Sent as text and executed before anything else of orchestr exists on the host: imports modules from memory.
+from __future__ import annotations
+
+import marshal
 import sys
+import zlib
 from _frozen_importlib import ModuleSpec
-from typing import Any, Dict
+from _frozen_importlib_external import MAGIC_NUMBER
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, Dict, Union
+
+#: What our own modules get in place of these two, which are slow to import.
+_STAND_INS = {"typing": "orchestr.agent.light", "dataclasses": "orchestr.agent.light"}
 
 
 class _Finder:
-    """Find and load modules whose sources came over the wire; nothing is written to the host's disk."""
+    """Find and load modules that came over the wire, as text or as code; nothing is written to the host's disk."""
 
     def __init__(self) -> None:
-        self.sources: Dict[str, str] = {}
+        self.modules: Dict[str, Union[str, bytes]] = {}
 
-    def add(self, sources: Dict[str, str]) -> None:
-        self.sources.update(sources)
+    def add(self, packed: bytes) -> None:
+        """Take in packed modules (name → source or marshalled code)."""
+        # As trusted as the text of this very program: it came over the same channel.
+        self.modules.update(marshal.loads(zlib.decompress(packed)))  # noqa: S302
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self.sources:
+        if name not in self.modules:
             return None
         loader: Any = self
         return ModuleSpec(name, loader, origin="<%s>" % name, is_package=name.count(".") < 2)
@@ -23,17 +36,25 @@ class _Finder:
         return None
 
     def exec_module(self, module: Any) -> None:
-        name = module.__name__
-        exec(compile(self.sources[name], "<%s>" % name, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+        content = self.modules[module.__name__]
+        if isinstance(content, bytes):
+            code = marshal.loads(content)  # noqa: S302
+        else:
+            code = compile(content, "<%s>" % module.__name__, "exec", dont_inherit=True)
+        names = tuple([_STAND_INS.get(name, name) for name in code.co_names])
+        exec(code.replace(co_names=names), module.__dict__)  # noqa: S102
 
     def get_source(self, name: str) -> Any:
-        return self.sources.get(name)
+        content = self.modules.get(name)
+        return content if isinstance(content, str) else None
 
 
-def _start(sources: Dict[str, str], start: Dict[str, Any]) -> None:
-    finder: Any = _Finder()
-    finder.add(sources)
+def _start(packed: bytes, code_size: int, magic: str, start: Dict[str, Any]) -> None:
+    finder = _Finder()
+    # The same modules came twice: as code of the controller's python, and as sources for all others.
+    is_same = MAGIC_NUMBER.hex() == magic
+    finder.add(packed[:code_size] if is_same else packed[code_size:])
     sys.meta_path.insert(0, finder)
     from orchestr.agent import serve
 
-    serve.main(start, finder.add)
+    serve.main(dict(start, bytecode=MAGIC_NUMBER.hex()), finder.add)

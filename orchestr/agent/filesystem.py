@@ -8,8 +8,6 @@ fsync of the directory. The file it replaces is kept under ``/var/lib/orchestr/b
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from typing import Iterable, Optional, Set
 
@@ -26,10 +24,11 @@ def write_atomically(
 ) -> None:
     """Replace ``path`` by the chunks joined. Raises OSError (nothing changed then), also on a wrong ``sha256``."""
     from hashlib import sha256 as new_sha256
+    from tempfile import mkstemp
 
     directory = os.path.dirname(path) or "/"
     with _beginning:
-        descriptor, temporary = tempfile.mkstemp(prefix=PREFIX, dir=directory)
+        descriptor, temporary = mkstemp(prefix=PREFIX, dir=directory)
         _unfinished.add(temporary)
     try:
         digest = new_sha256()
@@ -55,9 +54,12 @@ def write_atomically(
 
 def symlink_atomically(target: str, path: str) -> None:
     """Make ``path`` a symbolic link to ``target``, replacing a file or link in one step."""
+    import shutil
+    from tempfile import mkdtemp
+
     directory = os.path.dirname(path) or "/"
     with _beginning:
-        holder = tempfile.mkdtemp(prefix=PREFIX, dir=directory)
+        holder = mkdtemp(prefix=PREFIX, dir=directory)
         _unfinished.add(holder)
     try:
         temporary = os.path.join(holder, "link")
@@ -72,6 +74,8 @@ def symlink_atomically(target: str, path: str) -> None:
 def remove(path: str, run_id: str = "") -> None:
     """Remove a file, link or tree; a file is kept for rollback first."""
     if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
         shutil.rmtree(path)
         return
     keep(path, run_id)
@@ -98,7 +102,9 @@ def keep(path: str, run_id: str) -> Optional[str]:
     temporary = target + PREFIX
     descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     with open(path, "rb") as source, os.fdopen(descriptor, "wb") as copy:
-        shutil.copyfileobj(source, copy)
+        for chunk in iter(lambda: source.read(1 << 20), b""):
+            copy.write(chunk)
+        copy.flush()
         os.fchown(copy.fileno(), found.st_uid, found.st_gid)
         os.fchmod(copy.fileno(), found.st_mode & 0o7777)
         os.utime(copy.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -108,6 +114,8 @@ def keep(path: str, run_id: str) -> Optional[str]:
 
 def _forget_old_backups(directory: str) -> None:
     """Keep what the last BACKUPS_KEPT runs replaced (their names begin with their time): it may hold old secrets."""
+    import shutil
+
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
     for name in names[: max(0, len(names) - BACKUPS_KEPT + 1)]:
         shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
@@ -137,6 +145,8 @@ def _discard(path: str) -> None:
     try:
         os.unlink(path)
     except IsADirectoryError:
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
     except OSError:
         pass

@@ -36,7 +36,7 @@ class Agent:
         make_system: SystemFactory = System,
         gather_facts: Callable[[], Dict[str, Any]] = facts.gather,
         on_lost: Optional[Callable[[], None]] = None,
-        add_modules: Optional[Callable[[Dict[str, str]], None]] = None,
+        add_modules: Optional[Callable[[bytes], None]] = None,
     ) -> None:
         self._read, self._write = read, write
         self._start = start
@@ -78,7 +78,8 @@ class Agent:
                 self.send({"type": "locked", "holder": self._lock.holder()})
                 self.flush()
                 return False
-        self.send({"type": "hello", "protocol": wire.PROTOCOL, "facts": self._gather_facts()})
+        bytecode = str(self._start.get("bytecode", ""))
+        self.send({"type": "hello", "protocol": wire.PROTOCOL, "bytecode": bytecode, "facts": self._gather_facts()})
         self.flush()
         return True
 
@@ -247,8 +248,8 @@ class Agent:
         if message["type"] in ("tasks", "stop"):
             self._requests.put(message)
         elif message["type"] == "modules" and self._add_modules is not None:
-            self._add_modules(message["sources"])
-            for name in message["sources"]:
+            self._add_modules(message["packed"])
+            for name in message["imports"]:
                 __import__(name)
         elif message["type"] == "confirm":
             self._confirmations.put(bool(message["reached"]))
@@ -309,7 +310,7 @@ def _die() -> None:
     os._exit(98)
 
 
-def main(start: Dict[str, Any], add_modules: Callable[[Dict[str, str]], None]) -> None:
+def main(start: Dict[str, Any], add_modules: Callable[[bytes], None]) -> None:
     """Take over descriptors 0 and 1 for the frames, give children and stray prints /dev/null, and serve."""
     os.umask(0o022)
     incoming, outgoing = os.dup(0), os.dup(1)

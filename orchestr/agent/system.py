@@ -12,6 +12,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from orchestr.agent import process
+from orchestr.agent.digest import new_sha256
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of a command's stdout or stderr
 ENVIRONMENT = {
@@ -166,14 +167,12 @@ class Reader:
         """Return the sha256 (hex) of a file, None when there is none; in check mode, of what it would be."""
         if path in self.predicted:
             return self.predicted[path]
-        from hashlib import sha256
-
         try:
             with open(path, "rb") as stream:
-                digest = sha256()
+                digest = new_sha256(os.fstat(stream.fileno()).st_size)
                 for chunk in iter(lambda: stream.read(1 << 20), b""):
                     digest.update(chunk)
-                return digest.hexdigest()
+                return str(digest.hexdigest())
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -1,16 +1,27 @@
-"""What is sent to a host's python3: the agent's sources, made the same every time, imported there from memory."""
+"""What is sent to a host's python3: the agent's modules, made the same every time, imported there from memory.
+
+Compiling them takes a host longer than a converged play, so a host whose python is the controller's version gets them
+compiled (as python itself keeps them in ``__pycache__``), any other as sources. The agent itself comes as both, as its
+python is not known before; what tasks need is sent as the agent's hello asks for.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib.machinery
+import importlib.util
 import json
+import marshal
 import re
 import secrets
+import struct
 import sys
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from orchestr.agent import wire
 
 PACKAGE = Path(__file__).resolve().parent.parent
 #: What stands on the command line: read exactly N bytes, then run them. No name or value of ours is in it.
@@ -23,11 +34,17 @@ LOADER = (
     " if not c:sys.exit(97)\n"
     " b+=c\n"
     "import zlib\n"
-    "exec(zlib.decompress(b))"
+    "d=zlib.decompressobj()\n"
+    "exec(d.decompress(b))"
 )
+#: Whose bytecode is sent: equal on two pythons that run each other's (importlib.util.MAGIC_NUMBER).
+BYTECODE = importlib.util.MAGIC_NUMBER.hex()
+LEVEL = 3  # of compression: higher ones cost a small run more than the bytes they save
 AGENT_MODULES = (
     "orchestr",
     "orchestr.agent",
+    "orchestr.agent.light",
+    "orchestr.agent.digest",
     "orchestr.agent.secret",
     "orchestr.agent.process",
     "orchestr.agent.filesystem",
@@ -58,8 +75,12 @@ def source(module: str) -> str:
 
 @functools.cache
 def _own_source(module: str) -> str:
+    return _path(module).read_text(encoding="utf-8")
+
+
+def _path(module: str) -> Path:
     path = PACKAGE.joinpath(*module.split(".")[1:])
-    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def imports_of(module: str) -> tuple[str, ...]:
@@ -91,9 +112,47 @@ def modules_for(classes: Iterable[type]) -> list[str]:
 
 
 @functools.cache
-def _agent_program() -> str:
-    sources = {module: source(module) for module in AGENT_MODULES}
-    return f"{source('orchestr.agent.bootstrap')}\n_sources = {sources!r}\n"
+def packed(modules: tuple[str, ...], bytecode: str) -> bytes:
+    """Return modules as the agent takes them in, compiled when ``bytecode`` (of the host's python) is ours.
+
+    Made once per run, however many hosts get it. A project's own modules are sent as sources.
+    """
+    if bytecode == BYTECODE:
+        found = {name: _compiled(name) if name.partition(".")[0] == "orchestr" else source(name) for name in modules}
+    else:
+        found = {name: source(name) for name in modules}
+    return zlib.compress(marshal.dumps(found, 2), LEVEL)  # version 2 is read by every python
+
+
+def _compiled(module: str) -> bytes | str:
+    """Return a module's code as python keeps it beside the source, or made now where it does not."""
+    text = source(module)
+    if not text:
+        return text
+    path = _path(module)
+    try:
+        kept = Path(importlib.util.cache_from_source(str(path))).read_bytes()
+    except OSError:
+        kept = b""
+    found = path.stat()
+    # PEP 552: magic, flags (0: the next two say which source it was made from), seconds, bytes.
+    stamp = (int(found.st_mtime) & 0xFFFFFFFF, found.st_size & 0xFFFFFFFF)
+    if kept[:16] == importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, *stamp):
+        return kept[16:]
+    loader = importlib.machinery.SourceFileLoader(module, str(path))
+    return marshal.dumps(loader.get_code(module))
+
+
+@functools.cache
+def _bootstrap() -> str:
+    agent = packed(AGENT_MODULES, BYTECODE)
+    return f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {len(agent)}, {BYTECODE!r}, "
+
+
+@functools.cache
+def modules_frame(modules: tuple[str, ...], imports: tuple[str, ...], bytecode: str) -> bytes:
+    """Return the message that brings these modules and has the agent import those its tasks are made of."""
+    return wire.encode({"type": "modules", "packed": packed(modules, bytecode), "imports": imports})
 
 
 def new_nonce() -> str:
@@ -103,8 +162,8 @@ def new_nonce() -> str:
 
 def program(start: dict[str, Any]) -> bytes:
     """Return the compressed program that starts an agent with ``start`` (nonce, run, holder, lock)."""
-    body = f"_start(_sources, __import__('json').loads({json.dumps(start)!r}))\n"
-    return zlib.compress((_agent_program() + body).encode("utf-8"), 6)
+    begin = f"{_bootstrap()}__import__('json').loads({json.dumps(start)!r}))\n"
+    return zlib.compress(begin.encode("utf-8"), LEVEL) + packed(AGENT_MODULES, BYTECODE) + packed(AGENT_MODULES, "")
 
 
 def loader(size: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent import wire
-from orchestr.agent.resource import Resource, Task
+from orchestr.agent.resource import Task
 from orchestr.engine import bundle
 from orchestr.engine.privilege import agent_command, answer_password_prompt
 from orchestr.engine.start_errors import locked, no_agent
@@ -25,6 +25,7 @@ START_TIMEOUT_S = 30.0  # from the command's start to the agent's first message
 LAST_WORDS_S = 2.0  # how long an agent that ended is listened to
 WINDOW = 4 * 1024 * 1024  # bytes of a blob that may be on their way without being acknowledged
 PREAMBLE_LIMIT = 1024 * 1024  # bytes of banners and shell noise read before giving up
+_SCALARS = frozenset((str, int, float, bool, bytes, type(None)))
 Connector = Callable[["ConnectionSettings"], "Connection"]
 OnMessage = Callable[[dict[str, Any]], None]
 
@@ -71,6 +72,7 @@ class Session:
         self._write_lock = threading.Lock()
         self._close_lock = threading.Lock()
         self._sent_modules: set[str] = set()
+        self._bytecode = ""
         self._upload: _Upload | None = None
         self._closed = False
 
@@ -97,7 +99,7 @@ class Session:
         if hello["type"] != "hello" or hello.get("protocol") != wire.PROTOCOL:
             self.close()
             raise AgentError(f"the agent's first message was {hello['type']}, not hello", host=self.host)
-        self.facts = hello["facts"]
+        self.facts, self._bytecode = hello["facts"], str(hello.get("bytecode", ""))
         self.facts["clock_offset_s"] = round(float(self.facts["time"]) - time.time(), 3)
         return self.facts
 
@@ -221,7 +223,8 @@ class Session:
         if not modules:
             return b""
         self._sent_modules.update(modules)
-        return wire.encode({"type": "modules", "sources": {name: bundle.source(name) for name in modules}})
+        wanted = tuple(sorted({cls.__module__ for cls in classes}.intersection(modules)))
+        return bundle.modules_frame(tuple(modules), wanted, self._bytecode)
 
     # -- messages -------------------------------------------------------------------------------------------------
     def beat(self) -> None:
@@ -316,11 +319,12 @@ def _classes_in(value: Any) -> Iterator[type]:
     """Yield the classes of a task's resource and of the registered values within it."""
     if isinstance(value, tuple):
         for item in value:
-            yield from _classes_in(item)
+            if type(item) not in _SCALARS:
+                yield from _classes_in(item)
     elif hasattr(type(value), "kind") and hasattr(type(value), "__dataclass_fields__"):
         if not isinstance(value, Task):
             yield type(value)
         for name in type(value).__dataclass_fields__:
             inner = getattr(value, name)
-            if isinstance(inner, (tuple, Resource)) or hasattr(type(inner), "kind"):
+            if type(inner) not in _SCALARS:
                 yield from _classes_in(inner)

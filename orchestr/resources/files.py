@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar, Dict, Optional, Tuple, Union
 
+from orchestr.agent.digest import sha256_of
 from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import HIDDEN, Secret, mask, reveal
 from orchestr.agent.system import Reader, System
@@ -79,7 +79,7 @@ class File(Resource):
     @property
     def sha256(self) -> str:
         """Return the digest of the desired content."""
-        return self.content.sha256 if isinstance(self.content, Blob) else hashlib.sha256(self._bytes()).hexdigest()
+        return self.content.sha256 if isinstance(self.content, Blob) else sha256_of(self._bytes())
 
     def desired(self) -> Optional[State]:
         if not self.present:

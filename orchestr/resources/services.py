@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
+from orchestr.agent.digest import sha256_of
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path
@@ -211,7 +211,7 @@ def files_at(reader: Reader, path: str) -> List[str]:
 def digest_of(reader: Reader, paths: List[str]) -> str:
     """Return the sha256 over these files' paths and digests; in check mode over what they would be."""
     lines = ["%s %s\n" % (reader.digest(path), path) for path in sorted(paths)]
-    return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
+    return sha256_of("".join(lines).encode("utf-8"))
 
 
 def _is_older(reader: Reader, path: str, started_s: float) -> bool:
