@@ -61,6 +61,9 @@ class Params(Base):
     availability: Literal["active", "pause", "drain"] = Field(
         default="active", description="active takes work; pause takes no more; drain gives up what it has"
     )
+    encrypted: bool = Field(
+        default=False, description="an overlay network is encrypted: let ESP (IP protocol 50) in from peers as well"
+    )
     publish_mode: Literal["ingress", "host"] = Field(
         default="ingress",
         description="how stacks publish ports: ingress answers on every node and needs IPVS in all kernels; "
@@ -243,3 +246,5 @@ def ports(host: Host, params: Params) -> Iterator[Rule]:
     yield Rule(GOSSIP_PORT, "tcp", sources=peers, comment="swarm nodes")
     yield Rule(GOSSIP_PORT, "udp", sources=peers, comment="swarm nodes")
     yield Rule(params.data_path_port, "udp", sources=peers, comment="swarm overlay networks")
+    if params.encrypted:
+        yield Rule(protocol="esp", sources=peers, comment="swarm encrypted networks")

@@ -181,6 +181,8 @@ def test_ports_are_for_the_other_hosts_of_the_swarm(swarm: Any) -> None:
     others = (ADDRESSES["lab1"], ADDRESSES["lab3"])
     assert rules("lab2") == {("7946", "tcp"): others, ("7946", "udp"): others, ("4790", "udp"): others}
     assert rules("lab1")[("2377", "tcp")] == (ADDRESSES["lab2"], ADDRESSES["lab3"])
+    one = swarm(swarm_encrypted=True)
+    assert rules("lab2")[("any", "esp")] == others
 
 
 def test_the_address_for_peers_can_be_said_by_its_network(swarm: Any) -> None:
