@@ -163,14 +163,17 @@ def image(line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     (tmp_path / "image/Dockerfile").write_text('FROM scratch\nCOPY base /base\nCOPY top /top\nCMD ["/none"]\n')
     build(tmp_path, name)
     yield name
-    subprocess.run(["docker", "image", "rm", "--force", name], check=True, capture_output=True)
-    ssh(NODE, "docker", "image", "rm", "--force", name)
+    built = (tmp_path / "built").read_text().split()
+    subprocess.run(["docker", "image", "rm", "--force", *built], check=True, capture_output=True)
+    ssh(NODE, "docker", "image", "rm", "--force", *built)
 
 
 def build(directory: Path, name: str) -> None:
-    """Build the image with a new top layer."""
+    """Build the image with a new top layer, and note its id."""
     (directory / "image/top").write_bytes(os.urandom(TOP_BYTES))
-    subprocess.run(["docker", "build", "--quiet", "--tag", name, str(directory / "image")], check=True)
+    command = ["docker", "build", "--quiet", "--tag", name, str(directory / "image")]
+    with (directory / "built").open("a") as built:
+        subprocess.run(command, check=True, stdout=built)
 
 
 def test_a_new_top_layer_is_all_that_is_sent(line: Line, image: str, tmp_path: Path) -> None:
