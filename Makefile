@@ -10,6 +10,8 @@ LAB_NODES ?= 5
 NODES ?=
 # for test: what to hand to pytest, as in `make test PYTEST="-k firewall"`
 PYTEST ?=
+# for bench: which cases and options to hand to python -m benchmarks
+BENCH ?=
 export LAB_NODES
 
 INSTALLED := .venv/.installed
@@ -68,10 +70,20 @@ test: install packages-tests lab-up  ## every test, the lab's included
 check: install  ## lint, types, and that what travels to hosts is Python 3.8
 	.venv/bin/ruff check .
 	.venv/bin/mypy --strict orchestr roles
-	.venv/bin/vermin --quiet --no-tips --violations --target=3.8- orchestr/agent orchestr/resources
+	.venv/bin/vermin --quiet --no-tips --violations --target=3.8- orchestr/agent orchestr/resources roles/*/resources.py
 
-bench: install lab-up  ## a converged run of 40 tasks on three machines beside the floor
-	@.venv/bin/python benchmarks/converged.py
+BENCH_INSTALLED := build/bench-venv/.installed
+
+$(BENCH_INSTALLED): benchmarks/requirements.txt
+	@echo "installing into build/bench-venv, from PyPI: what benchmarks/requirements.txt lists"
+	@"$$(tests/lab/packages.sh which-python)" -m venv --clear build/bench-venv
+	@build/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< </dev/null
+	@ln -s "$$(build/bench-venv/bin/python -c 'import ansible_mitogen as m; print(m.__path__[0])')/plugins/strategy" \
+	  build/bench-venv/lib/mitogen-strategy
+	@touch $@
+
+bench: install lab-up $(BENCH_INSTALLED)  ## orchestr beside the floor and its peers; some only: make bench BENCH="converged_3 --runs 3"
+	@.venv/bin/python -m benchmarks $(BENCH)
 
 clean: lab-down  ## remove the lab, .venv and all that was built
 	rm -rf .venv build .vagrant

@@ -1,1 +1,1 @@
-"""Benchmarks: orchestr beside the floor, on the lab's nodes, in one run."""
+"""Benchmarks: orchestr beside the floor and its peers, on the lab's nodes, in one run. `make bench`."""
