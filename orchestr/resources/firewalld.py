@@ -1,6 +1,6 @@
 """firewalld as the packet filter: bringing what is on disk, in its daemon and in the kernel to one goal.
 
-Disk ("permanent") and daemon ("runtime") are changed by the same rules one after the other, not by writing the one and
+Daemon ("runtime") and disk ("permanent") are changed by the same rules one after the other, not by writing the one and
 reloading: a reload takes away all that others gave the daemon alone (bans, Docker's Swarm ingress before moby #49728).
 Only where the kernel has lost firewalld's rules is it reloaded. Docker's own rules go whenever firewalld starts, and
 Docker that was started before it does not notice: it is restarted then, once.
@@ -37,8 +37,7 @@ class Firewalld(Backend):
         return firewalld_state.observed(reader, now, firewalld_state.goal_of(reader, now, wish), wish)
 
     def apply(self, system: System, wish: Wish) -> None:
-        guard.settle(system)
-        now = firewalld_state.read(system)
+        now = _settled(system)
         goal = firewalld_state.goal_of(system, now, wish)
         if not wish.enabled:
             _write(system, now, goal)
@@ -49,19 +48,20 @@ class Firewalld(Backend):
             raise ResourceError(
                 "ufw is on, and two firewalls contradict each other", "turn it off before firewalld: ufw disable"
             )
-        is_whole = not now.is_active or bool(now.gap)
-        with _guarded(system, now, goal, wish.guard_s, is_whole or _can_cut_off(now, goal)):
+        can_cut_off = not now.is_active or bool(now.gap) or _can_cut_off(now, goal)
+        with _guarded(system, now, goal, wish.guard_s, can_cut_off):
+            if now.is_active:
+                _load(system, _reloaded(system, now) if now.gap else now, goal)
+            else:
+                _write(system, now, goal)
+                system.run(["systemctl", "enable", "--quiet", "firewalld.service"])
+                system.run(["systemctl", "start", "firewalld.service"])
+                system.run(["firewall-cmd", "--state"])  # answered once its rules are loaded
+        if now.is_active:
             _write(system, now, goal)
             if not now.is_at_boot:
                 system.run(["systemctl", "enable", "--quiet", "firewalld.service"])
-            if not now.is_active:
-                system.run(["systemctl", "start", "firewalld.service"])
-                system.run(["firewall-cmd", "--state"])  # answered once its rules are loaded
-            elif now.gap:
-                system.run(["firewall-cmd", "--reload"])
-            else:
-                _load(system, now, goal)
-        if not now.is_active:
+        else:
             _restart_docker(system, now)
         _hook_docker(system, goal)
 
@@ -71,17 +71,23 @@ class Firewalld(Backend):
         return {"rules": found} if found else None
 
     def apply_rule(self, system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
-        guard.settle(system)
-        now = firewalld_state.read(system)
+        now = _settled(system)
         goal = _goal_of_rule(system, now, wanted, is_present)
         with _guarded(system, now, goal, guard_s, now.is_active and _can_cut_off(now, goal)):
-            _write(system, now, goal)
             if now.is_active:
                 _load(system, now, goal)
+        _write(system, now, goal)
 
     def _now(self, reader: Reader) -> Now:
         found: Now = reader.once(("firewall", self.name), lambda: firewalld_state.read(reader))
         return found
+
+
+def _settled(system: System) -> Now:
+    """Return what is, once what an earlier run left unconfirmed is undone, which may have turned firewalld off."""
+    guard.settle(system)
+    system.forget(("firewall",))
+    return firewalld_state.read(system)
 
 
 def _holds(now: Now, item: Wanted, is_present: bool) -> bool:
@@ -131,26 +137,24 @@ def _guarded(system: System, now: Now, goal: Goal, window_s: float, can_cut_off:
 
 
 def undo_of(now: Now, goal: Goal) -> guard.Undo:
-    """Return what brings firewalld back to ``now``: each change the other way, on disk and in the daemon."""
+    """Return what brings firewalld back to ``now``: off, with what it had on disk; on, each change the other way.
+
+    Where it is on, the disk is only written once the controller has confirmed: a reboot undoes as well.
+    """
     commands: List[Tuple[Sequence[str], bytes]] = []
-    if not now.is_active:
-        commands.append((["systemctl", "stop", "firewalld.service"], b""))
-        commands += [(["systemctl", "disable", "firewalld.service"], b"")] if not now.is_at_boot else []
-    commands += [(argv, b"") for argv in _steps(now, "permanent", goal.permanent, now.permanent)]
-    if now.is_active and not now.direct:
-        # The daemon watches the file, and keeps what it knows of one that is gone.
-        commands.append((["tee", firewalld_direct.PATH], firewalld_direct.EMPTY.encode("utf-8")))
     if now.is_active:
         commands += [(argv, b"") for argv in _steps(now, "runtime", goal.runtime, now.runtime)]
         old = firewalld_direct.lines_of(now.direct)
         for family, live in now.live.items():
-            lines, after = old[family], goal.lines[family]
-            text = firewalld_direct.restored(_with_chains(live, after), lines) if live is not None else ""
-            commands += [(RESTORE[family], text.encode("utf-8"))] if text else []
-    elif now.has_docker:
-        commands.append((["/bin/sh", "-c", _DOCKER_AGAIN], b""))
-    keep = (firewalld_direct.PATH,) if now.direct or not now.is_active else ()
-    return guard.Undo(keep, tuple(commands))
+            if live is not None:
+                text = firewalld_direct.restored(_with_chains(live, goal.lines[family]), old[family])
+                commands += [(RESTORE[family], text.encode("utf-8"))] if text else []
+        return guard.Undo((), tuple(commands))
+    commands.append((["systemctl", "stop", "firewalld.service"], b""))
+    commands += [(["systemctl", "disable", "firewalld.service"], b"")] if not now.is_at_boot else []
+    commands += [(argv, b"") for argv in _steps(now, "permanent", goal.permanent, now.permanent)]
+    commands += [(["/bin/sh", "-c", _DOCKER_AGAIN], b"")] if now.has_docker else []
+    return guard.Undo((firewalld_direct.PATH,), tuple(commands))
 
 
 def _with_chains(live: netfilter.Live, lines: Sequence[str]) -> netfilter.Live:
@@ -163,6 +167,12 @@ def _with_chains(live: netfilter.Live, lines: Sequence[str]) -> netfilter.Live:
         chains[firewalld_direct.LIMITED] = []
         chains[hook] = ["-j " + firewalld_direct.LIMITED, *chains.get(hook, [])]
     return netfilter.Live(live.policies, chains, {})
+
+
+def _reloaded(system: System, now: Now) -> Now:
+    """Have the kernel's rules made again from what is on disk, and return what is then."""
+    system.run(["firewall-cmd", "--reload"])
+    return now._replace(runtime=now.permanent, live={family: netfilter.read(system, family) for family in (4, 6)})
 
 
 def _write(system: System, now: Now, goal: Goal) -> None:

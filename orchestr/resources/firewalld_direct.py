@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PATH = "/etc/firewalld/direct.xml"
 LIMITED = "orchestr-limited"
-EMPTY = '<?xml version="1.0" encoding="utf-8"?>\n<direct>\n</direct>\n'
 _CHAINS = (*docker_user.CHAINS, LIMITED)
 _JUMP = "-j " + LIMITED
 

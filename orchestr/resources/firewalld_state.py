@@ -120,16 +120,20 @@ def _gap(reader: Reader, conf: str, zone: str, runtime: FrozenSet[Item], live: D
         filters = live[4]
         chains = filters.chains if filters is not None else {}
         hooks, post, hole = chains.get("INPUT", []), chains.get("IN_%s_post" % zone, []), "-j ACCEPT"
-        is_asked, places = "-j INPUT_ZONES" in hooks, [hooks]
+        asks = ["-j INPUT_ZONES", "-j IN_%s_post" % zone]
         count = sum(1 for item in runtime for entry in _post(item) if entry.family == 4)
     else:
         done = reader.query(["nft", "list", "table", "inet", "firewalld"], timeout_s=20)
         chains = chains_of(done.stdout)
         hooks, post, hole = chains.get("filter_INPUT", []), chains.get("filter_IN_%s_post" % zone, []), "accept"
-        is_asked, places = "jump filter_INPUT_ZONES" in hooks, [hooks, chains.get("filter_IN_" + zone, [])]
-    if not is_asked or len(post) < count:
-        return "firewalld's rules are gone from the kernel"
-    return "a rule that lets all in was added to the kernel" if any(hole in rules for rules in places) else ""
+        asks = ["jump filter_INPUT_ZONES", "jump filter_IN_%s_post" % zone]
+    of_zone = chains.get("IN_" + zone) or chains.get("filter_IN_" + zone) or []
+    for rules, ask in zip((hooks, of_zone), asks):
+        if ask not in rules or len(post) < count:
+            return "firewalld's rules are gone from the kernel"
+        if hole in rules[: rules.index(ask)]:  # what follows is the zone's own answer to what is left
+            return "a rule that lets all in was added to the kernel"
+    return ""
 
 
 def _post(item: Item) -> List[Entry]:

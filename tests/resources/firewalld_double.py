@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,16 @@ class FirewalldHost(MemoryHost):
     def save(self, family: int, system: MemorySystem, words: tuple[str, ...], given: bytes) -> str:
         return self.kernels[family].save()
 
-    def restore(self, family: int, system: MemorySystem, words: tuple[str, ...], given: bytes) -> None:
-        self.kernels[family].restore(given.decode())
+    def restore(self, family: int, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:
+        """Load one transaction after the other; one that fails changes nothing and ends it."""
+        for transaction in given.decode().split("COMMIT\n"):
+            tried = deepcopy(self.kernels[family])
+            try:
+                tried.restore(transaction)
+            except ValueError:
+                return 1, "", "iptables-restore: line 3 failed"
+            self.kernels[family] = tried
+        return ""
 
     def move(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:
         if words[1] not in self.nodes:
@@ -147,9 +156,11 @@ class FirewalldHost(MemoryHost):
         self.nodes[words[2]] = self.nodes.pop(words[1])
         return ""
 
-    def undo(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> None:
+    def undo(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:
         """Do what the script says: files back, then its commands."""
         folder = words[-1].rpartition("/")[0]
+        if words[-1] not in self.nodes:
+            return 2, "", "cannot open"
         for line in self.text(words[-1]).splitlines()[4:-2]:
             if line.startswith("cp -p "):
                 self.nodes[line.rpartition(" ")[2]] = self.nodes[f"{folder}/{line.split()[2]}"]
@@ -159,12 +170,10 @@ class FirewalldHost(MemoryHost):
                 command, _, stdin = line.rpartition(" <")
                 data = b"" if stdin == "/dev/null" else self.nodes[f"{folder}/{stdin}"].data
                 argv = tuple(shlex.split(command))
-                if argv[0] == "tee":
-                    self.nodes[argv[1]].data = data
-                else:
-                    system._answer(argv, data)
+                system._answer(argv, data)
         for path in [path for path in self.nodes if path.startswith(folder)]:
             del self.nodes[path]
+        return ""
 
     @property
     def system(self) -> MemorySystem:

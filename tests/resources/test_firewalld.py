@@ -201,6 +201,48 @@ def test_what_is_taken_down_by_hand_is_put_up_again(host: FirewalldHost, by_hand
     assert only(host, RECORDED)["verdict"] == "ok" and host.is_active
 
 
+def test_a_zone_that_lets_all_in_by_itself_is_no_hole(host: FirewalldHost) -> None:
+    """Its target comes after our last rule; the same answer ahead of our rules is a hole."""
+    only(host, WEB)
+    answer = "\t\tmeta l4proto { icmp, ipv6-icmp } accept\n\t\treject with icmpx admin-prohibited\n"
+    assert answer in host.nft
+    host.nft = host.nft.replace(answer, "\t\taccept\n")
+    assert only(host, WEB)["verdict"] == "ok"
+    host.nft = host.nft.replace("\tchain filter_IN_public {\n", "\tchain filter_IN_public {\n\t\taccept\n")
+    assert "lets all in was added" in plan(host, WEB)["diff"]
+
+
+class Dying(MemorySystem):
+    """A system that ends at its nth write, as a killed agent does."""
+
+    lives = 0
+
+    def _written(self) -> None:
+        self.lives -= 1
+        if self.lives < 0:
+            raise KeyboardInterrupt
+        super()._written()
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_run_killed_at_any_write_is_finished_by_the_next(is_on: bool) -> None:
+    """Whatever it had done or undone by then: one more run brings it about, another finds nothing to do."""
+    named = replace(RECORDED, backend="firewalld")
+    for lives in range(100):
+        host = FirewalldHost()
+        host.turn(is_on, host.system, (), b"")
+        system = Dying(host, confirm=lambda window_s: True)
+        system.lives = lives
+        try:
+            converge(Task(named), system, False, False)
+        except KeyboardInterrupt:
+            only(host, named)
+            assert only(host, named)["verdict"] == "ok", lives
+        else:
+            break
+    assert lives > 8
+
+
 # -- SSH and the guard ------------------------------------------------------------------------------------------------
 
 
