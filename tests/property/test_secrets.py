@@ -123,7 +123,7 @@ def test_variables_show_nothing_of_a_secret(template: str) -> None:
     one, other = _evaluated(template, Secret(ONE)), _evaluated(template, Secret(OTHER))
     for problem in (one, other):
         if isinstance(problem, InputError):
-            assert ONE not in str(problem).replace(template.strip(), "")
+            assert ONE not in str(problem).replace(repr(template.strip()), "")
             assert OTHER not in str(problem)
     if isinstance(one, InputError):
         return
