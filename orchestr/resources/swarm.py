@@ -114,6 +114,11 @@ class SwarmManager(Resource):
         found = swarm_state.membership(system)
         if found.state != "inactive":
             raise _refusal(found, self.advertise, self.cluster)
+        if self.cluster:
+            raise ResourceError(
+                "this host is in no swarm, and no second one is begun beside %s" % self.cluster,
+                "let it join that one through another manager",
+            )
         _require_no_live_restore(system)
         body = {
             "ListenAddr": self.listen,

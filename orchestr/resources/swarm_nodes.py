@@ -130,8 +130,8 @@ def _pairs(labels: Any) -> Tuple[str, ...]:
 class SwarmTwins(Resource):
     """No old entry of a node that came back: its engine was new, so it joined under a new id and its old name.
 
-    Safe to remove is only an entry that is Down, no manager that others count on, and whose name a Ready node with
-    another id has now. Entries named in ``gone`` (ids of hosts that left) go in any case, once they are Down.
+    Safe to remove is only an entry that is Down, no manager that others count on, and whose name and address a Ready
+    node with another id has now: machines made from one image may share a name. Entries named in ``gone`` (ids of hosts that left) go in any case, once they are Down.
     Observes: the list of nodes. Changes: removes such entries, made workers first. Never touches: any other node.
     """
 
@@ -152,9 +152,9 @@ class SwarmTwins(Resource):
 
     def _old(self, reader: Reader) -> List[Node]:
         nodes = swarm_state.nodes(reader)
-        ready = {each.hostname for each in nodes if each.is_ready}
+        ready = {(each.hostname, each.address) for each in nodes if each.is_ready}
         down = [each for each in nodes if each.state == "down"]
-        twins = [each for each in down if each.hostname in ready and each.id not in self.gone]
+        twins = [each for each in down if (each.hostname, each.address) in ready and each.id not in self.gone]
         return [*twins, *(each for each in nodes if each.id in self.gone)]
 
     def apply(self, system: System, change: Change) -> None:

@@ -219,11 +219,14 @@ def test_two_demotions_in_a_run_are_judged_one_after_the_other() -> None:
 
 
 def test_only_dead_twins_are_removed() -> None:
-    """A Down entry goes when its name is Ready under another id; a dead node without a successor stays."""
+    """A Down entry goes when its name and address are Ready under another id; one without a successor stays."""
     double = SwarmDouble()
     double.nodes[2]["Status"]["State"] = "down"
     assert run(double, SwarmTwins())["verdict"] == "ok"
-    double.nodes.append({**json.loads(json.dumps(double.nodes[2])), "ID": "new", "Status": {"State": "ready"}})
+    double.nodes.append({**json.loads(json.dumps(double.nodes[2])), "ID": "new"})
+    double.nodes[3]["Status"] = {"State": "ready", "Addr": "10.0.0.99"}
+    assert run(double, SwarmTwins())["verdict"] == "ok"
+    double.nodes[3]["Status"]["Addr"] = double.nodes[2]["Status"]["Addr"]
     settle(double, SwarmTwins())
     assert [node["ID"] for node in double.nodes] == [MANAGER, WORKER, "new"]
 
@@ -234,7 +237,8 @@ def test_a_dead_manager_twin_is_demoted_before_it_is_removed() -> None:
     managers(double, "reachable", "reachable", "unreachable")
     double.nodes[2]["Status"]["State"] = "down"
     double.nodes.append({**json.loads(json.dumps(double.nodes[1])), "ID": "new"})
-    double.nodes[3]["Description"]["Hostname"] = double.nodes[2]["Description"]["Hostname"]
+    double.nodes[3]["Description"] = double.nodes[2]["Description"]
+    double.nodes[3]["Status"] = {**double.nodes[2]["Status"], "State": "ready"}
     settle(double, SwarmTwins())
     assert [(method, path) for method, path, _ in double.written] == [
         ("POST", f"/nodes/{THIRD}/update"),
