@@ -131,7 +131,8 @@ class SwarmTwins(Resource):
     """No old entry of a node that came back: its engine was new, so it joined under a new id and its old name.
 
     Safe to remove is only an entry that is Down, no manager that others count on, and whose name and address a Ready
-    node with another id has now: machines made from one image may share a name. Entries named in ``gone`` (ids of hosts that left) go in any case, once they are Down.
+    node with another id has now: machines made from one image may share a name. Entries named in ``gone`` (ids of
+    hosts that left) go in any case, once they are Down.
     Observes: the list of nodes. Changes: removes such entries, made workers first. Never touches: any other node.
     """
 

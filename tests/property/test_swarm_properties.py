@@ -98,7 +98,8 @@ def swarms(draw: st.DrawFn) -> SwarmDouble:
     double.nodes.append(twin)
     if not double.info["ControlAvailable"]:
         return double
-    for resource in draw(st.lists(st.one_of(*(RESOURCES[kind] for kind in ("swarm_network", "swarm_config", "stack"))))):
+    there = st.one_of(RESOURCES["swarm_network"], RESOURCES["swarm_config"], RESOURCES["stack"])
+    for resource in draw(st.lists(there)):
         settle(resource, double)
     return double
 
