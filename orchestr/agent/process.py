@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
+import time
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
+
+from orchestr.agent.child import Child
 
 Input = Union[bytes, Iterator[bytes]]  # an iterator is read only as fast as the child takes it
 
@@ -30,22 +34,12 @@ def run(
     group is killed. At most ``output_limit`` bytes of each stream are kept. When ``input`` is an iterator that raises,
     the group is killed and the exception passed on.
     """
-    import subprocess
-
     try:
         # The lock is held until the child is known, so that kill_all cannot miss it.
         with _groups_lock:
             if _is_ending:
                 raise OSError("the agent is ending")
-            child = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE if input else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=dict(environment),
-                start_new_session=True,
-                cwd="/",
-            )
+            child = Child(argv, environment, takes_input=bool(input))
             _groups.add(child.pid)
     except FileNotFoundError:
         return 127, b"", ("%s: not found" % argv[0]).encode(), False
@@ -58,11 +52,13 @@ def run(
         child.wait()
         raise
     finally:
+        child.close()
         with _groups_lock:
             _groups.discard(child.pid)
         if hasattr(input, "close"):
             input.close()
-    return child.returncode, out, err, timed_out
+    assert child.exit is not None
+    return child.exit, out, err, timed_out
 
 
 def start_no_more() -> None:
@@ -74,8 +70,6 @@ def start_no_more() -> None:
 
 def kill_all() -> None:
     """Kill the process groups of all running children: first a polite signal, then a short wait, then for good."""
-    import time
-
     with _groups_lock:
         groups = list(_groups)
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -93,69 +87,55 @@ def _signal_group(group: int, number: int) -> None:
 
 
 def _communicate(
-    child: "object",
+    child: Child,
     input: Input,
     timeout_s: float,
     output_limit: int,
     on_output: Optional[Callable[[str], None]],
 ) -> Tuple[bytes, bytes, bool]:
-    import selectors
-    import subprocess
-    import time
-
-    assert isinstance(child, subprocess.Popen)
     deadline = time.monotonic() + timeout_s
-    kept: Dict[int, bytearray] = {}
-    lines: Dict[int, _Lines] = {}
+    outputs = (child.stdout, child.stderr)
+    kept = {descriptor: bytearray() for descriptor in outputs}
+    lines = {descriptor: _Lines(on_output) for descriptor in outputs}
     timed_out = False
     source: Iterator[bytes] = iter((input,)) if isinstance(input, bytes) else input
     view = memoryview(b"")
-    with selectors.DefaultSelector() as selector:
-        for stream in (child.stdout, child.stderr):
-            assert stream is not None
-            kept[stream.fileno()] = bytearray()
-            lines[stream.fileno()] = _Lines(on_output)
-            selector.register(stream, selectors.EVENT_READ)
-        outputs = list(kept)
-        if child.stdin is not None:
-            os.set_blocking(child.stdin.fileno(), False)
-            selector.register(child.stdin, selectors.EVENT_WRITE)
-        while selector.get_map():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                timed_out = True
-                break
-            # A daemon that inherited the pipes keeps them open after the command itself has ended.
-            ready = selector.select(min(left, 0.2))
-            if not ready and child.poll() is not None:
-                break
-            for key, _ in ready:
-                if key.fileobj is child.stdin:
-                    view = _feed(child, selector, view, source)
-                    continue
-                chunk = os.read(key.fd, 65536)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-                    continue
-                buffer = kept[key.fd]
-                buffer += chunk[: max(0, output_limit - len(buffer))]
-                lines[key.fd].take(chunk)
+    ready = select.poll()
+    for descriptor in outputs:
+        ready.register(descriptor, select.POLLIN)
+    if child.stdin >= 0:
+        os.set_blocking(child.stdin, False)
+        ready.register(child.stdin, select.POLLOUT)
+    left = set(outputs)
+    while left or child.stdin >= 0:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            timed_out = True
+            break
+        # A daemon that inherited the pipes keeps them open after the command itself has ended.
+        found = ready.poll(min(left_s, 0.2) * 1000)
+        if not found and child.poll() is not None:
+            break
+        for descriptor, _ in found:
+            if descriptor == child.stdin:
+                view = _feed(child, ready, view, source)
+                continue
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                ready.unregister(descriptor)
+                left.discard(descriptor)
+                continue
+            buffer = kept[descriptor]
+            buffer += chunk[: max(0, output_limit - len(buffer))]
+            lines[descriptor].take(chunk)
     for each in lines.values():
         each.flush()
     if timed_out:
         _signal_group(child.pid, signal.SIGKILL)
-    try:
-        child.wait(timeout=max(0.1, deadline - time.monotonic()) if not timed_out else 10)
-    except subprocess.TimeoutExpired:
+    if not child.wait(10 if timed_out else max(0.1, deadline - time.monotonic())):
         timed_out = True
         _signal_group(child.pid, signal.SIGKILL)
         child.wait()
-    for pipe in (child.stdin, child.stdout, child.stderr):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:
-                pass
     return bytes(kept[outputs[0]]), bytes(kept[outputs[1]]), timed_out
 
 
@@ -183,24 +163,19 @@ class _Lines:
         self._held = b""
 
 
-def _feed(child: "object", selector: "object", view: memoryview, source: Iterator[bytes]) -> memoryview:
+def _feed(child: Child, ready: "select.poll", view: memoryview, source: Iterator[bytes]) -> memoryview:
     """Write some of ``view``, or of what comes next from ``source``, to the child; return what is left to write."""
-    import selectors
-    import subprocess
-
-    assert isinstance(child, subprocess.Popen) and isinstance(selector, selectors.BaseSelector)
-    assert child.stdin is not None
     if not view:
         view = memoryview(next((chunk for chunk in source if chunk), b""))  # an empty chunk is not the end
     try:
         if view:
-            return view[os.write(child.stdin.fileno(), view[:65536]) :]
+            return view[os.write(child.stdin, view[:65536]) :]
     except BlockingIOError:
         return view
     except BrokenPipeError:
         pass  # the child does not want the rest
-    selector.unregister(child.stdin)
-    child.stdin.close()
+    ready.unregister(child.stdin)
+    child.close_stdin()
     return memoryview(b"")
 
 

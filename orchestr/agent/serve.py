@@ -13,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from orchestr.agent import converge, facts, filesystem, process, wire
+from orchestr.agent.child import keep_descriptors
 from orchestr.agent.lock import HostLock
 from orchestr.agent.resource import Task
 from orchestr.agent.secret import Secret, mask
@@ -313,10 +314,12 @@ def _die() -> None:
 def main(start: Dict[str, Any], add_modules: Callable[[bytes], None]) -> None:
     """Take over descriptors 0 and 1 for the frames, give children and stray prints /dev/null, and serve."""
     os.umask(0o022)
+    os.chdir("/")  # where all commands run
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
+    keep_descriptors()
     lock = threading.Lock()
 
     def write(data: bytes) -> None:

@@ -46,6 +46,7 @@ AGENT_MODULES = (
     "orchestr.agent.light",
     "orchestr.agent.digest",
     "orchestr.agent.secret",
+    "orchestr.agent.child",
     "orchestr.agent.process",
     "orchestr.agent.filesystem",
     "orchestr.agent.system",
