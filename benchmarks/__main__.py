@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from benchmarks import lab, meter, plays
+from benchmarks import controller, lab, meter, plays, transfers
 from benchmarks.fleets import write_known_hosts
 from benchmarks.plot import svg
 from benchmarks.table import report
@@ -25,6 +25,12 @@ CASES: dict[str, tuple[Case, dict[str, int]]] = {
     "first_3": (plays.first_3, {"orchestr": 5, "pyinfra": 3, "mitogen": 2, "ansible": 2}),
     "distance_3": (plays.distance_3, {"orchestr": 9, "floor": 9, "pyinfra": 2, "mitogen": 1, "ansible": 1}),
     "fleet_200": (plays.fleet_200, {"orchestr": 3, "floor": 3}),
+    "memory_1000": (controller.memory_1000, {"orchestr": 3}),
+    "memory_5000": (controller.memory_5000, {"orchestr": 3}),
+    "image_push": (transfers.image_push, {"orchestr": 3, "floor": 3}),
+    "image_repush": (transfers.image_repush, {"orchestr": 3, "floor": 3}),
+    "file_push": (transfers.file_push, {"orchestr": 3, "floor": 3}),
+    "help": (controller.starting, {"orchestr": 15}),
 }
 
 

@@ -80,6 +80,7 @@ def fleet_200(runs: Mapping[str, int]) -> Case:
     """Two hundred logical hosts; a failure of any of them stops the benchmark."""
     fleet = prepared(write_fleet("twohundred", on_nodes(200)), runs)
     case = summary(interleaved(runs, fleet))
+    case["peak_memory_mb"] = case["cost"].get("orchestr", {}).get("largest_process_mb")  # it is one process
     return {**case, "hosts": len(fleet.hosts), "failures": 0}
 
 

@@ -26,7 +26,8 @@ class Target:
 
 
 def at_most(what: str, value: float, limit: float, unit: str) -> Target:
-    return Target(what, f"≤ {_short(limit)}{unit}", f"{_short(value)}{unit}", value / limit)
+    ratio = value / limit if limit else 1.0 + value
+    return Target(what, f"≤ {_short(limit)}{unit}", f"{_short(value)}{unit}", ratio)
 
 
 def at_least(what: str, value: float, limit: float, unit: str) -> Target:

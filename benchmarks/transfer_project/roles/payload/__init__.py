@@ -1,0 +1,16 @@
+"""One large file, on every host."""
+
+from collections.abc import Iterator
+
+from orchestr import Resource
+from orchestr.planning import Host
+from orchestr.resources.files import File
+from orchestr.role import Params as BaseParams
+
+
+class Params(BaseParams):
+    path: str
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    yield File("/var/tmp/bench-payload", content=host.file(params.path), mode=0o600)
