@@ -22,8 +22,9 @@ _record: ContextVar[list[Secret] | None] = ContextVar("secrets opened by the tem
 _disguised: ContextVar[bool] = ContextVar("whether secrets are opened to other texts than theirs", default=False)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NEXT = str.maketrans(
-    _LETTERS + _LETTERS.upper() + "123456789",  # 0 stays, or 95 would become 06, which is no number in JSON
-    _LETTERS[1:] + "a" + _LETTERS[1:].upper() + "A" + "234567891",
+    # 0 stays, or 95 would become 06, which is no number in JSON; so do the marks that give a document its structure.
+    _LETTERS + _LETTERS.upper() + "123456789" + "-_+/!~@%#&*?$^;|",
+    _LETTERS[1:] + "a" + _LETTERS[1:].upper() + "A" + "234567891" + "_-/+~!%@&#?*^$|;",
 )
 _WORDS_OF_JSON = re.compile(r"\b(true|false|null)\b")
 
