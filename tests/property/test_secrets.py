@@ -130,7 +130,7 @@ def test_variables_show_nothing_of_a_secret(template: str) -> None:
     one, other = _evaluated(template, Secret(ONE)), _evaluated(template, Secret(OTHER))
     for problem in (one, other):
         if isinstance(problem, InputError):
-            assert ONE not in str(problem).replace(repr(template.strip()), "")
+            assert ONE in template or ONE not in str(problem)  # who wrote it into the template knows it
             assert OTHER not in str(problem)
     if isinstance(one, InputError):
         return
@@ -171,7 +171,7 @@ def test_role_templates_show_nothing_of_a_secret(pieces: list[str]) -> None:
     one, other = _rendered(template, Secret(ONE)), _rendered(template, Secret(OTHER))
     for result in (one, other):
         if isinstance(result, InputError):
-            assert ONE not in str(result)
+            assert ONE in template or ONE not in str(result)
             return
     if any(" at 0x" in str(revealed(each)).lower() for each in (one, other)):  # a generator, printed by its address
         return
