@@ -99,15 +99,12 @@ def _spawn(argv: List[str], environment: Mapping[str, str], actions: Any) -> int
     """Start the first program of that name that can be executed, as execvp(3) does. Raises OSError."""
     if "/" in argv[0]:
         return _spawn_at(argv[0], argv, environment, actions)
-    refused: Optional[OSError] = None
-    for folder in os.get_exec_path(environment):
-        try:
-            return _spawn_at(os.path.join(folder, argv[0]), argv, environment, actions)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError as error:
-            refused = error
-    raise refused or FileNotFoundError(2, os.strerror(2), argv[0])
+    there = [os.path.join(folder, argv[0]) for folder in os.get_exec_path(environment)]
+    there = [path for path in there if os.path.isfile(path)]
+    for path in there:  # looked for first: a start that fails costs as much as one that does not
+        if os.access(path, os.X_OK):
+            return _spawn_at(path, argv, environment, actions)
+    raise PermissionError(13, os.strerror(13), there[0]) if there else FileNotFoundError(2, os.strerror(2), argv[0])
 
 
 def _spawn_at(path: str, argv: List[str], environment: Mapping[str, str], actions: Any) -> int:
