@@ -171,6 +171,8 @@ def _with_chains(live: netfilter.Live, lines: Sequence[str]) -> netfilter.Live:
 
 def _reloaded(system: System, now: Now) -> Now:
     """Have the kernel's rules made again from what is on disk, and return what is then."""
+    if now.gap == firewalld_state.NO_TABLE:
+        system.run(["nft", "add", "table", "inet", "firewalld"])
     system.run(["firewall-cmd", "--reload"])
     return now._replace(runtime=now.permanent, live={family: netfilter.read(system, family) for family in (4, 6)})
 

@@ -26,6 +26,8 @@ FOLLOWS = "deny, by other rules"
 #: The host's own way to its IPv6 address, no service for others.
 KEPT = ("service", "dhcpv6-client")
 FORWARD = ("forward", "")
+#: A gap that firewalld's reload does not mend: it begins by deleting its table, and gives up where there is none.
+NO_TABLE = "firewalld's table is gone from the kernel"
 
 
 class Now(NamedTuple):
@@ -124,6 +126,8 @@ def _gap(reader: Reader, conf: str, zone: str, runtime: FrozenSet[Item], live: D
         count = sum(1 for item in runtime for entry in _post(item) if entry.family == 4)
     else:
         done = reader.query(["nft", "list", "table", "inet", "firewalld"], timeout_s=20)
+        if not done.ok:
+            return NO_TABLE
         chains = chains_of(done.stdout)
         hooks, post, hole = chains.get("filter_INPUT", []), chains.get("filter_IN_%s_post" % zone, []), "accept"
         asks = ["jump filter_INPUT_ZONES", "jump filter_IN_%s_post" % zone]

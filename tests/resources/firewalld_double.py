@@ -65,6 +65,7 @@ class FirewalldHost(MemoryHost):
             ("firewall-cmd",): self.firewall_cmd,
             ("firewall-offline-cmd",): self.firewall_cmd,
             ("nft", "list", "table", "inet", "firewalld"): lambda *_: self.listing(),
+            ("nft", "add", "table", "inet", "firewalld"): self.add_table,
             ("systemd-run",): "",
             ("mv",): self.move,
             ("setsid", "--fork", "--wait", "/bin/sh"): self.undo,
@@ -85,6 +86,10 @@ class FirewalldHost(MemoryHost):
                 del kernel.chains[name]
             kernel.chains.update({"INPUT": [], "DOCKER-USER": ["-j RETURN"]})
         return self.reload() if on else ""
+
+    def add_table(self, *_: Any) -> str:
+        self.nft = self.nft or "table inet firewalld {\n}\n"
+        return ""
 
     def restart_docker(self, *_: Any) -> str:
         self.docker_restarts += 1
@@ -118,7 +123,7 @@ class FirewalldHost(MemoryHost):
         if is_offline == self.is_active:
             return 252, "", "FirewallD is not running"
         if "--reload" in words:
-            return self.reload()
+            return self.reload() if self.nft else (13, "", "Error: COMMAND_FAILED: 'python-nftables' failed")
         items = self.permanent if is_offline or "--permanent" in words else self.runtime
         for word in words[1:]:
             name, _, value = word.partition("=")
