@@ -59,7 +59,7 @@ def measure(command: Sequence[str], env: Mapping[str, str] | None = None, *, is_
         printed.seek(0)
         output = printed.read()
     if process.returncode != 0:
-        raise lab.Failed(f"{' '.join(command)}: exit {process.returncode}\n{output}")
+        raise lab.Failed(f"{' '.join(command)[:400]}: exit {process.returncode}\n{output}")
     time.sleep(SETTLE_S)
     cpu_s = usage.ru_utime + usage.ru_stime + left_cpu_s
     return Measured(wall_s, cpu_s, usage.ru_maxrss / 1024, lab.spent().since(before), output, peak_mb)
