@@ -190,8 +190,8 @@ def _evaluate(piece: str | Template, names: Names, is_alone: bool) -> Any:
     with recording() as secrets:
         try:
             value = _native(piece, names)
-            if not is_alone and (isinstance(value, (dict, list, tuple)) or (secrets and isinstance(value, bool))):
-                value = str(value)
+            if not is_alone:
+                value = _beside_others(value, bool(secrets))
             if secrets:
                 _check_keys(value, piece, names)
         except (InputError, UndefinedName, _SecretKey):
@@ -202,6 +202,13 @@ def _evaluate(piece: str | Template, names: Names, is_alone: bool) -> Any:
             raise TemplateError(f"{type(problem).__name__}; more is not shown, a secret took part") from None
     with closed():
         return sealed(value, _hidden_parts(value, secrets), bool(secrets))
+
+
+def _beside_others(value: Any, tainted: bool) -> Any:
+    """Return what a value is as a part of a text. True and nothing, made from a secret, make that text a secret."""
+    if value is None:
+        return "" if tainted else None
+    return str(value) if isinstance(value, (dict, list, tuple)) or (tainted and isinstance(value, bool)) else value
 
 
 def _native(piece: Template, names: Names) -> Any:

@@ -119,6 +119,7 @@ def _evaluated(template: str, secret: Any) -> Any:
 @example("{{ db ~ word }}")
 @example("{{ hostvars.h }}")
 @example("{{ {p | min: 1} }}")
+@example("a{{ p | regex_search('.n.') }}b")
 @example("{{ [db.deep | map(attribute='key')] }}")
 @example("{{ hostvars.h.values() }}")
 @example("{{ ('{\"a\": \"' ~ p ~ '\"}') | from_json }}")
