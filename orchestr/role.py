@@ -42,6 +42,7 @@ LIFECYCLE = (
     "logs",
     "upgrade",
     "preflight",
+    "leave",
 )
 
 

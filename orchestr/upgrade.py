@@ -245,13 +245,16 @@ def _problems(run: Run) -> Iterator[tuple[str, str, str]]:
 def _parting_run(
     session: RunSession, before: Inventory, playbook: str | Path | None, topology: Topology, main: Run, forks: int
 ) -> Run:
-    """Return the run that drains and stops what is no longer in the inventory, by the inventory it was in."""
+    """Return the run that drains and stops what is no longer in the inventory, by the inventory it was in.
+
+    Last of all it leaves what it was a member of (a swarm).
+    """
 
     def schedule(run: Run) -> list[Step]:
         plays = [number for number in reversed(range(len(run.playbook.plays))) if run.play_hosts[number]]
         return [
             step
-            for lifecycle in ("drain", "stop")
+            for lifecycle in ("drain", "stop", "leave")
             for step in _lifecycle_steps(run, plays, lifecycle, lifecycle, topology.removed)
         ]
 

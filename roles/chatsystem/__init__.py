@@ -21,8 +21,10 @@ from orchestr.stack import SwarmService, stack
 from orchestr.swarm_hosts import acting_manager
 from orchestr.system_services import is_on_swarm, one_machine, services_of
 
+from . import moving
 from .params import Params as Params
-from .servers import NETWORK, servers
+from .resources import COMPOSE, STACK, DataSurvey
+from .servers import NETWORK, SERVERS, servers
 
 if TYPE_CHECKING:
     from orchestr.planning import Host
@@ -34,29 +36,79 @@ PARTS = ("etcd", "mysql", "redis", "elasticsearch", "rabbitmq")
 
 
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the images, and, where the services are run from, all of them up and steady."""
-    ids: dict[str, str] = {}
-    for name in dict.fromkeys((params.image, *params.images.values())):
-        brought, known = image(host, params.model_copy(update={"image": name}))
-        ids.update(known)
-        if params.stage != "services":
-            yield brought
-    if params.stage != "services" and keeps_files(host):
+    """Yield one stage of it; playbooks/chatsystem.yml has them in their order."""
+    stages = {"look": _look, "save": _save, "nodes": _nodes, "services": _services, "report": _report}
+    return stages[params.stage](host, params)
+
+
+def _look(host: Host, params: Params) -> Iterator[Resource]:
+    yield DataSurvey()
+
+
+def _save(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield the database out of a swarm that the inventory has no more, while its nodes still reach each other."""
+    if moving.old_form(host) == STACK:
+        moving.announce(host)
+        ids = part_ids(host)
+        yield image(host, host.with_role("mysql")[0].params("mysql"))[0]
+        yield from moving.saved(host, ids, STACK)
+
+
+def _nodes(host: Host, params: Params) -> Iterator[Resource]:
+    for each in images(host, params):
+        yield each[0]
+    if keeps_files(host):
         yield Directory(params.data_directory, mode=0o750)
-    if params.stage != "nodes" and runs_it(host):
+
+
+def _services(host: Host, params: Params) -> Iterator[Resource]:
+    if runs_it(host):
+        ids = {reference: known for _, found in images(host, params) for reference, known in found.items()}
         yield from running(host, params, {**ids, **part_ids(host)})
 
 
+def _report(host: Host, params: Params) -> Iterator[Resource]:
+    moving.report(host)
+    return iter(())
+
+
+def images(host: Host, params: Params) -> list[tuple[Resource, dict[str, str]]]:
+    """Return what brings each of the servers' images, and the ids of those that are sent."""
+    names = dict.fromkeys((params.image, *params.images.values()))
+    return [image(host, params.model_copy(update={"image": name})) for name in names]
+
+
 def running(host: Host, params: Params, ids: dict[str, str]) -> Iterator[Resource]:
-    """Yield all services: a stack on a swarm, else a compose project."""
+    """Yield all services: a stack on a swarm, else a compose project. Where it was the other, its data comes along."""
     services = all_services(host, params)
+    old = moving.old_form(host)
+    if not old:
+        yield from moving.forgotten(host)
+    else:
+        if old == COMPOSE:
+            moving.announce(host)
+        yield from moving.saved(host, ids, old)
+        parts = [each for each in services if each.name not in SERVERS]
+        yield from _form(host, params, parts, ids, is_whole=False)
+        yield from moving.loaded(host, ids)
+    yield from _form(host, params, services, ids)
+    if old:
+        yield from moving.ended()
+
+
+def _form(
+    host: Host, params: Params, services: list[SwarmService], ids: dict[str, str], is_whole: bool = True
+) -> Iterator[Resource]:
+    """Yield these services in the form that the inventory wants; what else there is goes only when they are all."""
     if is_on_swarm(host):
-        network = Network(NETWORK, driver="overlay", attachable=True)
-        yield from stack(PROJECT, services, networks=(network,), image_ids=ids, wait_s=params.wait_s)
+        networks = (Network(NETWORK, driver="overlay", attachable=True),)
+        yield from stack(PROJECT, services, networks=networks, image_ids=ids, wait_s=params.wait_s, prune=is_whole)
         return
     yield PortsFree(_ports(params), project=PROJECT)
-    network = Network(NETWORK, attachable=False)
-    yield from one_machine(DIRECTORY, services, networks=(network,), image_ids=ids, wait_s=params.wait_s)
+    networks = (Network(NETWORK),)
+    yield from one_machine(
+        DIRECTORY, services, networks=networks, image_ids=ids, wait_s=params.wait_s, remove_orphans=is_whole
+    )
 
 
 def all_services(host: Host, params: Params) -> list[SwarmService]:
@@ -125,12 +177,6 @@ def ports(host: Host, params: Params) -> Iterator[Rule]:
         return
     yield Rule(params.http_port, comment="chatsystem gateway")
     yield Rule(params.websocket_port, comment="chatsystem gateway WebSocket")
-
-
-def preflight(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what must hold before anything is changed."""
-    if not is_on_swarm(host):
-        yield PortsFree(_ports(params), project=PROJECT)
 
 
 def stop(host: Host, params: Params) -> Iterator[Resource | Task]:

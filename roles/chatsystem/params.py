@@ -47,8 +47,8 @@ class Params(ContainerParams):
         "host answers on the node it runs on",
     )
     wait_s: float = Field(default=300, ge=10, description="how long all of it may take to be up")
-    stage: Literal["all", "nodes", "services"] = Field(
-        default="all", description="what a play does: bring images to the nodes, run the services, or both"
+    stage: Literal["look", "save", "nodes", "services", "report"] = Field(
+        description="what a play does; playbooks/chatsystem.yml has them in their order"
     )
 
     @field_validator("images", "replicas")

@@ -9,7 +9,7 @@ from orchestr.containers import ContainerService, HealthCheck, Limits
 from orchestr.errors import InputError
 from orchestr.secret import Secret
 from orchestr.stack import Change, Deploy, MountedFile, SwarmService
-from orchestr.system_services import pinned_to
+from orchestr.system_services import is_on_swarm, pinned_to
 
 if TYPE_CHECKING:
     from orchestr.planning import Host
@@ -61,7 +61,7 @@ def _service(host: Host, params: Params, name: str, server: Server) -> SwarmServ
         name,
         params.image_of(name),
         command=("sh", "-c", _command(name, server)),
-        environment={"REPLICA": "{{.Task.Slot}}"} if host.params("swarm") is not None else {},
+        environment=_replica(is_on_swarm(host), params.replicas.get(name, 1)),
         volumes=(f"{params.data_directory}:{DATA}",) if is_store_of_files else (),
         ports=(f"{params.http_port}:9000", f"{params.websocket_port}:9001") if is_gateway else (),
         networks=(NETWORK,),
@@ -79,6 +79,14 @@ def _service(host: Host, params: Params, name: str, server: Server) -> SwarmServ
         endpoint_mode="vip" if is_gateway and params.publish == "ingress" else "dnsrr",
     )
     return SwarmService(container, deploy, (configuration(host, params, name, server),))
+
+
+def _replica(on_swarm: bool, count: int) -> dict[str, str]:
+    """Return what a replica registers as: the same after a restart, so that no dead one stays listed for its lease.
+
+    Of several containers on one machine none has a number; their names are told apart by the hostname.
+    """
+    return {"REPLICA": "{{.Task.Slot}}"} if on_swarm else {"REPLICA": "1"} if count == 1 else {}
 
 
 def _command(name: str, server: Server) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -20,6 +21,7 @@ from .servers import SERVERS
 
 INTERNAL_PORTS = (2379, 2380, 3306, 6379, 9200, 9300, 5672, 15672, *(server.port for server in SERVERS.values()))
 SILENCE_S = 1.3
+LEASE_S = 30  # of a registration in etcd
 #: A message through a queue of the check's own, over the management API from within the container. The login is read
 #: and used here, on the host: it stands in no process' arguments. Standard library of any Python 3; prints the answer.
 MESSAGE = r"""
@@ -103,16 +105,21 @@ def test_every_replica_is_registered_once(machine: Host, params: Params) -> None
     if not runs_it(machine):
         return
     host, etcd = where(machine, "etcd")
-    lines = host.check_output("docker exec %s etcdctl get --prefix /service", etcd).splitlines()
-    registered = dict(zip(lines[::2], lines[1::2], strict=True))
     wanted = {s.registers_as: params.replicas.get(name, 1) for name, s in SERVERS.items() if s.registers_as}
-    counts = Counter(key.split("/")[2] for key in registered)
-    for service, count in wanted.items():
-        assert counts[service] == count, (
-            f"{service} is registered {counts[service]} times in etcd, not {count}: "
-            f"{', '.join(sorted(registered)) or 'nothing is'}; look at the servers' logs"
-        )
-    addresses = [address for key, address in registered.items()]
+    give_up = time.monotonic() + LEASE_S + 5  # one that ended without a word is listed until its lease is over
+    while True:
+        lines = host.check_output("docker exec %s etcdctl get --prefix /service", etcd).splitlines()
+        registered = dict(zip(lines[::2], lines[1::2], strict=True))
+        counts = Counter(key.split("/")[2] for key in registered)
+        wrong = [name for name, count in wanted.items() if counts[name] != count]
+        if not wrong or time.monotonic() > give_up:
+            break
+        time.sleep(1)
+    assert not wrong, (
+        f"{', '.join(wrong)} should be registered {', '.join(str(wanted[name]) for name in wrong)} times in etcd, and "
+        f"there is {', '.join(sorted(registered)) or 'nothing'}; look at the servers' logs"
+    )
+    addresses = list(registered.values())
     assert len(set(addresses)) == len(addresses), f"two replicas registered one address: {sorted(addresses)}"
 
 

@@ -78,12 +78,9 @@ def _files(host: Host, params: Params) -> Iterator[MountedFile]:
     yield MountedFile("/etc/mysql/conf.d/orchestr.cnf", _text(host.template("orchestr.cnf.j2", params)), "mysql.cnf")
     for name, secret in (("mysql_root_password", params.root_password), ("mysql_password", params.password)):
         yield MountedFile(f"{SECRETS}/{name}", secret, mode=0o400)
-    for target, user, password in (
-        (CLIENT_FILE, params.user, params.password),
-        (ROOT_FILE, "root", params.root_password),
-    ):
-        content = host.template("client.cnf.j2", params, user=user, password=password)
-        yield MountedFile(target, content, mode=0o400)
+    client = host.template("client.cnf.j2", params, user=params.user, password=params.password)
+    yield MountedFile(CLIENT_FILE, client, mode=0o400)
+    yield MountedFile(ROOT_FILE, root_login(host, params), mode=0o400)
     if params.init_sql:
         path = host.project_path(params.init_sql)
         try:
@@ -91,6 +88,11 @@ def _files(host: Host, params: Params) -> Iterator[MountedFile]:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"mysql_init_sql cannot be read: {error}", file=path) from error
         yield MountedFile("/docker-entrypoint-initdb.d/init.sql", text, "mysql_init.sql")
+
+
+def root_login(host: Host, params: Params) -> str | Secret:
+    """Return root's option file for MySQL's clients."""
+    return host.template("client.cnf.j2", params, user="root", password=params.root_password)
 
 
 def _text(content: str | Secret) -> str:

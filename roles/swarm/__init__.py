@@ -235,6 +235,11 @@ def _rotate(host: Host, params: Params) -> Iterator[Resource]:
         yield SwarmTokenRotation("manager")
 
 
+def leave(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield a host that an upgrade lets go out of the swarm; a manager has to be made a worker before."""
+    yield SwarmLeft()
+
+
 # -- the firewall --------------------------------------------------------------------------------
 def ports(host: Host, params: Params) -> Iterator[Rule]:
     """Yield the ways in for the swarm's other hosts, and for nobody else."""

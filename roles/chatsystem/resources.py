@@ -1,0 +1,301 @@
+"""ChatSystem's data on its way between a compose project and a stack: what is there, saved, loaded, and the downtime.
+
+The database travels as a dump through ``/var/lib/orchestr/moves/chatsystem`` (0700) of the host that runs the services;
+the other volumes keep their names, and their data, on their hosts. Killed anywhere, a move goes on from where it was:
+the dump appears whole or not at all, and the old form is removed only after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from orchestr.agent.resource import Action, Resource, ResourceError, State, registered
+from orchestr.agent.secret import Secret, reveal
+from orchestr.agent.system import CommandFailed, Reader, System
+from orchestr.resources import docker, docker_api
+
+PROJECT = "chatsystem"
+MOVES = "/var/lib/orchestr/moves/chatsystem"
+DUMP, SOURCE, STOPPED, LOGIN = (MOVES + "/" + name for name in ("mysql.sql", "source", "stopped_at", "login.cnf"))
+SERVICE = "com.docker.compose.service"
+KEPT = "/var/backups/orchestr/chatsystem"
+LONGEST_S = 24 * 3600.0
+START_S = 180.0  # from a container's start to MySQL's first answer, and from a removal to its end
+PAUSE_S = 0.5
+COMPOSE, STACK = "compose", "stack"
+
+
+def containers(reader: Reader) -> List[Dict[str, Any]]:
+    """Return the compose project's containers, stopped ones as well."""
+    query = {"all": "1", "filters": {"label": ["com.docker.compose.project=" + PROJECT]}}
+    return docker.get(reader, "/containers/json", query) or []
+
+
+def stack_services(reader: Reader) -> List[Dict[str, Any]]:
+    """Return the stack's services as this host, a manager, knows them; none elsewhere."""
+    info = docker.get(reader, "/info") or {}
+    if not (info.get("Swarm") or {}).get("ControlAvailable"):
+        return []
+    return docker_api.listed(reader, "/services", {"label": ["com.docker.stack.namespace=" + PROJECT]})
+
+
+def _is_there(reader: Reader, form: str) -> bool:
+    return bool(containers(reader) if form == COMPOSE else stack_services(reader))
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_data")
+class DataSurvey(Resource):
+    """In which form ChatSystem is on this host, and how much its database holds, for the plays after it.
+
+    Observes: the engine's containers, services and volumes, an unfinished move. Changes: nothing.
+    """
+
+    name: str = PROJECT
+
+    is_gate: ClassVar[bool] = True
+    touches: ClassVar[Tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        return {"looked": True}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        return {"looked": True}
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        pending = (reader.read_text(SOURCE) or "").strip()
+        try:
+            form = COMPOSE if containers(reader) else STACK if stack_services(reader) else ""
+            size = self._size_bytes(reader) if form else 0
+        except ResourceError:  # no engine yet
+            form, size = "", 0
+        return {"form": form, "pending": pending, "database_bytes": size}
+
+    def _size_bytes(self, reader: Reader) -> int:
+        volume = docker.get(reader, "/volumes/%s_mysql-data" % PROJECT) or {}
+        done = reader.query(["du", "-s", "-B1", volume["Mountpoint"]]) if volume.get("Mountpoint") else None
+        return int(done.stdout.split()[0]) if done is not None and done.ok else 0
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_client")
+class Client:
+    """How MySQL is asked: the image that has its client, root's option file, and the network it is in."""
+
+    image: str
+    login: Secret
+    network: str
+    database: str
+
+    def run(self, system: System, words: Sequence[str], redirect: str, path: str) -> None:
+        """Run a program of the image, its input or output (``<``, ``>``) a file, its login in one that goes again."""
+        system.write_bytes(LOGIN, str(reveal(self.login)).encode("utf-8"), mode=0o600)
+        argv = ["docker", "run", "--rm", "-i", "--network", self.network, "-v", LOGIN + ":/login.cnf:ro"]
+        argv += ["--entrypoint", words[0], self.image, "--defaults-extra-file=/login.cnf", "-h", "mysql", *words[1:]]
+        script = 'umask 077; file=$1; shift; exec "$@" %s "$file"' % redirect
+        try:
+            system.run(["sh", "-c", script, "sh", path, *argv], timeout_s=LONGEST_S)
+        finally:
+            system.remove(LOGIN)
+
+    def await_server(self, system: System) -> None:
+        """Return when MySQL answers. Raises CommandFailed when it does not within START_S."""
+        give_up = system.monotonic() + START_S
+        while True:
+            try:
+                return self.run(system, ["mysql", "-e", "SELECT 1"], ">", "/dev/null")
+            except CommandFailed:
+                if system.monotonic() > give_up:
+                    raise
+            system.sleep(PAUSE_S)
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_data_saved")
+class DataSaved(Action):
+    """The database dumped, the servers stopped before it, and the old form (``source``) gone after it.
+
+    Observes: whether the old form is there. Changes: stops the servers, writes the dump, removes the old form's
+    containers. Never touches: its volumes.
+    """
+
+    client: Client
+    source: str
+    servers: Tuple[str, ...] = ()
+    directory: str = "/opt/chatsystem"
+
+    @property
+    def label(self) -> str:
+        return "from " + self.source
+
+    def is_done(self, reader: Reader) -> bool:
+        return not _is_there(reader, self.source)
+
+    def perform(self, system: System) -> None:
+        system.make_directory(MOVES, mode=0o700)
+        system.write_bytes(SOURCE, self.source.encode("ascii"))
+        if system.stat(STOPPED) is None:
+            system.write_bytes(STOPPED, ("%.3f" % system.now()).encode("ascii"))
+        system.say("stopping the servers: ChatSystem is down from here")
+        if self._stop_servers(system):  # they may have written since the dump of an earlier attempt
+            system.remove(DUMP)
+        if system.stat(DUMP) is None:
+            self._dump(system)
+        FormRemoved(self.source, self.client.network, self.directory).perform(system)
+
+    def _stop_servers(self, system: System) -> bool:
+        """Stop those that write; tell whether there was any."""
+        if self.source == COMPOSE:
+            mine = [each for each in containers(system) if each["Labels"].get(SERVICE) in self.servers]
+            running = [each for each in mine if each["State"] == "running"]
+            for each in running:
+                docker_api.call(system, "POST", "/containers/%s/stop" % each["Id"], {"t": "15"}, timeout_s=60)
+            return bool(running)
+        names = ["%s_%s" % (PROJECT, name) for name in self.servers]
+        found = [each for each in stack_services(system) if each["Spec"]["Name"] in names]
+        for each in found:
+            docker_api.call(system, "DELETE", "/services/" + each["ID"])
+        ids = [each["ID"] for each in found]
+        _await(system, lambda: not _has_running_task(system, ids), "the servers do not end")
+        return bool(found)
+
+    def _dump(self, system: System) -> None:
+        for each in containers(system) if self.source == COMPOSE else ():
+            if each["Labels"].get(SERVICE) == "mysql" and each["State"] != "running":
+                docker_api.call(system, "POST", "/containers/%s/start" % each["Id"])
+        self.client.await_server(system)
+        part = DUMP + ".part"
+        options = ["--single-transaction", "--routines", "--triggers", "--events", "--databases", self.client.database]
+        self.client.run(system, ["mysqldump", *options], ">", part)
+        if "Dump completed" not in system.run(["tail", "-c", "200", part]).stdout:
+            raise ResourceError("the dump of %s is not complete" % self.client.database, "see MySQL's log")
+        system.run(["mv", part, DUMP])
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_form_removed")
+class FormRemoved(Action):
+    """One form of ChatSystem (``compose`` or ``stack``) gone.
+
+    Observes: whether it is there. Changes: removes its containers and networks. Never touches: its volumes.
+    """
+
+    form: str
+    network: str
+    directory: str = "/opt/chatsystem"
+
+    @property
+    def label(self) -> str:
+        return self.form
+
+    def is_done(self, reader: Reader) -> bool:
+        return not _is_there(reader, self.form)
+
+    def perform(self, system: System) -> None:
+        if self.form == COMPOSE:
+            system.run(["docker", "compose", "--project-directory", self.directory, "down"], timeout_s=300)
+            return
+        system.run(["docker", "stack", "rm", PROJECT], timeout_s=300)
+        network = "/networks/" + self.network
+        _await(system, lambda: not stack_services(system), "the stack's services do not go")
+        _await(system, lambda: docker.get(system, network) is None, "the network %s does not go" % self.network)
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_data_loaded")
+class DataLoaded(Action):
+    """The saved database in the new form's MySQL; the dump is kept under /var/backups/orchestr/chatsystem (0600).
+
+    Observes: whether a dump waits. Changes: loads it, which replaces the tables in it. Never touches: other databases.
+    """
+
+    client: Client
+
+    @property
+    def label(self) -> str:
+        return self.client.database
+
+    def is_done(self, reader: Reader) -> bool:
+        return reader.stat(DUMP) is None
+
+    def perform(self, system: System) -> None:
+        self.client.await_server(system)
+        self.client.run(system, ["mysql"], "<", DUMP)
+        _keep_dump(system)
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_move_forgotten")
+class MoveForgotten(Action):
+    """No move under way.
+
+    Observes: whether one was begun. Changes: puts its dump with the backups. Never touches: databases.
+    """
+
+    name: str = PROJECT
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def is_done(self, reader: Reader) -> bool:
+        return reader.stat(SOURCE) is None
+
+    def perform(self, system: System) -> None:
+        _keep_dump(system)
+        system.remove(MOVES)
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_downtime")
+class DowntimeEnded(Action):
+    """The end of a move, and its outcome: how long ChatSystem was down, in seconds.
+
+    Observes: whether a move was begun. Changes: tells, and forgets the move. Never touches: a dump that waits.
+    """
+
+    name: str = PROJECT
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def is_done(self, reader: Reader) -> bool:
+        return reader.stat(SOURCE) is None
+
+    def perform(self, system: System) -> None:
+        seconds = system.now() - float(system.read_text(STOPPED) or system.now())
+        system.notes[(self.kind, self.label)] = {"downtime_s": round(seconds, 1)}
+        system.say("ChatSystem is up again; it was down for %.0f s" % seconds)
+        system.remove(MOVES)
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
+        return found
+
+
+def _keep_dump(system: System) -> None:
+    if system.stat(DUMP) is not None:
+        system.make_directory(KEPT, mode=0o700)
+        system.run(["mv", DUMP, "%s/mysql-%d.sql" % (KEPT, system.now())])
+
+
+def _has_running_task(reader: Reader, services: Sequence[str]) -> bool:
+    if not services:
+        return False
+    found = docker_api.listed(reader, "/tasks", {"service": list(services)})
+    return any(task["Status"]["State"] == "running" for task in found)
+
+
+def _await(system: System, holds: Callable[[], bool], otherwise: str) -> None:
+    """Return when something holds. Raises ResourceError when it does not within START_S."""
+    give_up = system.monotonic() + START_S
+    while not holds():
+        if system.monotonic() > give_up:
+            raise ResourceError("%s within %.0f s" % (otherwise, START_S), "look at: docker service ls, docker ps")
+        system.sleep(PAUSE_S)
