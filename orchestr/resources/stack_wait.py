@@ -106,11 +106,20 @@ def _stuck(
     missing = [each for each in stack.services if texts[each.name] != stack_view.wanted(each)]
     told = "; ".join("%s: %s" % (each.name, texts[each.name]) for each in missing)
     evidence = [_evidence(system, found[each.name], before) for each in missing if each.name in found]
+    step = "docker stack ps --no-trunc %s" % stack.name
+    waiting = [each.name for each in missing if any(t.state == "pending" for t in _tasks_in(found, each.name))]
+    if waiting:
+        again = "docker service update --force %s_%s" % (stack.name, waiting[0])
+        step += "; where a node is free by now, have swarm look again: " + again
     return ResourceError(
         "the stack %s made no progress for %.0f s: %s" % (stack.name, stack.wait_s, told or "tasks come and go"),
-        "docker stack ps --no-trunc %s" % stack.name,
+        step,
         "\n".join(text for text in evidence if text),
     )
+
+
+def _tasks_in(found: Dict[str, Found], name: str) -> Sequence[TaskState]:
+    return found[name].tasks if name in found else ()
 
 
 def _evidence(system: System, found: Found, before: FrozenSet[str]) -> str:
