@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
-from orchestr.resources import docker, docker_api, swarm_state
+from orchestr.resources import docker, docker_api, swarm_gossip, swarm_state
 from orchestr.resources.swarm_state import Membership
 
 PORT = 2377
@@ -256,6 +256,7 @@ class SwarmLeft(Resource):
             )
         query = {"force": "1"} if found.is_manager else None
         docker_api.call(system, "POST", "/swarm/leave", query, timeout_s=JOIN_S)
+        swarm_gossip.await_closed(system)
 
 
 def _address(advertise: str) -> Dict[str, str]:
