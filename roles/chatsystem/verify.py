@@ -7,14 +7,12 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any
 
-import testinfra  # type: ignore[import-untyped]  # it has annotations, but no marker that says so
-
-from orchestr.planning import Host, Peer
+from orchestr.planning import Host
 from orchestr.system_services import is_on_swarm
-from orchestr.verification.inside import connected, outside_address
+from orchestr.verification.inside import outside_address
 from orchestr.verification.outside import Outside
+from orchestr.verification.system_services import containers, on, where
 
 from . import PARTS, PROJECT, Params, all_services, has_gateway, runs_it
 from .servers import SERVERS
@@ -49,35 +47,11 @@ ask("DELETE", queue)
 """
 
 
-def on(peer: Peer) -> Any:
-    """Return testinfra's view of a connected host."""
-    return testinfra.get_host(f"orchestr://{peer.name}")
-
-
-def containers(host: Any, service: str) -> list[str]:
-    """Return the running containers of a service on a host, of the compose project or of the stack."""
-    found: list[str] = []
-    for labels in (
-        (f"com.docker.compose.project={PROJECT}", f"com.docker.compose.service={service}"),
-        (f"com.docker.swarm.service.name={PROJECT}_{service}",),
-    ):
-        filters = " ".join(["--filter %s"] * len(labels))
-        words = [f"label={label}" for label in labels]
-        found += host.check_output(f"docker ps --quiet {filters}", *words).split()
-    return found
-
-
-def where(machine: Host, service: str) -> tuple[Any, str]:
-    """Return (view of the host, container) of a service that is one. Fails when it runs nowhere, or twice."""
-    found = [(on(peer), each) for peer in connected(machine.group("all")) for each in containers(on(peer), service)]
-    assert len(found) == 1, f"{service} runs {len(found)} times, not once; look at: docker ps, docker service ls"
-    return found[0]
-
-
 def test_gateway_answers_outside(outside: Outside, machine: Host, params: Params) -> None:
     """From outside, the gateway takes connections for HTTP and WebSocket where it is published."""
     address = outside_address(machine)
-    is_there = not is_on_swarm(machine) or params.publish == "ingress" or containers(on(machine), "gateway_server")
+    is_mesh = not is_on_swarm(machine) or params.publish == "ingress"
+    is_there = is_mesh or containers(on(machine), PROJECT, "gateway_server")
     if not has_gateway(machine) or not is_there:
         return
     for port in (params.http_port, params.websocket_port):
@@ -147,7 +121,7 @@ def test_logs_are_rotated(machine: Host) -> None:
     """The logs of its containers on this host cannot fill the disk."""
     host = on(machine)
     names = [each.name for each in all_services(machine, machine.params("chatsystem"))]
-    ids = [each for name in names for each in containers(host, name)]
+    ids = [each for name in names for each in containers(host, PROJECT, name)]
     if not ids:
         return
     words = " ".join(["%s"] * len(ids))

@@ -18,7 +18,7 @@ from orchestr.system_services import pinned_to
 if TYPE_CHECKING:
     from orchestr.planning import Host
 
-PORT = 9200
+PORT, TRANSPORT_PORT = 9200, 9300
 LEAST_MAP_COUNT = 262144
 _SIZE = re.compile(r"(\d+)([kmg])")
 

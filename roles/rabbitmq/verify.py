@@ -1,0 +1,19 @@
+"""RabbitMQ runs and is healthy, and nobody outside the system's network reaches it."""
+
+from __future__ import annotations
+
+from orchestr.planning import Host
+from orchestr.verification.outside import Outside
+from orchestr.verification.system_services import assert_healthy, assert_within_the_system
+
+from . import MANAGEMENT_PORT, PORT
+
+
+def test_is_healthy(machine: Host) -> None:
+    """RabbitMQ runs once, wherever the inventory puts it, and its own health check passes."""
+    assert_healthy(machine, "rabbitmq")
+
+
+def test_is_reached_within_the_system_only(outside: Outside, machine: Host) -> None:
+    """Neither from outside nor from another host does a port of it answer."""
+    assert_within_the_system(outside, machine, (PORT, MANAGEMENT_PORT))
