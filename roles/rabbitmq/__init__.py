@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestr.planning import Host
 
 PORT, MANAGEMENT_PORT = 5672, 15672
-USER_ID = 999
+USER_ID = 100  # in the alpine images; in the others 999
 
 
 class Params(ContainerParams):
@@ -29,7 +29,7 @@ class Params(ContainerParams):
     user: str = Field(default="chat", pattern=r"[A-Za-z0-9_-]+", description="the user it is made with")
     password: SecretText = Field(description="its password; counts when the data is made, as RabbitMQ's own does")
     memory: str = Field(default="512m", description="the most memory it may take")
-    user_id: int = Field(default=USER_ID, ge=1, description="the user id of RabbitMQ in the image")
+    user_id: int = Field(default=USER_ID, ge=1, description="RabbitMQ's user in the image, who reads its login")
 
     @field_validator("password")
     @classmethod
