@@ -13,7 +13,7 @@ from orchestr.inventory.closest import closest
 
 if TYPE_CHECKING:
     from orchestr.container_model import Network
-    from orchestr.stack import MountedFile, SwarmService
+    from orchestr.stack_model import MountedFile, SwarmService
 
 LONGEST_NAME = 63  # of a service in swarm's own DNS, its stack's name included
 LONGEST_OBJECT = 64

@@ -13,31 +13,13 @@ from orchestr.agent.resource import Change, Resource, ResourceError, State, regi
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
 from orchestr.resources import docker, docker_api, swarm_gossip, swarm_state
+from orchestr.resources.swarm_account import published, refusal
 from orchestr.resources.swarm_state import Membership
 
 PORT = 2377
 JOIN_S = 60.0
 THIS, REMOVED = "this one", "this one, which has removed this host"
 ADDRESS = "0123456789abcdefABCDEF.:"  # what an address is made of; an interface has another character
-
-
-def published(reader: Reader) -> Dict[str, Any]:
-    """Return a membership as an outcome; a working manager tells the join tokens and the nodes too."""
-    found = swarm_state.membership(reader)
-    outcome: Dict[str, Any] = {
-        "state": found.state,
-        "node_id": found.node_id,
-        "address": found.address,
-        "is_manager": found.is_manager and not found.error,
-        "cluster": found.cluster,
-        "managers": tuple(address for _, address in found.managers),
-    }
-    if outcome["is_manager"]:
-        tokens = docker.get(reader, "/swarm")["JoinTokens"]
-        outcome["worker_token"], outcome["manager_token"] = Secret(tokens["Worker"]), Secret(tokens["Manager"])
-        nodes = swarm_state.nodes(reader)
-        outcome["nodes"] = tuple((each.id, each.hostname, each.role, each.state) for each in nodes)
-    return outcome
 
 
 @dataclass(frozen=True)
@@ -113,7 +95,7 @@ class SwarmManager(Resource):
     def apply(self, system: System, change: Change) -> None:
         found = swarm_state.membership(system)
         if found.state != "inactive":
-            raise _refusal(found, self.advertise, self.cluster)
+            raise refusal(found, self.advertise, self.cluster)
         if self.cluster:
             raise ResourceError(
                 "this host is in no swarm, and no second one is begun beside %s" % self.cluster,
@@ -190,7 +172,7 @@ class SwarmMember(Resource):
         if found.state != "inactive":
             which = self._which(system, found)
             if which != REMOVED:
-                raise _refusal(found, self.advertise, "" if which == THIS else self.cluster)
+                raise refusal(found, self.advertise, "" if which == THIS else self.cluster)
             docker_api.call(system, "POST", "/swarm/leave", {"force": "1"}, timeout_s=JOIN_S)
         if not self.token or not self.managers:
             raise ResourceError(
@@ -279,30 +261,6 @@ def _await_active(system: System) -> Membership:
                 "see that 2377/tcp of the managers can be reached from here; journalctl -u docker -n 50",
             )
         system.sleep(0.2)
-
-
-def _refusal(found: Membership, advertise: str, cluster: str) -> ResourceError:
-    """Return why a host that is in a swarm already cannot be what is asked."""
-    if found.state == "locked":
-        return ResourceError("this node's swarm is locked", "docker swarm unlock, with the key that is kept for it")
-    name = "%s (%s)" % (found.cluster, found.manager_text) if found.cluster else "that of %s" % found.manager_text
-    if found.is_manager and found.error:
-        return ResourceError("this manager cannot act: %s" % found.error, swarm_state.NO_QUORUM)
-    if cluster and found.cluster != cluster:
-        return ResourceError("this host is in another swarm: %s" % name, swarm_state.LEAVE)
-    if found.is_active and found.address != advertise and found.is_manager:
-        return ResourceError(
-            "this manager is known by %s, and a manager's address cannot be changed to %s" % (found.address, advertise),
-            "let it leave (a worker first, then leaving) and join again, or keep the address",
-        )
-    if found.is_active and found.address != advertise:
-        return ResourceError(
-            "this worker is known by %s, not %s" % (found.address, advertise),
-            "let it leave (group leaving) and join again, or keep the address",
-        )
-    if not found.is_manager:
-        return ResourceError("this host is a worker of another swarm: %s" % name, swarm_state.LEAVE)
-    return ResourceError("this node is %s in its swarm: %s" % (found.state, found.error or name), swarm_state.LEAVE)
 
 
 def _require_no_live_restore(reader: Reader) -> None:
