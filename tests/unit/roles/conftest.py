@@ -67,11 +67,11 @@ class Planned:
         return {(str(rule.port), rule.protocol): rule.sources for rule in rules}
 
 
-def plan_file(path: Path, **variables: Any) -> Planned:
+def plan_file(path: Path, playbook: Path = PLAYBOOK, **variables: Any) -> Planned:
     """Plan an inventory file; ``variables`` win over the ones in it. Images are pulled: none is needed here."""
     inventory = load_inventory(path, extra_vars={"orchestr_image_source": "pull", **variables})
     options = RunOptions(verb="plan", check=True)
-    return Planned(Run(inventory, load_playbook(PLAYBOOK), options, lambda event: None, _no_connection))
+    return Planned(Run(inventory, load_playbook(playbook), options, lambda event: None, _no_connection))
 
 
 def _no_connection(*arguments: Any) -> Any:

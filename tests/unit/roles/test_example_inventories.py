@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -9,6 +11,8 @@ from orchestr.errors import InputError
 from tests.unit.roles.conftest import ROOT, plan_file
 
 SINGLE, DISTRIBUTED = ROOT / "inventories/prod.yml", ROOT / "inventories/prod-distributed.yml"
+CHAT, CHAT_SWARM = ROOT / "inventories/chatsystem.yml", ROOT / "inventories/chatsystem-swarm.yml"
+CHAT_PLAYBOOK, INIT_SQL = ROOT / "playbooks/chatsystem.yml", "inventories/lab/files/init_all.sql"
 OWN = {"livekit_api_secret": "x" * 44, "redis_password": "y" * 48}
 
 
@@ -50,3 +54,25 @@ def test_growing_adds_hosts_and_nothing_else(kind: str) -> None:
     for name in everyone.keys() - single["all"]["hosts"].keys():
         del everyone[name], nodes[name]
     assert distributed == single
+
+
+@pytest.mark.parametrize("path", [CHAT, CHAT_SWARM], ids=["one machine", "swarm"])
+def test_chatsystem_needs_nothing_but_its_own_sql(path: Path) -> None:
+    """With the SQL file there, every machine of the ChatSystem examples has a plan; the passwords are made up."""
+    planned = plan_file(path, CHAT_PLAYBOOK, mysql_init_sql=INIT_SQL)
+    assert all(tasks for tasks in planned.all_tasks().values())
+    with pytest.raises(InputError, match="mysql_init_sql cannot be read"):
+        plan_file(path, CHAT_PLAYBOOK).all_tasks()
+
+
+def test_chatsystem_moves_with_its_settings_and_leaves_in_place_what_does_not_move() -> None:
+    """Both ChatSystem examples have the same variables; only MySQL, whose data moves, is on another machine."""
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_constructor("!generated", lambda loader, node: f"generated {node.value}")
+    one, many = (yaml.load(path.read_text(), loader)["all"] for path in (CHAT, CHAT_SWARM))
+    assert one["vars"] == many["vars"]
+    for name, group in one["children"].items():
+        assert group.get("vars") == many["children"][name].get("vars"), name
+    moved = {name for name, group in one["children"].items() if group["hosts"] != many["children"][name]["hosts"]}
+    assert moved == {"mysql", "chatsystem"}
+    assert list(many["children"]["swarm_managers"]["hosts"]) == list(one["hosts"])
