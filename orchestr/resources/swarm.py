@@ -174,6 +174,7 @@ class SwarmMember(Resource):
             if which != REMOVED:
                 raise refusal(found, self.advertise, "" if which == THIS else self.cluster)
             docker_api.call(system, "POST", "/swarm/leave", {"force": "1"}, timeout_s=JOIN_S)
+            swarm_gossip.await_closed(system)
         if not self.token or not self.managers:
             raise ResourceError(
                 "no manager of the swarm has told how to join it",
