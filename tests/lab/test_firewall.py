@@ -1,4 +1,7 @@
-"""The firewall on a whole machine with its own Docker engine, looked at from outside: who gets in, who is kept out."""
+"""The firewall on a whole machine with its own Docker engine, looked at from outside: who gets in, who is kept out.
+
+One suite for both packet filters: what differs is what someone does by hand, in ``packet_filters``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,11 @@ from orchestr.inventory.settings import ConnectionSettings
 from orchestr.resources.firewall import Firewall, FirewallRule, Rule
 from orchestr.transport.base import Connection
 from orchestr.transport.connect import connect
+from tests.lab import packet_filters
 from tests.lab.conftest import ADDRESSES, LAB, lab, ssh
+from tests.lab.packet_filters import PacketFilter
 
-NODE, PEER = "lab5", "lab4"
+NODE, PEER = "lab2", "lab1"
 NODES = (NODE,)
 ADDRESS = ADDRESSES[NODE]
 CONTROLLER = "192.168.56.1"
@@ -49,21 +55,9 @@ tar c . | docker import - probe:1 >/dev/null
 """
 DOCKER_IPV6 = '{"ipv6": true, "fixed-cidr-v6": "fd00:d0c::/64", "experimental": true, "ip6tables": true}\n'
 ANSWERER = (
-    "while :; do echo hello | /bin/nc.openbsd -6lNp 80; done & while :; do echo hello | /bin/nc.openbsd -4lNp 80; done"
+    "trap exit TERM; while :; do echo hello | /bin/nc.openbsd -6lNp 80; done & "
+    "while :; do echo hello | /bin/nc.openbsd -4lNp 80; done & wait"
 )
-CLEAN = """
-ufw --force disable >/dev/null
-rm -rf /etc/ufw /etc/default/ufw
-cp -a /root/pristine/ufw /etc/ufw
-cp -a /root/pristine/default /etc/default/ufw
-for family in iptables ip6tables; do
-  $family -N orchestr-published 2>/dev/null; $family -N orchestr-blocked 2>/dev/null; $family -N DOCKER-USER 2>/dev/null
-  for chain in DOCKER-USER orchestr-published orchestr-blocked; do $family -F $chain; done
-  $family -X orchestr-published; $family -X orchestr-blocked; $family -A DOCKER-USER -j RETURN
-done
-"""
-
-
 KILL_LOCK_HOLDER = """
 import os
 inode = os.stat("/run/orchestr/lock").st_ino
@@ -92,14 +86,22 @@ def node(bare: list[str]) -> Iterator[str]:
     for port in (8091, 8092, 8093):
         until(lambda port=port: answers(port) and outside("fd99::1", port), f"the service on {port} did not start")  # type: ignore[misc]
     yield NODE
-    ssh(NODE, "sh", "-s", input=CLEAN)
+    ssh(NODE, "sh", "-s", input=packet_filters.UFW.on + "\n" + packet_filters.UFW.clean)
+
+
+@pytest.fixture(scope="module", params=[packet_filters.UFW, packet_filters.FIREWALLD], ids=lambda param: param.name)
+def packet_filter(node: str, request: pytest.FixtureRequest) -> PacketFilter:
+    """The node's packet filter."""
+    found: PacketFilter = request.param
+    ssh(NODE, "sh", "-s", input=found.on)
+    return found
 
 
 @pytest.fixture(autouse=True)
-def clean(node: str) -> Iterator[None]:
-    """Each test starts from the firewall as the package installs it: off, without rules."""
-    ssh(NODE, "sh", "-s", input=CLEAN)
-    yield
+def clean(packet_filter: PacketFilter) -> None:
+    """Each test starts from what the package installs: ufw off, firewalld on; published ports are open with either."""
+    ssh(NODE, "sh", "-s", input=packet_filter.clean)
+    until(lambda: answers(8091) and answers(8092), "the bypass to close is not there")
 
 
 def until(condition: Callable[[], bool], otherwise: str, wait_s: float = 60) -> None:
@@ -169,29 +171,33 @@ def only(*resources: Resource, **options: Any) -> dict[str, Any]:
     return result
 
 
-def written_at() -> str:
-    return ssh(NODE, "stat -c '%n %y %i' /etc/ufw/* /etc/default/ufw; iptables-save -t filter | grep -v '^[:#]'")
-
-
-OPEN = Firewall(rules=(Rule(8092), Rule(6379, sources=(ADDRESSES[PEER],)), Rule("50000:60000", "udp")))
+PEERS = (ADDRESSES[PEER],)
+OPEN = Firewall(
+    rules=(
+        Rule(8092),
+        Rule(6379, sources=PEERS),
+        Rule("50000:60000", "udp"),
+        Rule(protocol="esp", sources=PEERS),
+    )
+)
 
 
 def test_published_ports_follow_the_rules() -> None:
     """A port Docker publishes is closed to the outside without a rule and open with one, over IPv4 and IPv6."""
-    assert answers(8091) and outside("fd99::1", 8091), "the bypass to close is not there"
+    until(lambda: outside("fd99::1", 8091), "the bypass to close is not there")
     only(OPEN)
     assert not answers(8091) and not outside("10.99.0.1", 8091) and not outside("fd99::1", 8091)
     assert answers(8092) and outside("10.99.0.1", 8092) and outside("fd99::1", 8092)
 
 
-def test_a_published_port_cannot_be_reached_behind_its_back() -> None:
+def test_a_published_port_cannot_be_reached_behind_its_back(packet_filter: PacketFilter) -> None:
     """A stranger who routes to the container's own address is kept out as well, over IPv4 and IPv6."""
     inspect = (
         "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}' p8091"
     )
     address, address6 = ssh(NODE, inspect).split()
     ssh(NODE, "ip -n outside -6 route replace default via fd99::1; sysctl -q -w net.ipv6.conf.all.forwarding=1")
-    assert outside(address, 80), "the way to close is not there"
+    assert packet_filter.name == "firewalld" or outside(address, 80), "the way to close is not there"
     only(OPEN)
     assert not outside(address, 80) and not outside(address6, 80)
 
@@ -209,93 +215,91 @@ def test_containers_are_not_hindered() -> None:
 
 def test_a_service_on_the_host_needs_a_rule() -> None:
     """A host-network service on an unlisted port is unreachable from outside."""
+    only(Firewall(rules=(Rule(8093),)))
     assert answers(8093) and outside("fd99::1", 8093)
     only(OPEN)
     assert not answers(8093) and not outside("fd99::1", 8093)
 
 
 def test_a_peers_port_is_open_to_the_peer_alone() -> None:
-    """A port for one source is open to that machine and closed to the controller, published or not."""
-    peer = ADDRESSES[PEER]
-    only(Firewall(rules=(Rule(8091, sources=(peer,)), Rule(8093, sources=(peer,)))))
-    assert says_hello("", ADDRESS, 8091, PEER) and says_hello("", ADDRESS, 8093, PEER)
-    assert not answers(8091) and not answers(8093)
+    """A port for one source is open to that machine and closed to others, published or not, over IPv4 and IPv6."""
+    peers = (*PEERS, "fd99::2")
+    only(Firewall(rules=(Rule(8091, sources=peers), Rule(8092, sources=PEERS), Rule(8093, sources=peers))))
+    for port in (8091, 8093):
+        assert says_hello("", ADDRESS, port, PEER) and outside("fd99::1", port)
+        assert not answers(port) and not outside("10.99.0.1", port)
+    assert says_hello("", ADDRESS, 8092, PEER) and not outside("fd99::1", 8092)
 
 
-def test_the_second_run_writes_nothing() -> None:
+def test_a_limit_holds_for_each_address_apart() -> None:
+    """Who connects too often is kept out of that port, of the host's own and of a published one; others are not."""
+    only(Firewall(rules=(Rule(8092, action="limit"), Rule(8093, action="limit"))))
+    for port in (8092, 8093):
+        until(lambda port=port: answers(port), "the port is closed")  # type: ignore[misc]
+        until(lambda port=port: not any(answers(port) for _ in range(3)), "there is no limit")  # type: ignore[misc]
+        assert outside("10.99.0.1", port)
+
+
+def test_the_second_run_writes_nothing(packet_filter: PacketFilter) -> None:
     """What holds is left alone: no change, no file touched, no rule reloaded."""
     only(OPEN)
-    before = written_at()
+    before = ssh(NODE, packet_filter.written)
     assert only(OPEN)["verdict"] == "ok"
-    assert written_at() == before
+    assert ssh(NODE, packet_filter.written) == before
 
 
-@pytest.mark.parametrize(
-    "by_hand",
-    [
-        "ufw delete allow 8092/tcp",
-        "iptables -D ufw-user-input -p tcp --dport 8092 -j ACCEPT",
-        "ip6tables -D ufw6-user-input -p tcp --dport 8092 -j ACCEPT",
-    ],
-)
-def test_a_rule_deleted_by_hand_is_found_and_restored(by_hand: str) -> None:
-    """Whether by ufw or in the kernel alone: the plan names that rule and nothing else, and the run puts it back."""
+@pytest.mark.parametrize(("packet_filter", "by_hand"), packet_filters.cases("deleted"), indirect=["packet_filter"])
+def test_a_rule_deleted_by_hand_is_found_and_restored(packet_filter: PacketFilter, by_hand: str) -> None:
+    """Wherever it is missing: the plan names that rule and nothing else, and the run puts it back."""
     only(OPEN)
-    before = ssh(NODE, "ufw status")
-    ssh(NODE, by_hand)
+    before = ssh(NODE, packet_filter.status)
+    ssh(NODE, packet_filter.deleted[by_hand])
     for check in (True, False):
         result = only(OPEN, check=check)
         assert (result["verdict"], result["diff"]) == ("changed", "+ 8092/tcp allow")
-    assert answers(8092) and sorted(ssh(NODE, "ufw status").split("\n")) == sorted(before.split("\n"))
+    assert answers(8092) and sorted(ssh(NODE, packet_filter.status).split("\n")) == sorted(before.split("\n"))
     assert only(OPEN)["verdict"] == "ok"
 
 
-@pytest.mark.parametrize(
-    "by_hand",
-    [
-        "iptables -F; iptables -P INPUT ACCEPT; systemctl restart docker",
-        "/lib/ufw/ufw-init force-stop",
-        "ufw --force disable",
-        "iptables -F DOCKER-USER",
-        "iptables -I DOCKER-USER -j ACCEPT",
-        "iptables -P INPUT ACCEPT; iptables -D INPUT -j ufw-before-input",
-        "iptables -A ufw-user-input -j ACCEPT",
-        "systemctl disable -q ufw",
-    ],
-)
-def test_a_firewall_taken_down_by_hand_is_put_up_again(by_hand: str) -> None:
-    """Chains flushed, ufw stopped, a hole made, not started at boot: seen, and closed ports are closed again after."""
+@pytest.mark.parametrize(("packet_filter", "by_hand"), packet_filters.cases("taken_down"), indirect=["packet_filter"])
+def test_a_firewall_taken_down_by_hand_is_put_up_again(packet_filter: PacketFilter, by_hand: str) -> None:
+    """Chains flushed, stopped, a hole made, not started at boot: seen, and closed ports are closed again after."""
     only(OPEN)
-    ssh(NODE, by_hand)
+    ssh(NODE, packet_filter.taken_down[by_hand])
     assert only(OPEN, check=True)["verdict"] == "changed"
     only(OPEN)
     assert only(OPEN)["verdict"] == "ok"
     until(lambda: answers(8092), "the allowed port did not come back")
     assert not answers(8091) and not answers(8093)
-    assert ssh(NODE, "systemctl is-enabled ufw").strip() == "enabled"
+    assert ssh(NODE, packet_filter.is_at_boot).strip() == "enabled"
 
 
-def test_rules_outlive_a_restart_of_docker_and_a_reload_of_ufw() -> None:
-    """Docker started after the firewall asks the same chain, and reloading ufw twice leaves nothing double."""
+def test_rules_outlive_a_restart_of_docker_and_a_reload(packet_filter: PacketFilter) -> None:
+    """Docker started after the firewall asks the same chain, and reloading twice leaves nothing double."""
     only(OPEN)
-    ssh(NODE, "systemctl restart docker; ufw reload; ufw reload")
+    ssh(NODE, "systemctl restart docker; " + packet_filter.reload)
     until(lambda: answers(8092), "the published port did not come back")
     assert not answers(8091) and not outside("fd99::1", 8091)
-    assert only(OPEN)["verdict"] == "ok"
+    until(lambda: only(OPEN, check=True)["verdict"] == "ok", "Docker did not make its rules again")
     assert int(ssh(NODE, "iptables -S DOCKER-USER | grep -c published")) == 1
 
 
-def test_others_rules_stay_and_withdrawn_ones_go() -> None:
+def test_others_rules_stay_and_withdrawn_ones_go(packet_filter: PacketFilter) -> None:
     """Ours follow the inventory; what the operator added stays, unless purge is asked for, which never closes SSH."""
-    ssh(NODE, "ufw allow 7000/tcp; ufw deny from 203.0.113.7; ufw allow in on out0 to any port 7001")
+    ssh(NODE, "; ".join(packet_filter.open_by_hand))
     only(OPEN)
     fewer = Firewall(rules=(Rule(8092),))
-    assert only(fewer)["diff"].splitlines() == ["- 6379/tcp allow from 192.168.56.14", "- 50000:60000/udp allow"]
-    status = ssh(NODE, "ufw status")
-    assert all(text in status for text in ("7000/tcp", "203.0.113.7", "7001 on out0")) and "6379" not in status
+    assert sorted(only(fewer)["diff"].splitlines()) == [
+        "- 50000:60000/udp allow",
+        f"- 6379/tcp allow from {ADDRESSES[PEER]}",
+        f"- esp allow from {ADDRESSES[PEER]}",
+    ]
+    status = ssh(NODE, packet_filter.status)
+    assert all(text in status for text in ("7000/tcp", "203.0.113.7", "7001")) and "6379" not in status
     only(Firewall(rules=(Rule(8092),), purge=True))
-    status = ssh(NODE, "ufw status")
-    assert not any(text in status for text in ("7000/tcp", "203.0.113.7", "7001")) and "22/tcp" in status
+    status = ssh(NODE, packet_filter.status)
+    assert not any(text in status for text in ("7000/tcp", "203.0.113.7", "7001")) and "22" in status
+    assert ssh(NODE, "echo in").strip() == "in"
 
 
 def test_one_rule_alone() -> None:
@@ -316,81 +320,85 @@ def test_ssh_survives_a_rule_that_denies_it() -> None:
     assert "SSH" not in ssh(PEER, f"nc -d -w2 {ADDRESS} 22", check=False)
 
 
-def test_ssh_survives_a_ban_that_was_already_there() -> None:
-    """Someone denied the controller's address while the firewall was off: enabling it does not lock it out."""
-    ssh(NODE, f"ufw deny from {CONTROLLER}")
+def test_ssh_survives_a_ban_that_was_already_there(packet_filter: PacketFilter) -> None:
+    """Someone denied the controller's address, and it is not in force yet: the run does not lock it out."""
+    ssh(NODE, packet_filter.ban % CONTROLLER)
     only(Firewall(rules=(Rule(8093),)))
     assert ssh(NODE, "echo in").strip() == "in"
     assert not answers(8093), "the ban holds for everything but SSH"
 
 
-def test_another_ssh_port_is_the_one_kept_open(tmp_path: Path) -> None:
+def test_another_ssh_port_is_the_one_kept_open(packet_filter: PacketFilter, tmp_path: Path) -> None:
     """sshd on 2200, reached through it, as a user behind sudo: 2200 is let in, 22 is not."""
-    ssh(NODE, "systemd-run --quiet --unit=sshd2200 /usr/sbin/sshd -D -p 2200")
+    ssh(NODE, packet_filter.off + "; systemd-run --quiet --unit=sshd2200 /usr/sbin/sshd -D -p 2200")
     until(lambda: "2200" in ssh(NODE, "ss -ltn"), "the second sshd did not start")
     known = (LAB / "known_hosts").read_text().replace(f"{ADDRESS} ", f"[{ADDRESS}]:2200 ")
     (tmp_path / "known_hosts").write_text(known)
     to = settings(2200, tmp_path / "known_hosts", "vagrant")
     try:
-        only(OPEN, to=to)
-        assert only(OPEN, to=to)["verdict"] == "ok"
+        firewall = replace(OPEN, backend=packet_filter.name)
+        only(firewall, to=to)
+        assert only(firewall, to=to)["verdict"] == "ok"
         with pytest.raises(OSError):
             socket.create_connection((ADDRESS, 22), 2)
     finally:
-        subprocess.run(["docker", "exec", NODE, "sh", "-c", "ufw --force disable; systemctl stop sshd2200"], check=True)
+        on_node(packet_filter.off + "; systemctl stop sshd2200")
+
+
+def on_node(script: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a script on the node, but not over SSH, which the firewall may have closed."""
+    return subprocess.run(["docker", "exec", NODE, "sh", "-c", script], check=check, capture_output=True, text=True)
 
 
 @pytest.fixture
-def lock_out(node: str) -> Iterator[None]:
+def lock_out(packet_filter: PacketFilter) -> Iterator[Firewall]:
     """A filter of the host's own that lets the open connection live and no new one from the controller in."""
-    path, drop = "/etc/ufw/before.rules", f"-A ufw-before-input -s {CONTROLLER} -p tcp --syn -j DROP"
-    ssh(NODE, f"sed -i '/^# quickly process/i {drop}' {path}")
-    yield
-    subprocess.run(["docker", "exec", NODE, "ufw", "--force", "disable"], check=True, capture_output=True)
+    ssh(NODE, "sh", "-s", input=packet_filter.locking % CONTROLLER)
+    until(lambda: answers(8091), "Docker did not come back")
+    yield Firewall(rules=(Rule(8092),), backend=packet_filter.name, guard_s=8)
+    on_node(packet_filter.off)
 
 
-def test_a_firewall_that_locks_the_controller_out_undoes_itself(lock_out: None) -> None:
+@pytest.mark.parametrize("packet_filter", [packet_filters.UFW], indirect=True, ids=["ufw"])
+def test_a_firewall_that_locks_the_controller_out_undoes_itself(
+    packet_filter: PacketFilter, lock_out: Firewall
+) -> None:
     """The host takes the whole change back, and the error says so; the node is as it was."""
-    before = ssh(NODE, "cat /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/after.rules /etc/default/ufw")
-    (result,) = converge(Firewall(rules=(Rule(8092),), guard_s=5))
+    before = ssh(NODE, packet_filter.on_disk)
+    (result,) = converge(lock_out)
     assert result["verdict"] == "failed"
     assert "locked the controller out" in result["error"]["message"] and "undid it" in result["error"]["message"]
-    assert "inactive" in ssh(NODE, "ufw status")
-    assert answers(8091) and answers(8093)
-    assert ssh(NODE, "cat /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/after.rules /etc/default/ufw") == before
+    assert on_node(packet_filter.is_on, check=False).returncode != 0
+    until(lambda: answers(8091) and answers(8093), "the ports that were open are closed")
+    assert ssh(NODE, packet_filter.on_disk) == before
     assert ssh(NODE, "ls /run/orchestr; systemctl list-units -q --all 'orchestr-guard*'").split() == ["lock"]
 
 
 def kill_agent() -> None:
-    """Kill the agent on the node by what it holds: the lock. Not over SSH, which the firewall may have closed."""
+    """Kill the agent on the node by what it holds: the lock."""
     subprocess.run(["docker", "exec", NODE, "python3", "-c", KILL_LOCK_HOLDER], check=True)
 
 
-def test_the_host_undoes_by_itself_when_the_agent_dies_unconfirmed(lock_out: None) -> None:
+def test_the_host_undoes_by_itself_when_the_agent_dies_unconfirmed(
+    packet_filter: PacketFilter, lock_out: Firewall
+) -> None:
     """SIGKILL between enabling and confirming: nobody is left to undo, the host's timer does within the window."""
     calls: list[bool] = []
 
     def connector(to: ConnectionSettings) -> Connection:
         if calls:
-            status = subprocess.run(["docker", "exec", NODE, "ufw", "status"], capture_output=True, text=True).stdout
-            calls.append("Status: active" in status)
+            calls.append(on_node(packet_filter.is_on, check=False).returncode == 0)
             kill_agent()
             raise OSError("gone")
         calls.append(True)
         return connect(to)
 
     with closing(open_session(connector=connector)) as session, pytest.raises(Exception, match=r"ended|sign of life"):
-        session.run_tasks([Task(Firewall(guard_s=8), id="0")], check=False, on_message=lambda message: None)
+        session.run_tasks([Task(lock_out, id="0")], check=False, on_message=lambda message: None)
     assert calls == [True, True], "the agent did not get to the confirmation with the firewall on"
-    until(lambda: _is_back(), "the host did not undo the change", wait_s=20)
-    assert answers(8091) and answers(8093)
-
-
-def _is_back() -> bool:
-    script = "ls -d /run/orchestr/guard-* 2>/dev/null; ufw status"
-    return subprocess.run(
-        ["docker", "exec", NODE, "sh", "-c", script], capture_output=True, text=True
-    ).stdout.split() == ["Status:", "inactive"]
+    is_armed = "ls -d /run/orchestr/guard-* 2>/dev/null || " + packet_filter.is_on
+    until(lambda: on_node(is_armed, check=False).returncode != 0, "the host did not undo the change", wait_s=30)
+    until(lambda: answers(8091) and answers(8093), "the ports that were open are closed")
 
 
 def test_a_run_after_a_dead_one_settles_first() -> None:
@@ -418,3 +426,5 @@ def test_rules_outlive_a_reboot(node: str) -> None:
     until(lambda: answers(8092), "the published port did not come back")
     assert not answers(8091)
     assert only(OPEN)["verdict"] == "ok"
+    ssh(NODE, "sh", "-s", input=STRANGER)
+    ssh(NODE, f"systemd-run --quiet --unit=listener /bin/sh -c '{ANSWERER.replace('80', '8093')}'")
