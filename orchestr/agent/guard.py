@@ -58,6 +58,7 @@ def armed(system: System, undo: Undo, window_s: float, what: str) -> Iterator[No
         "%s would have locked the controller out: it could not connect anew within %.0f s; the host undid it"
         % (what, window_s),
         "see what keeps the controller's address out on this host, or give it more time",
+        system.unreached,
     )
 
 

@@ -253,6 +253,7 @@ class Agent:
             for name in message["imports"]:
                 __import__(name)
         elif message["type"] == "confirm":
+            self.system.unreached = str(message.get("why", ""))
             self._confirmations.put(bool(message["reached"]))
 
     def _remember(self, secret: Secret) -> None:

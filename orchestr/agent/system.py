@@ -254,6 +254,7 @@ class System(Reader):
         self._on_output = on_output
         self._fetch = fetch
         self._confirm = confirm
+        self.unreached = ""  # why the controller could not reach this host anew when it was last asked to
 
     def run(
         self,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 30.0  # from the command's start to the agent's first message
 LAST_WORDS_S = 2.0  # how long an agent that ended is listened to
+REACH_PAUSE_S = 0.5  # between two attempts to reach a host anew
 WINDOW = 4 * 1024 * 1024  # bytes of a blob that may be on their way without being acknowledged
 PREAMBLE_LIMIT = 1024 * 1024  # bytes of banners and shell noise read before giving up
 _SCALARS = frozenset((str, int, float, bool, bytes, type(None)))
@@ -300,19 +301,29 @@ class Session:
             upload.on_the_way_bytes += len(chunk)
 
     def _prove_reachable(self, window_s: float) -> None:
-        """Reach the host on a new connection, as a next run would, and tell the agent whether that worked."""
-        reached = False
+        """Reach the host on a new connection, as a next run would, and tell the agent whether and why not.
+
+        Tried until the window closes: a daemon that is just starting may drop a first attempt.
+        """
+        give_up = time.monotonic() + window_s - REACH_PAUSE_S  # so that the reason arrives before it closes
+        why = self._why_unreachable(window_s)
+        while why and time.monotonic() + REACH_PAUSE_S < give_up and self.is_open:
+            time.sleep(REACH_PAUSE_S)
+            why = self._why_unreachable(give_up - time.monotonic())
+        with contextlib.suppress(HostError, OSError):
+            self._send({"type": "confirm", "reached": not why, "why": why})
+
+    def _why_unreachable(self, timeout_s: float) -> str:
+        """Return why a new connection does not get through to a command, "" when it does."""
         try:
             connection = self._connector(self.settings)
             try:
-                channel = connection.start(["true"])
-                reached = channel.exit_status(window_s) == 0
+                status = connection.start(["true"]).exit_status(timeout_s)
             finally:
                 connection.close()
-        except (HostError, OSError):
-            pass
-        with contextlib.suppress(HostError, OSError):
-            self._send({"type": "confirm", "reached": reached})
+        except (HostError, OSError) as error:
+            return getattr(error, "message", "") or str(error) or type(error).__name__
+        return "" if status == 0 else f"a command on it ended with {status}"
 
 
 def _classes_in(value: Any) -> Iterator[type]:
