@@ -1,0 +1,325 @@
+"""What ChatSystem gets on one machine and on a swarm: who registers how, what is open, where data and secrets are."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestr.errors import InputError
+from orchestr.planning import Host
+from orchestr.resources.files import File
+from orchestr.resources.swarm_nodes import SwarmNode
+from orchestr.resources.swarm_objects import SwarmSecret
+from orchestr.role import load_role
+from orchestr.secret import Secret
+from orchestr.stack import SwarmService
+from tests.unit.roles.conftest import LAB, ROOT, Planned, plan_file, text_of
+
+PLAYBOOK = ROOT / "playbooks/chatsystem.yml"
+SQL = ROOT / "inventories/lab/files/init_all.sql"
+SURVEY = "chatsystem/chatsystem_data:chatsystem"
+STATEFUL = {"etcd": "lab1", "mysql": "lab2", "redis": "lab1", "elasticsearch": "lab1", "rabbitmq": "lab1"}
+PASSWORDS = (
+    "lab-only-root-password",
+    "lab-only-mysql-password",
+    "lab-only-redis-password",
+    "lab-only-rabbitmq-password",
+)
+Change = Callable[[dict[str, Any]], None]
+
+
+class System:
+    """A planned ChatSystem as its first host sees it."""
+
+    def __init__(self, planned: Planned) -> None:
+        self.planned = planned
+        role = load_role("chatsystem", ROOT)
+        self.module: Any = role.module
+        self.host = Host(planned.run.context, planned.run.inventory.host("lab1"), role)
+
+    @cached_property
+    def services(self) -> dict[str, SwarmService]:
+        return {each.name: each for each in self.module.all_services(self.host, self.host.params("chatsystem"))}
+
+    @cached_property
+    def resources(self) -> list[Any]:
+        return [task.resource for task in self.planned.tasks("lab1")]
+
+    def file(self, path: str) -> Any:
+        [found] = [each for each in self.resources if isinstance(each, File) and each.path == path]
+        return found
+
+    @cached_property
+    def text(self) -> str:
+        name = "stack.yaml" if any(each.kind == "stack" for each in self.resources) else "compose.yaml"
+        return text_of(self.file(f"/opt/chatsystem/{name}").content)
+
+    def labels(self) -> dict[str, set[str]]:
+        """Return the hosts whose nodes carry each label."""
+        nodes = [each for each in self.resources if isinstance(each, SwarmNode)]
+        names = {name for node in nodes for name, _ in node.labels}
+        return {name: {node.hostname for node in nodes if (name, "true") in node.labels} for name in names}
+
+
+@pytest.fixture(scope="module")
+def one() -> System:
+    return System(plan_file(LAB / "chatsystem-single.yml", PLAYBOOK))
+
+
+@pytest.fixture(scope="module")
+def many() -> System:
+    return System(plan_file(LAB / "chatsystem-swarm.yml", PLAYBOOK))
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[..., System]:
+    """Plan the lab's swarm, or its one machine, after its ``all`` group was changed, or with variables set."""
+
+    def plan(change: Change = lambda document: None, form: str = "swarm", **variables: Any) -> System:
+        document = yaml.safe_load((LAB / f"chatsystem-{form}.yml").read_text())
+        change(document["all"])
+        path = tmp_path / "inventory.yml"
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
+        return System(plan_file(path, PLAYBOOK, mysql_init_sql=str(SQL), **variables))
+
+    return plan
+
+
+@pytest.fixture(params=["one", "many"])
+def either(request: pytest.FixtureRequest) -> System:
+    found: System = request.getfixturevalue(request.param)
+    return found
+
+
+# -- registration -----------------------------------------------------------------------------------------------------
+def flags(system: System, server: str, place: Path, **environment: str) -> dict[str, str]:
+    """Run a server's command where the waiting is replaced by echo, and return the flags it is given; the last wins."""
+    (place / "hostname").write_text('#!/bin/sh\n[ "$1" = -i ] && echo "10.0.1.7 10.0.2.7" || echo c0ffee\n')
+    (place / "hostname").chmod(0o755)
+    command = system.services[server].service.command
+    assert not isinstance(command, str)
+    line = command[2].replace("/im/bin/wait_for_services.sh", "echo")
+    variables = {"PATH": f"{place}:{os.environ['PATH']}", **environment}
+    said = subprocess.run([*command[:2], line], env=variables, capture_output=True, check=True, text=True).stdout
+    given = [word.lstrip("-").split("=", 1) for word in said.split() if word.startswith("-")]
+    assert next(iter(given))[0] == "flagfile"
+    return dict(given)
+
+
+@pytest.mark.parametrize("server", ["user_server", "file_server", "message_store_server"])
+def test_replicas_register_apart(many: System, tmp_path: Path, server: str) -> None:
+    """Each replica's own name, below the same parent, and its own address come behind the configuration's."""
+    first, second = (flags(many, server, tmp_path, REPLICA=slot) for slot in "12")
+    service, port = server.replace("server", "service"), {"u": 10003, "f": 10002, "m": 10005}[server[0]]
+    assert first["instance_name"] == f"/{service}/instance-1" and second["instance_name"] == f"/{service}/instance-2"
+    assert first["access_host"] == f"10.0.1.7:{port}"
+
+
+def test_replicas_have_names_that_stay_or_at_least_differ(changed: Callable[..., System], tmp_path: Path) -> None:
+    """A swarm tells each replica its slot; on one machine, where there are several, each goes by its container."""
+    two = {"chatsystem_replicas": {"user_server": 2}}
+    on_swarm, here = changed(**two), changed(form="single", **two)
+    assert on_swarm.services["user_server"].service.environment["REPLICA"] == "{{.Task.Slot}}"
+    assert (on_swarm.services["user_server"].replicas, here.services["user_server"].replicas) == (2, 2)
+    assert "REPLICA" not in here.services["user_server"].service.environment
+    assert flags(here, "user_server", tmp_path)["instance_name"] == "/user_service/instance-c0ffee"
+
+
+def test_the_gateway_registers_nowhere(either: System) -> None:
+    """It is who asks; nobody looks it up."""
+    assert "instance_name" not in " ".join(either.services["gateway_server"].service.command)
+
+
+# -- how many ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("replicas", "words"),
+    [
+        ({"gateway_server": 3}, "chatsystem_allow_several_gateways: true says that you know"),
+        ({"file_server": 2}, "file_server keeps its uploads in one directory of one host"),
+        ({"user_server": -1}, "0 or more"),
+        ({"chat_server": 2}, "chat_server is no server"),
+    ],
+)
+def test_numbers_that_lose_something_are_refused(changed: Callable[..., System], replicas: Any, words: str) -> None:
+    """A second gateway or file_server is refused before anything is connected, and so is what makes no sense."""
+    with pytest.raises(InputError, match=words):
+        changed(chatsystem_replicas=replicas)
+
+
+def test_several_gateways_are_possible_for_who_says_so(changed: Callable[..., System]) -> None:
+    """With the override there are as many as asked for; an update still stops the old one first."""
+    system = changed(chatsystem_replicas={"gateway_server": 2}, chatsystem_allow_several_gateways=True)
+    gateway = system.services["gateway_server"]
+    assert (gateway.replicas, gateway.deploy.update.order) == (2, "stop-first")
+
+
+# -- what is open, what is secret -------------------------------------------------------------------------------------
+def test_only_the_gateways_two_ports_are_published(either: System) -> None:
+    """No other service has a port on a host, nor is on a host's network."""
+    assert {name: each.service.ports for name, each in either.services.items() if each.service.ports} == {
+        "gateway_server": ("9000:9000", "9001:9001")
+    }
+    services = yaml.safe_load(either.text)["services"]
+    assert len(services) == 12 and [name for name in services if "ports" in services[name]] == ["gateway_server"]
+    assert not [name for name in services if services[name].get("network_mode")]
+    assert {tuple(each["networks"]) for each in services.values()} == {("chatsystem-overlay",)}
+
+
+def test_ports_are_opened_where_the_gateway_is_published(many: System, changed: Callable[..., System]) -> None:
+    """Through the mesh every node lets them in; published by the host, only those of the gateway do."""
+    assert [len(many.planned.ports("chatsystem", name)) for name in ("lab1", "lab2", "lab3")] == [2, 0, 0]
+    mesh = changed(chatsystem_publish="ingress", swarm_publish_mode="ingress").planned
+    assert mesh.ports("chatsystem", "lab3") == {("9000", "tcp"): (), ("9001", "tcp"): ()}
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_no_password_stands_in_what_everybody_reads(either: System, password: str) -> None:
+    """No environment, argument, health check, compose or stack file, and no task's description has a password."""
+    assert password not in either.text
+    assert password not in repr([each.service for each in either.services.values()])
+    assert password not in repr(either.resources)
+    files = [file for each in either.services.values() for file in each.files]
+    held = [file for file in files if isinstance(file.content, Secret) and password in file.content.reveal()]
+    assert held and all(file.mode & 0o077 == 0 for file in held)
+
+
+def test_on_one_machine_secrets_are_files_of_who_reads_them(one: System) -> None:
+    """A file with a password is closed to others and belongs to the user of its service."""
+    files = [each for each in one.resources if isinstance(each, File) and isinstance(each.content, Secret)]
+    found = {each.path.rpartition("/")[2]: (each.mode, each.owner) for each in files}
+    assert found["redis.conf"] == (0o400, "999") and found["rabbitmq.conf"] == (0o400, "999")
+    assert {mode for mode, _ in found.values()} == {0o400}
+    assert len(found) == 4 + 2 + 7  # MySQL's, Redis' and RabbitMQ's, the servers'
+
+
+def test_on_a_swarm_the_same_files_are_secrets(one: System, many: System) -> None:
+    """What is a closed file on one machine is a secret of the swarm, and nothing else is."""
+    files = [each for each in one.resources if isinstance(each, File) and isinstance(each.content, Secret)]
+    secrets = [each.name.rpartition("-")[0] for each in many.resources if isinstance(each, SwarmSecret)]
+    assert sorted(secrets) == sorted(f"chatsystem_{each.path.rpartition('/')[2]}" for each in files)
+
+
+def test_the_sql_reaches_nothing_but_mysqls_first_start(either: System) -> None:
+    """The script, which drops tables, is a file of initdb.d, read while there is no data; no command runs it."""
+    files = [(each.name, file) for each in either.services.values() for file in each.files]
+    having = [(name, file.target) for name, file in files if "DROP TABLE" in text_of(file.content)]
+    assert having == [("mysql", "/docker-entrypoint-initdb.d/init.sql")]
+    texts = [each for each in either.resources if "DROP TABLE" in text_of(getattr(each, "content", ""))]
+    assert len(texts) == 1 and not [each for each in either.resources if each.kind == "command"]
+
+
+# -- where ------------------------------------------------------------------------------------------------------------
+def test_services_with_data_stay_with_it(many: System) -> None:
+    """Each service that has a volume is bound to a label, which exactly the node of its role carries."""
+    labels = many.labels()
+    for name, each in many.services.items():
+        if not each.service.volumes:
+            continue
+        [constraint] = each.deploy.constraints
+        label = constraint.removeprefix("node.labels.").removesuffix("==true")
+        assert labels[label] == {STATEFUL.get(name, "lab1")}, name
+    assert {name for name, each in many.services.items() if each.service.volumes} == {*STATEFUL, "file_server"}
+
+
+def test_groups_say_where_the_uploads_and_the_gateway_are(many: System, changed: Callable[..., System]) -> None:
+    """The gateway is bound to its group; without one it may run on any host; uploads then are on the first."""
+    prefix = "orchestr.role."
+    assert many.labels()[prefix + "chatsystem_gateway"] == {"lab1"}
+
+    def move(document: dict[str, Any]) -> None:
+        del document["children"]["chatsystem_gateway"]
+        document["children"]["chatsystem_storage"] = {"hosts": {"lab3": None}}
+
+    labels = changed(move).labels()
+    assert labels[prefix + "chatsystem_gateway"] == labels[prefix + "chatsystem"] == {"lab1", "lab2", "lab3"}
+    assert labels[prefix + "chatsystem_storage"] == {"lab3"}
+
+
+def test_the_services_are_run_once_from_the_manager(many: System) -> None:
+    """One host deploys the stack; every host of the group has the image before."""
+    for name in ("lab2", "lab3"):
+        kinds = [task.resource.kind for task in many.planned.tasks(name)]
+        assert "stack" not in kinds and "pulled_image" in kinds
+    order = [f"{each.kind} {each.label}" for each in many.resources]
+    assert order.index("pulled_image chatsystem/server:v3") < order.index("stack chatsystem")
+
+
+def test_a_new_image_replaces_that_server_alone(many: System, changed: Callable[..., System]) -> None:
+    """chatsystem_images changes one server's entry, and brings that image to the nodes as well."""
+    new = changed(chatsystem_images={"user_server": "chatsystem/server:v4"})
+    before, after = (yaml.safe_load(system.text)["services"] for system in (many, new))
+    assert [name for name in after if after[name] != before[name]] == ["user_server"]
+    assert "chatsystem/server:v4" in [task.resource.label for task in new.planned.tasks("lab3")]
+
+
+def test_hosts_that_fit_no_form_are_refused(changed: Callable[..., System]) -> None:
+    """Several hosts need a swarm; a swarm's manager must have the role; a part of it is on one host."""
+
+    def spread(document: dict[str, Any]) -> None:
+        document["hosts"]["lab2"] = {"ansible_host": "192.168.56.12"}
+        document["children"]["chatsystem"]["hosts"]["lab2"] = None
+
+    with pytest.raises(InputError, match=r"several hosts \(lab1, lab2\) needs a swarm"):
+        changed(spread, form="single").planned.all_tasks()
+    with pytest.raises(InputError, match=r"lab1 manages the swarm.* has not the role chatsystem"):
+        changed(lambda document: document["children"]["chatsystem"]["hosts"].pop("lab1")).planned.all_tasks()
+    with pytest.raises(InputError, match="exactly one mysql"):
+        changed(lambda document: document["children"]["mysql"]["hosts"].update(lab3=None)).planned.all_tasks()
+
+
+# -- the move ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("wanted", "form", "pending", "leaves"),
+    [
+        ("compose", "", "", ""),
+        ("compose", "compose", "", ""),
+        ("compose", "stack", "", "stack"),
+        ("compose", "", "stack", "stack"),
+        ("compose", "compose", "stack", "stack"),
+        ("compose", "stack", "stack", "stack"),
+        ("compose", "compose", "compose", ""),
+        ("stack", "", "", ""),
+        ("stack", "stack", "", ""),
+        ("stack", "compose", "", "compose"),
+        ("stack", "", "compose", "compose"),
+        ("stack", "stack", "compose", "compose"),
+        ("stack", "compose", "compose", "compose"),
+        ("stack", "stack", "stack", ""),
+    ],
+)
+def test_what_is_there_says_what_has_to_be_left(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    form: str,
+    pending: str,
+    leaves: str,
+) -> None:
+    """A move goes on from wherever it was; with nothing begun, the form that is there is left for the other."""
+    system: System = request.getfixturevalue("one" if wanted == "compose" else "many")
+    outcome = {SURVEY: {"form": form, "pending": pending, "database_bytes": 0}}
+    monkeypatch.setitem(system.planned.run.context.outcomes, "lab1", outcome)
+    moving = importlib.import_module("orchestr_roles.chatsystem.moving")
+    assert moving.old_form(system.host) == leaves
+
+
+def test_a_move_saves_before_it_starts_and_loads_before_the_servers(
+    monkeypatch: pytest.MonkeyPatch, many: System
+) -> None:
+    """Out of compose: saved, then what has data, then loaded, then everything, then the time it took."""
+    outcome = {SURVEY: {"form": "compose", "pending": "", "database_bytes": 50_000_000}}
+    monkeypatch.setitem(many.planned.run.context.outcomes, "lab1", outcome)
+    resources: list[Any] = [task.resource for task in many.planned.tasks("lab1")]
+    order = [each.kind for each in resources]
+    steps = ("chatsystem_data_saved", "stack", "chatsystem_data_loaded", "chatsystem_downtime")
+    assert [kind for kind in order if kind in steps] == [*steps[:3], "stack", steps[3]]
+    first = next(each for each in resources if each.kind == "stack")
+    assert {each.name for each in first.services} == set(STATEFUL)
