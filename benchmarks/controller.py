@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import sys
@@ -31,12 +32,12 @@ print(json.dumps([imported_s, len(sys.modules), unneeded]))
 
 def memory_1000(runs: Mapping[str, int]) -> Case:
     """A thousand hosts in memory, forty tasks each and none."""
-    return in_memory(1000, runs)
+    return in_memory(1000, runs["orchestr"])
 
 
 def memory_5000(runs: Mapping[str, int]) -> Case:
     """Five thousand; with how much more a host costs there than among a thousand."""
-    few, many = in_memory(1000, runs), in_memory(5000, runs)
+    few, many = in_memory(1000, runs["orchestr"]), in_memory(5000, runs["orchestr"])
     growth = {
         "cpu_growth": rounded(many["cpu_ms_per_host"] / few["cpu_ms_per_host"]),
         "memory_kb_per_further_host": rounded((many["memory_kb"] - few["memory_kb"]) / 4000),
@@ -44,10 +45,11 @@ def memory_5000(runs: Mapping[str, int]) -> Case:
     return {**many, **growth}
 
 
-def in_memory(hosts: int, runs: Mapping[str, int]) -> Case:
+@functools.cache  # both cases need the thousand
+def in_memory(hosts: int, runs: int) -> Case:
     """Run a fleet in memory, each time in a process of its own; medians."""
-    forty = [_fleet(hosts, "forty") for _ in range(runs["orchestr"])]
-    none = [_fleet(hosts, "none") for _ in range(runs["orchestr"])]
+    forty = [_fleet(hosts, "forty") for _ in range(runs)]
+    none = [_fleet(hosts, "none") for _ in range(runs)]
     memory_kb = _median(forty, "memory_kb")
     return {
         "orchestr_s": rounded(_median(forty, "wall_s")),

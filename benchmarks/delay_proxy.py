@@ -77,7 +77,8 @@ async def main(round_trip_s: float, targets: list[str]) -> None:
     for target in targets:
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str = target) -> None:
-            await relay((reader, writer), target, round_trip_s)
+            with suppress(asyncio.CancelledError):  # the proxy ends before what it still holds has arrived
+                await relay((reader, writer), target, round_trip_s)
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         ports.append(server.sockets[0].getsockname()[1])

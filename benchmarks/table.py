@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.targets import Record, targets
@@ -14,24 +14,24 @@ COSTS = (("cpu_s", "controller CPU, s"), ("peak_memory_mb", "peak memory, MB"), 
 
 def report(record: Record) -> str:
     """Return the whole report."""
-    parts = [
-        "## Seconds (medians)\n",
-        *table(("case", *TOOLS, "runs"), (_seconds(name, case) for name, case in _cases(record))),
-        "\n## Cost of `converged_3`\n",
-        *table(("tool", *(title for _, title in COSTS)), _costs(record.get("converged_3", {}).get("cost", {}))),
-        "\n## Further figures\n",
-        *table(("case", "figure", "value"), _figures(record)),
-        "\n## Targets\n",
-        *table(
+    costs = record.get("converged_3", {}).get("cost", {})
+    sections = {
+        "Seconds (medians)": table(("case", *TOOLS, "runs"), [_seconds(name, case) for name, case in _cases(record)]),
+        "Cost of `converged_3`": table(("tool", *(title for _, title in COSTS)), list(_costs(costs))),
+        "Further figures": table(("case", "figure", "value"), list(_figures(record))),
+        "Targets": table(
             ("what", "wanted", "measured", "verdict"),
-            ((each.what, each.wanted, each.measured, each.verdict) for each in targets(record)),
+            [(each.what, each.wanted, each.measured, each.verdict) for each in targets(record)],
         ),
-    ]
-    return "\n".join(parts) + "\n"
+    }
+    shown = {title: list(lines) for title, lines in sections.items()}
+    return "\n".join("\n".join([f"## {title}\n", *lines, ""]) for title, lines in shown.items() if lines)
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table with its columns aligned; numbers to the right."""
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table with its columns aligned, numbers to the right; none for no rows."""
+    if not rows:
+        return
     cells = [list(titles), *(list(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     is_number = [all(_is_number(row[index]) for row in cells[1:]) for index in range(len(titles))]
