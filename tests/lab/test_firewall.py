@@ -359,7 +359,6 @@ def lock_out(packet_filter: PacketFilter) -> Iterator[Firewall]:
     on_node(packet_filter.off)
 
 
-@pytest.mark.parametrize("packet_filter", [packet_filters.UFW], indirect=True, ids=["ufw"])
 def test_a_firewall_that_locks_the_controller_out_undoes_itself(
     packet_filter: PacketFilter, lock_out: Firewall
 ) -> None:
@@ -386,16 +385,17 @@ def test_the_host_undoes_by_itself_when_the_agent_dies_unconfirmed(
     calls: list[bool] = []
 
     def connector(to: ConnectionSettings) -> Connection:
-        if calls:
+        if len(calls) == 1:
             calls.append(on_node(packet_filter.is_on, check=False).returncode == 0)
             kill_agent()
+        if calls:
             raise OSError("gone")
         calls.append(True)
         return connect(to)
 
     with closing(open_session(connector=connector)) as session, pytest.raises(Exception, match=r"ended|sign of life"):
         session.run_tasks([Task(lock_out, id="0")], check=False, on_message=lambda message: None)
-    assert calls == [True, True], "the agent did not get to the confirmation with the firewall on"
+    assert calls[:2] == [True, True], "the agent did not get to the confirmation with the firewall on"
     is_armed = "ls -d /run/orchestr/guard-* 2>/dev/null || " + packet_filter.is_on
     until(lambda: on_node(is_armed, check=False).returncode != 0, "the host did not undo the change", wait_s=30)
     until(lambda: answers(8091) and answers(8093), "the ports that were open are closed")
