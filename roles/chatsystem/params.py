@@ -31,7 +31,7 @@ class Params(ContainerParams):
     websocket_port: int = Field(default=9001, ge=1, le=65535, description="its WebSocket port, open to everyone")
     data_directory: str = Field(
         default="/opt/chatsystem/docker_image_data/data",
-        pattern=r"/.+",
+        pattern=r"^/.+",
         description="where file_server keeps uploads, on the one host that it is pinned to",
     )
     memory: str = Field(default="256m", description="the most memory each server may take")

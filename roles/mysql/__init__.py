@@ -33,8 +33,8 @@ class Params(ContainerParams):
 
     image: str = Field(default="mysql:8.0", description="the image, with its tag")
     root_password: SecretText = Field(description="root's password; counts when the data is made, as MySQL's own does")
-    database: str = Field(default="app", pattern=r"[A-Za-z0-9_]+", description="the database")
-    user: str = Field(default="app", pattern=r"[A-Za-z0-9_]+", description="the user its services log in as")
+    database: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="the database")
+    user: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="the user its services log in as")
     password: SecretText = Field(description="the password of that user; counts when the data is made")
     init_sql: str = Field(
         default="",
@@ -43,7 +43,7 @@ class Params(ContainerParams):
     )
     max_connections: int = Field(default=200, ge=10, description="how many may be connected at once")
     memory: str = Field(default="1g", description="the most memory it may take")
-    buffer_pool: str = Field(default="256M", pattern=r"\d+[MG]", description="InnoDB's buffer pool")
+    buffer_pool: str = Field(default="256M", pattern=r"^\d+[MG]$", description="InnoDB's buffer pool")
 
     @field_validator("root_password", "password")
     @classmethod

@@ -26,7 +26,7 @@ class Params(ContainerParams):
     """Only the password is required."""
 
     image: str = Field(default="rabbitmq:3.12-management-alpine", description="the image, with its tag")
-    user: str = Field(default="chat", pattern=r"[A-Za-z0-9_-]+", description="the user it is made with")
+    user: str = Field(default="chat", pattern=r"^[A-Za-z0-9_-]+$", description="the user it is made with")
     password: SecretText = Field(description="its password; counts when the data is made, as RabbitMQ's own does")
     memory: str = Field(default="512m", description="the most memory it may take")
     user_id: int = Field(default=USER_ID, ge=1, description="RabbitMQ's user in the image, who reads its login")
