@@ -141,26 +141,36 @@ def _assert_alone(host: Host) -> None:
 
 def preflight(host: Host, params: Params) -> Iterator[Resource]:
     """Yield what must hold before anything is changed."""
+    if is_part_of_a_system(host):
+        return
     yield PortsFree((f"{params.port}/tcp",), project="redis")
 
 
 def start(host: Host, params: Params) -> Iterator[Resource]:
     """Yield it running."""
+    if is_part_of_a_system(host):
+        return
     yield from started(host, params, DIRECTORY, services(host, params))
 
 
 def stop(host: Host, params: Params) -> Iterator[Resource]:
     """Yield it stopped."""
+    if is_part_of_a_system(host):
+        return
     yield from stopped(DIRECTORY, services(host, params))
 
 
 def restart(host: Host, params: Params) -> Iterator[Task]:
     """Yield a restart."""
+    if is_part_of_a_system(host):
+        return
     yield from restarted(DIRECTORY, services(host, params))
 
 
 def backup(host: Host, params: Params) -> Iterator[Resource]:
     """Yield an archive of the configuration, and of a snapshot of the data where that is asked for."""
+    if is_part_of_a_system(host):
+        return
     paths = [CONFIG, f"{DIRECTORY}/compose.yaml"]
     if params.backup_data:
         said = Secret(f"AUTH {params.password.reveal()}\nSAVE\n", (params.password.reveal(),))

@@ -8,6 +8,7 @@ from typing import Any
 from orchestr.planning import Host, Peer
 from orchestr.verification.inside import Inside, closed_to_outside, connected, is_insider, views
 from orchestr.verification.outside import Outside
+from orchestr.verification.system_services import assert_healthy
 
 from . import CONFIG, Params, is_part_of_a_system, ports
 
@@ -72,6 +73,7 @@ def test_asks_for_the_password_on_its_own_host(host: Any, machine: Host, params:
 def test_is_healthy(host: Any, machine: Host) -> None:
     """Its container is up, and its own health check passes."""
     if is_part_of_a_system(machine):
+        assert_healthy(machine, "redis")
         return
     text = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
     found = host.run("docker inspect --format %s %s", text, CONTAINER).stdout.split()
