@@ -207,7 +207,9 @@ def is_in_force(now: Now, entry: Entry) -> bool:
     for found in now.rules[entry.family].entries:
         if found.match == entry.match and found.action == entry.action:
             is_ours = found.is_tagged or found.is_single or found.comment == SSH_TAG
-            is_whose = not is_ours or found.comment == entry.comment
+            # What a Firewall lists stands for a FirewallRule that says the same, and the other way round.
+            stands_for = found.comment != SSH_TAG and found.is_single != entry.is_single
+            is_whose = not is_ours or stands_for or found.comment == entry.comment
             return is_whose and (not now.is_active or entry.family not in now.families or now.holds(found))
     return False
 

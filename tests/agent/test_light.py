@@ -21,7 +21,7 @@ from orchestr.agent import light, wire
 from orchestr.agent.resource import Resource, kinds
 from orchestr.agent.secret import Secret
 from orchestr.engine import bundle
-from tests.property.test_resources import RESOURCES
+from tests.property.worlds.debian import RESOURCES
 
 PACKAGE = Path(bundle.__file__).parents[1]
 TRAVELLING = sorted(

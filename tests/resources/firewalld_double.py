@@ -55,8 +55,8 @@ class FirewalldHost(MemoryHost):
         self.is_active = self.confirms = True
         self.docker_restarts = 0
         self.commands = {
-            ("systemctl", "is-active", "firewalld"): lambda *_: "active\n" if self.is_active else (3, "inactive\n"),
-            ("systemctl", "enable"): lambda *_: self.at_boot(),
+            ("systemctl", "is-active", "firewalld"): self.activity,
+            ("systemctl", "enable"): self.at_boot,
             ("systemctl", "start"): partial(self.turn, True),
             ("systemctl", "disable"): partial(self.turn, False),
             ("systemctl", "stop"): "",
@@ -64,7 +64,7 @@ class FirewalldHost(MemoryHost):
             ("systemctl", "try-restart", "docker.service"): self.restart_docker,
             ("firewall-cmd",): self.firewall_cmd,
             ("firewall-offline-cmd",): self.firewall_cmd,
-            ("nft", "list", "table", "inet", "firewalld"): lambda *_: self.listing(),
+            ("nft", "list", "table", "inet", "firewalld"): self.listing,
             ("nft", "add", "table", "inet", "firewalld"): self.add_table,
             ("systemd-run",): "",
             ("mv",): self.move,
@@ -74,7 +74,10 @@ class FirewalldHost(MemoryHost):
             self.commands[(f"{tool}-save",)] = partial(self.save, family)
             self.commands[(f"{tool}-restore",)] = partial(self.restore, family)
 
-    def at_boot(self) -> None:
+    def activity(self, *_: Any) -> Any:
+        return "active\n" if self.is_active else (3, "inactive\n")
+
+    def at_boot(self, *_: Any) -> None:
         self.add_file("/etc/systemd/system/multi-user.target.wants/firewalld.service", "")
 
     def turn(self, on: bool, system: MemorySystem, words: tuple[str, ...], given: bytes) -> str:
@@ -110,7 +113,7 @@ class FirewalldHost(MemoryHost):
             kernel.chains.setdefault("DOCKER-USER", []).append("-j RETURN")
         return "success\n"
 
-    def listing(self) -> Any:
+    def listing(self, *_: Any) -> Any:
         """Return nftables' table with as many rules in the zone's last chain as the daemon has."""
         if not self.is_active or not self.nft:
             return 1, "", "Error: No such file or directory"

@@ -137,13 +137,16 @@ class Host(MemoryHost):
         self.nodes[words[2]] = self.nodes.pop(words[1])
         return ""
 
-    def undo(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> None:
+    def undo(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:
         """Do what the script would: see that it restores files, and take the guard away."""
         folder = words[-1].rpartition("/")[0]
+        if words[-1] not in self.nodes:
+            return 2, "", "cannot open"
         for path in ("ufw.conf", "user.rules", "user6.rules", "after.rules", "after6.rules"):
             self.put("/etc/ufw/" + path, self.text(f"{folder}/file-{FILES.index('/etc/ufw/' + path)}"))
         for path in [path for path in self.nodes if path.startswith(folder)]:
             del self.nodes[path]
+        return ""
 
     def put(self, path: str, text: str) -> None:
         self.nodes[path].data = text.encode()
@@ -677,3 +680,14 @@ def test_ufw_not_installed_is_not_yet_observable(host: Host) -> None:
     host.nodes.pop("/usr/bin/ufw")
     with pytest.raises(NotObservable, match="not installed"):
         WEB.observe(host.system)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_rule_that_a_firewall_lists_as_well_is_one_rule(host: Host, is_first: bool) -> None:
+    """A FirewallRule that says what a Firewall says too, before or after it, is there once, and both are content."""
+    sources = ("192.168.56.13",)
+    single, whole = FirewallRule(80, sources=sources), Firewall(rules=(Rule(80, sources=sources),))
+    for resource in (single, whole) if is_first else (whole, single):
+        only(host, resource)
+    assert [result["verdict"] for result in run(host, single, whole)] == ["ok", "ok"]
+    assert len([text for text in host.tuples() if "80/tcp" in text]) == 1

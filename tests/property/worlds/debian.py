@@ -1,31 +1,34 @@
-"""What holds for every resource, whatever it is made of and whatever it finds on the host."""
+"""A Debian host with files, accounts, packages, services and kernel settings: some as wanted, some not, some broken."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestr.agent import wire
-from orchestr.agent.converge import CHANGED, OK, UNKNOWN, converge
-from orchestr.agent.resource import Resource, Task, class_of
+from orchestr.agent.resource import Resource
 from orchestr.agent.secret import Secret
+from orchestr.resources.archives import Archive
 from orchestr.resources.commands import Command
+from orchestr.resources.compose_plugin import ComposePlugin
 from orchestr.resources.env_files import EnvFile
 from orchestr.resources.files import Directory, File, Link
+from orchestr.resources.firewall import PacketFilter
 from orchestr.resources.lines import Block, Line
 from orchestr.resources.packages import Package
+from orchestr.resources.ports import PortsFree
+from orchestr.resources.probes import HttpAnswer, TcpAnswer, UnitActive
 from orchestr.resources.services import Service
+from orchestr.resources.swarm_ingress import TABLE, SwarmIngress
 from orchestr.resources.sysctl import Sysctl
 from orchestr.resources.users import Group, User
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
-from tests.resources.simulated_tools import SimulatedAccounts, SimulatedApt, SimulatedKernel, SimulatedSystemd
+from tests.property.laws import CANARY, World
+from tests.resources.simulated_tools import SimulatedAccounts, SimulatedKernel, SimulatedSystemd
+from tests.resources.test_compose_plugin import NAMES, PLUGIN, PluginApt
 
 KEYS = tuple(f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{letter * 20} {letter}@x" for letter in "ABC")
-CANARY = "canary-4711"
 TEXT = st.text("ab =#'\"\\$\n\réü", max_size=12)
 LINE = st.text("ab =#é", min_size=1, max_size=6)
 VALUE = TEXT | st.builds(lambda text: Secret(CANARY + text), TEXT)
@@ -104,12 +107,34 @@ RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
         masked=st.sampled_from([False, False, True]),
     ),
     "command": st.builds(lambda: Command(("touch", "/opt/touched"), creates="/opt/touched")),
+    "compose_plugin": st.builds(ComposePlugin, st.sampled_from([NAMES, NAMES[2:]])),
+    "packet_filter": st.builds(PacketFilter, st.sampled_from(["auto", "ufw", "firewalld"])),
+    "archive": st.builds(Archive, st.just("app"), st.just(("/opt/f", "/opt/d")), st.just(True), st.integers(1, 2)),
+    "ports_free": st.builds(PortsFree, st.sampled_from([("80/tcp",), ("53/udp", "80/tcp")]), st.sampled_from("xy")),
+    "tcp_answer": st.builds(TcpAnswer, port=st.sampled_from([80, 81]), timeout_s=st.just(2.0)),
+    "http_answer": st.builds(
+        HttpAnswer, st.just("http://127.0.0.1/"), contains=st.sampled_from(["", "well", "x"]), timeout_s=st.just(2.0)
+    ),
+    "unit_active": st.builds(UnitActive, st.sampled_from(["up.service", "down.service"]), timeout_s=st.just(2.0)),
+    "swarm_ingress": st.builds(SwarmIngress),
 }
+#: What /proc/net/tcp says of a listener on port 80.
+LISTENING = "  sl  local_address rem_address\n   0: 00000000:0050 00000000:0000 0A 0:0 0:0 0 0 0 4711 1\n"
 
 
 def _touch(system: MemorySystem, words: tuple[str, ...], input: bytes) -> str:
     system.host.nodes[words[1]] = Node("file")
     return ""
+
+
+class ProgramApt(PluginApt):
+    """A package source whose firewalld brings its programs."""
+
+    def write(self) -> None:
+        super().write()
+        if self.installed.get("firewalld", ("",))[0] == "installed":
+            for name in ("firewalld", "firewall-cmd"):
+                self.host.add_file("/usr/bin/" + name, "", 0o755)
 
 
 @st.composite
@@ -131,7 +156,29 @@ def hosts(draw: st.DrawFn) -> MemoryHost:
         host.nodes["/opt/d"] = Node("directory", mode=0o700, uid=65534)
         host.add_file("/opt/d/inside", "x")
     _tools(draw, host)
+    _around(draw, host)
     return host
+
+
+def _around(draw: st.DrawFn, host: MemoryHost) -> None:
+    """Put there what gates wait for, or leave it away; and tar, for archives."""
+    if draw(st.booleans()):
+        host.add_file("/proc/net/tcp", LISTENING)
+        host.ports.add(("127.0.0.1", 80))
+        host.http["http://127.0.0.1/"] = draw(st.sampled_from([(200, b"well"), (503, b"ill")]))
+    if draw(st.booleans()):
+        host.add_file(TABLE, "")
+    host.commands[("ss",)] = 'tcp LISTEN 0 0 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=7,fd=6)) ino:4711 sk:1\n'
+    for verb in ("mask", "unmask"):
+        host.commands[("systemctl", verb, "--runtime")] = ""
+    host.commands[("systemctl", "is-active", "firewalld")] = (3, "inactive\n")
+    host.commands[("tar",)] = ""
+    host.commands[("mv", "--force")] = _move
+
+
+def _move(system: MemorySystem, words: tuple[str, ...], input: bytes) -> str:
+    system.host.nodes[words[-1]] = system.host.nodes.pop(words[-2])
+    return ""
 
 
 def _tools(draw: st.DrawFn, host: MemoryHost) -> None:
@@ -145,9 +192,12 @@ def _tools(draw: st.DrawFn, host: MemoryHost) -> None:
         if draw(st.booleans()):
             host.nodes["/home/app/.ssh"] = Node("directory", mode=0o755)
             host.add_file("/home/app/.ssh/authorized_keys", f"# mine\nfrom='x' {KEYS[0]}\nstranger\n")
-    offered = {"redis": "7.0", "caddy": "2.6", "docker.io": "26.1"}
-    apt = SimulatedApt(host, offered, hidden={"late": "1"}, locked_times=draw(st.sampled_from([0, 2])))
-    for name in ("redis", "docker.io"):
+    offered = {"redis": "7.0", "caddy": "2.6", "docker.io": "26.1", "ufw": "0.36.2-1", "firewalld": "1.3.3-1"}
+    hidden = {"late": "1", "docker-compose": "2.26.1-4"}
+    apt = ProgramApt(host, offered, hidden=hidden, locked_times=draw(st.sampled_from([0, 2])))
+    if draw(st.booleans()):
+        host.add_file(PLUGIN, "", 0o755)
+    for name in ("redis", "docker.io", "ufw", "firewalld"):
         state = draw(st.sampled_from(["", "installed", "config-files", "half-configured", "unpacked"]))
         if state:
             apt.installed[name] = (state, offered[name])
@@ -160,100 +210,8 @@ def _tools(draw: st.DrawFn, host: MemoryHost) -> None:
     systemd.add("failed.service", active="failed", sub="failed", result="exit-code")
 
 
-class Interrupted(BaseException):
-    """The agent was killed."""
-
-
-class InterruptedSystem(MemorySystem):
-    """Dies before its write number ``left``."""
-
-    left = 0
-
-    def _written(self) -> None:
-        if self.left == 0:
-            raise Interrupted
-        self.left -= 1
-        super()._written()
-
-
 def snapshot(host: MemoryHost) -> Any:
     return copy.deepcopy(host.nodes)
 
 
-def settle(resource: Resource, host: MemoryHost) -> dict[str, Any]:
-    return converge(Task(resource), MemorySystem(host), check=False, has_pending=False)
-
-
-def cannot(result: dict[str, Any]) -> bool:
-    """Tell whether the resource refuses what it found, with a reason a person can act on (a file where a link ...)."""
-    return result["verdict"] == "failed" and any(
-        reason in result["error"]["message"] for reason in ("not a link", "already exists", "not a directory")
-    )
-
-
-anything = pytest.mark.parametrize("kind", sorted(RESOURCES))
-examples = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-@anything
-@examples
-@given(data=st.data())
-def test_looking_changes_nothing_and_foretells_the_run(kind: str, data: st.DataObject) -> None:
-    """A plan writes nothing, hides every secret, and says changed exactly when a run then changes something."""
-    resource, host = data.draw(RESOURCES[kind]), data.draw(hosts())
-    before = snapshot(host)
-    planned = converge(Task(resource), MemorySystem(host, read_only=True), check=True, has_pending=False)
-    assert snapshot(host) == before
-    assert CANARY not in str(planned)
-    done = settle(resource, host)
-    assert cannot(done) or done["verdict"] == planned["verdict"] != UNKNOWN
-    assert CANARY not in str(done)
-
-
-@anything
-@examples
-@given(data=st.data())
-def test_a_second_run_changes_nothing(kind: str, data: st.DataObject) -> None:
-    """After a run everything is as wanted: the next one writes nothing."""
-    resource, host = data.draw(RESOURCES[kind]), data.draw(hosts())
-    first = settle(resource, host)
-    assert cannot(first) or first["verdict"] in (OK, CHANGED), first
-    writes, nodes = host.writes, snapshot(host)
-    if not cannot(first):
-        assert settle(resource, host)["verdict"] == OK
-        assert (host.writes, snapshot(host)) == (writes, nodes)
-
-
-@anything
-@examples
-@given(data=st.data())
-def test_a_run_cut_off_at_any_write_is_finished_by_the_next(kind: str, data: st.DataObject) -> None:
-    """Killed before any of its writes, a run leaves nothing that the next one cannot bring about."""
-    resource, host = data.draw(RESOURCES[kind]), data.draw(hosts())
-    whole = copy.deepcopy(host)
-    if cannot(settle(resource, whole)):
-        return
-    for left in range(whole.writes - host.writes):
-        part = copy.deepcopy(host)
-        dying = InterruptedSystem(part)
-        dying.left = left
-        with pytest.raises(Interrupted):
-            converge(Task(resource), dying, check=False, has_pending=False)
-        assert settle(resource, part)["verdict"] in (OK, CHANGED)
-        assert settle(resource, part)["verdict"] == OK
-
-
-@anything
-@examples
-@given(data=st.data())
-def test_a_resource_arrives_as_it_was_sent(kind: str, data: st.DataObject) -> None:
-    """The wire gives back an equal resource, of the same kind and label."""
-    resource = data.draw(RESOURCES[kind])
-    decoder = wire.Decoder()
-    decoder.feed(wire.encode({"type": "tasks", "tasks": [resource]}))
-    frame = decoder.next_frame()
-    assert frame is not None
-    arrived: Any
-    [arrived] = wire.decode(frame[1])["tasks"]
-    assert arrived == resource and arrived.label == resource.label
-    assert type(arrived) is class_of(kind)
+WORLD = World("debian", RESOURCES, hosts(), snapshot, ("not a link", "already exists", "not a directory"))
