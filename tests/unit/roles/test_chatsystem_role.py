@@ -233,6 +233,9 @@ def test_groups_say_where_the_uploads_and_the_gateway_are(many: System, changed:
     """The gateway is bound to its group; without one it may run on any host; uploads then are on the first."""
     prefix = "orchestr.role."
     assert many.labels()[prefix + "chatsystem_gateway"] == {"lab1"}
+    where = {name: each.deploy.constraints[0] for name, each in many.services.items()}
+    assert where["gateway_server"] == f"node.labels.{prefix}chatsystem_gateway==true"
+    assert where["user_server"] == f"node.labels.{prefix}chatsystem==true"
 
     def move(document: dict[str, Any]) -> None:
         del document["children"]["chatsystem_gateway"]
