@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,10 +87,15 @@ class MountedFile:
         """
         start = f"{stack}_{self.base}"
         if isinstance(self.content, Secret):
-            text = self.content.reveal().encode()
-            key = hashlib.scrypt(text, salt=f"orchestr {start}".encode(), n=1 << 14, r=8, p=1, dklen=HASH_LENGTH // 2)
-            return f"{start}-{key.hex()}"
+            return f"{start}-{_slow_digest(self.content.reveal(), start)}"
         return f"{start}-{hashlib.sha256(self.content.encode()).hexdigest()[:HASH_LENGTH]}"
+
+
+@functools.lru_cache(maxsize=256)
+def _slow_digest(text: str, name: str) -> str:
+    """Return scrypt's digest, made once per run: it is slow on purpose."""
+    salt = f"orchestr {name}".encode()
+    return hashlib.scrypt(text.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=HASH_LENGTH // 2).hex()
 
 
 @dataclass(frozen=True)

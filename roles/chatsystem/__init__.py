@@ -143,6 +143,7 @@ def runs_it(host: Host) -> bool:
             f"{manager.name} manages the swarm, from where ChatSystem is run, and has not the role chatsystem",
             next_step="put the hosts of swarm_managers into the group chatsystem as well",
         )
+    moving.assert_in_reach(host, manager.name)
     return manager.name == host.name
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource
+from orchestr.errors import InputError
 from orchestr.resources.swarm import SwarmLeft
 from orchestr.secret import Secret
 from orchestr.system_services import is_on_swarm
@@ -26,12 +27,25 @@ ENDED = "chatsystem_downtime:chatsystem"
 def old_form(host: Host) -> str:
     """Return the form that ChatSystem has to leave here: compose, stack, or "" when it need not move.
 
-    A move that was begun and then taken back (the old inventory again) is none: the old form still has its data.
+    A move that was begun and then taken back (the old inventory again) is none, unless the new form has the database
+    already: then that one's is the newer, and the way back is a move like any other.
     """
     found = host.outcome(BEGUN)
     wanted = STACK if is_on_swarm(host) else COMPOSE
     form = str(found.get("pending") or found.get("form") or "")
+    if found.get("is_loaded") and form == wanted:
+        return str(found["form"])
     return form if form not in ("", wanted) else ""
+
+
+def assert_in_reach(host: Host, manager: str) -> None:
+    """Raise InputError when ChatSystem is a compose project on a host from where a move to the swarm is not made."""
+    if host.name != manager and host.outcome(BEGUN).get("form") == COMPOSE:
+        raise InputError(
+            f"ChatSystem runs on {host.name} by itself, and its data can move to the swarm only from the manager that "
+            f"acts for it, which is {manager}",
+            next_step=f"make {host.name} the first of swarm_managers",
+        )
 
 
 def announce(host: Host) -> None:

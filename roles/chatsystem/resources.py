@@ -74,7 +74,9 @@ class DataSurvey(Resource):
             size = self._size_bytes(reader) if form else 0
         except ResourceError:  # no engine yet
             form, size = "", 0
-        return {"form": form, "pending": pending, "database_bytes": size}
+        # The database has come over already: from here on the new form's is the one that counts.
+        is_loaded = bool(pending) and form not in ("", pending) and reader.stat(DUMP) is None
+        return {"form": form, "pending": pending, "is_loaded": is_loaded, "database_bytes": size}
 
     def _size_bytes(self, reader: Reader) -> int:
         volume = docker.get(reader, "/volumes/%s_mysql-data" % PROJECT) or {}
@@ -138,8 +140,9 @@ class DataSaved(Action):
 
     def perform(self, system: System) -> None:
         system.make_directory(MOVES, mode=0o700)
+        is_another = (system.read_text(SOURCE) or "").strip() != self.source  # the way back of a move not ended
         system.write_bytes(SOURCE, self.source.encode("ascii"))
-        if system.stat(STOPPED) is None:
+        if is_another or system.stat(STOPPED) is None:
             system.write_bytes(STOPPED, ("%.3f" % system.now()).encode("ascii"))
         system.say("stopping the servers: ChatSystem is down from here")
         if self._stop_servers(system):  # they may have written since the dump of an earlier attempt

@@ -314,6 +314,35 @@ def test_what_is_there_says_what_has_to_be_left(
     assert moving.old_form(system.host) == leaves
 
 
+@pytest.mark.parametrize(
+    ("wanted", "form", "pending", "leaves"),
+    [
+        ("compose", "stack", "compose", "stack"),
+        ("stack", "compose", "stack", "compose"),
+        ("stack", "stack", "compose", "compose"),
+    ],
+)
+def test_after_the_load_the_new_form_is_the_one_that_counts(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, wanted: str, form: str, pending: str, leaves: str
+) -> None:
+    """Servers may have written since: to take such a move back is a move of its own, that loses nothing."""
+    system: System = request.getfixturevalue("one" if wanted == "compose" else "many")
+    outcome = {SURVEY: {"form": form, "pending": pending, "is_loaded": True, "database_bytes": 0}}
+    monkeypatch.setitem(system.planned.run.context.outcomes, "lab1", outcome)
+    moving = importlib.import_module("orchestr_roles.chatsystem.moving")
+    assert moving.old_form(system.host) == leaves
+
+
+def test_a_compose_project_that_no_manager_has_is_refused(monkeypatch: pytest.MonkeyPatch, many: System) -> None:
+    """Its data could not come along, and the swarm would begin with an empty database beside it."""
+    moving = importlib.import_module("orchestr_roles.chatsystem.moving")
+    outcome = {SURVEY: {"form": "compose", "pending": "", "database_bytes": 0}}
+    monkeypatch.setitem(many.planned.run.context.outcomes, "lab1", outcome)
+    with pytest.raises(InputError, match="lab2"):
+        moving.assert_in_reach(many.host, "lab2")
+    moving.assert_in_reach(many.host, "lab1")
+
+
 def test_a_move_saves_before_it_starts_and_loads_before_the_servers(
     monkeypatch: pytest.MonkeyPatch, many: System
 ) -> None:
