@@ -1,6 +1,6 @@
 """The command line of the benchmark.
 
-    python -m benchmarks [CASE...] [--runs N] [--tools orchestr,floor]
+    python -m benchmarks [CASE...] [--runs N] [--tools orchestr,floor] [--keep-nodes]
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"all by default: {', '.join(CASES)}")
     parser.add_argument("--runs", type=int, help="at most so many runs of each tool")
     parser.add_argument("--tools", help="these only, with commas: orchestr, floor, pyinfra, mitogen, ansible")
+    parser.add_argument("--keep-nodes", action="store_true", help="do not put the nodes back to bare first")
     chosen = parser.parse_args()
     unknown = [name for name in chosen.cases if name not in CASES]
     if unknown:
@@ -53,6 +54,8 @@ def main() -> None:
     meter.adopt_orphans()
     record: dict[str, Mapping[str, object]] = {}
     with lab.held():
+        if not chosen.keep_nodes:
+            lab.reset()
         for name in chosen.cases or CASES:
             case, runs = CASES[name]
             print(name, file=sys.stderr, flush=True)

@@ -84,6 +84,13 @@ def enable_firewalls() -> None:
     on_every_node("ufw allow 22/tcp; ufw --force enable")
 
 
+def reset() -> None:
+    """Put the nodes back to bare where they are containers, so that nothing of earlier tests runs beside."""
+    if all(_node_spent(name).cpu_s is not None for name in NODES):
+        quietly(["tests/lab/lab.sh", "reset", *NODES])
+    _inspected.clear()
+
+
 def install_what_ansible_needs() -> None:
     """Install what Ansible's apt module asks of a host; without it every one of its runs would begin by doing so."""
     on_every_node(

@@ -47,7 +47,7 @@ def measure(command: Sequence[str], env: Mapping[str, str] | None = None, *, is_
     with tempfile.TemporaryFile("w+") as printed:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=lab.ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=printed,
+            command, cwd=lab.ROOT, env={**_environment(), **(env or {})}, stdin=subprocess.DEVNULL, stdout=printed,
             stderr=subprocess.STDOUT,
         )
         sampler = _Sampler(process.pid) if is_sampled else None
@@ -63,6 +63,11 @@ def measure(command: Sequence[str], env: Mapping[str, str] | None = None, *, is_
     time.sleep(SETTLE_S)
     cpu_s = usage.ru_utime + usage.ru_stime + left_cpu_s
     return Measured(wall_s, cpu_s, usage.ru_maxrss / 1024, lab.spent().since(before), output, peak_mb)
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment, but let python keep its compiled modules, as it does for users and the peers."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _end_leftovers(own: set[int]) -> float:
