@@ -1,6 +1,6 @@
 """A Docker engine and a compose that exist only in memory, answering in the shapes of the real ones.
 
-``answers(version)`` are real answers of real engines, collected in ``engine_answers/``.
+``answers(version)`` are real answers of real engines, collected in ``recorded/docker-VERSION/``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from orchestr.resources.docker import SOCKET
 from orchestr.transport.memory import MemoryHost, MemorySystem
 
 ENGINES = ("20.10", "26.1")
+RECORDED = Path(__file__).parent / "recorded"
 PLUGIN = "/usr/libexec/docker/cli-plugins/docker-compose"
 
 
 def answers(version: str) -> dict[str, Any]:
     """What a real engine of this version said."""
-    found: dict[str, Any] = json.loads((Path(__file__).parent / "engine_answers" / f"{version}.json").read_text())
+    found: dict[str, Any] = json.loads((RECORDED / f"docker-{version}" / "answers.json").read_text())
     return found
 
 

@@ -14,7 +14,7 @@ from orchestr.resources.firewalld_rules import Item
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.test_firewall import Kernel
 
-OUTPUT = Path(__file__).parent / "firewalld_output"
+OUTPUT = Path(__file__).parent / "recorded" / "firewalld-1.3"
 TOOLS = {4: "iptables", 6: "ip6tables"}
 LINES = {"service": "services", "port": "ports", "protocol": "protocols", "source-port": "source-ports"}
 

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from orchestr.resources.docker import SOCKET
 from orchestr.transport.memory import MemoryHost, MemorySystem
-from tests.resources.engine_double import answers
+from tests.resources.engine_double import RECORDED, answers
 
 MANAGER, WORKER = "4n6epqtmn4znw8nhprasc6upc", "d9o5ievpkdgntfz0ivx9672ho"
 CLUSTER = "l6k9wzkb3qrhwptux0bwbhmji"
 Answer = tuple[int, Any]
 
 
-def swarm_answers() -> dict[str, Any]:
+def swarm_answers(version: str = "26.1") -> dict[str, Any]:
     """What a real manager's engine said, and a worker's and an inactive one's account of itself."""
-    path = Path(__file__).parent / "engine_answers" / "swarm-26.1.json"
-    found: dict[str, Any] = json.loads(path.read_text())
+    found: dict[str, Any] = json.loads((RECORDED / f"docker-{version}" / "swarm.json").read_text())
     return found
 
 

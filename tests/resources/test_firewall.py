@@ -18,7 +18,7 @@ from orchestr.resources.firewall import Firewall, FirewallRule, Rule
 from orchestr.resources.firewall_rules import Entry, Session, decides, session_of
 from orchestr.transport.memory import MemoryHost, MemorySystem
 
-OUTPUT = Path(__file__).parent / "ufw_output"
+OUTPUT = Path(__file__).parent / "recorded" / "ufw-0.36"
 FAMILIES = {4: ("", "iptables"), 6: ("6", "ip6tables")}
 CONTROLLER = "10.0.0.1"  # as MemoryHost's SSH_CONNECTION says, to port 22
 

@@ -15,7 +15,7 @@ from orchestr.resources.packages import Package
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.simulated_tools import SimulatedApt
 
-STATUS = (Path(__file__).parent / "dpkg_status").read_text()
+STATUS = (Path(__file__).parent / "recorded" / "dpkg-1.21" / "status").read_text()
 
 
 def host_with(**offered: str) -> tuple[MemoryHost, SimulatedApt]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -10,9 +13,12 @@ from hypothesis import strategies as st
 
 from orchestr.agent.secret import Secret
 from orchestr.resources.docker import SOCKET
+from orchestr.role import load_role
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
-from roles.chatsystem import resources as moves
 from tests.property.laws import CANARY, World
+
+load_role("chatsystem", Path(__file__).resolve().parents[3])
+moves: Any = importlib.import_module("orchestr_roles.chatsystem.resources")
 
 CLIENT = moves.Client("mysql:8.0", Secret(CANARY), "chatsystem_back", "chat")
 SERVERS = ("user_server", "gateway")
@@ -95,15 +101,9 @@ class _Routes(dict[str, Any]):
 
         def answer(method: str, body: bytes) -> tuple[int, bytes]:
             found = self.machine.answer(method, path)
-            return (404, b'{"message":"not found"}') if found is None else (200, _json(found))
+            return (404, b'{"message":"not found"}') if found is None else (200, json.dumps(found).encode())
 
         return answer
-
-
-def _json(found: Any) -> bytes:
-    import json
-
-    return json.dumps(found).encode()
 
 
 KINDS = {
