@@ -6,7 +6,8 @@ A role says its services once, as a function; deploy, start, stop and restart ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
@@ -20,6 +21,7 @@ from orchestr.role import Params
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
+    from orchestr.image_archive import ImageSource
     from orchestr.planning import Host
 
 #: What the examples have in place of secrets.
@@ -27,6 +29,7 @@ PLACEHOLDER = "CHANGE-ME"
 #: The inventory variable that says, for all roles at once, how images reach hosts.
 IMAGE_SOURCE = "orchestr_image_source"
 SOURCES = ("pull", "push")
+ARCHIVE = "archive:"
 
 
 def is_placeholder(value: Any) -> bool:
@@ -36,15 +39,28 @@ def is_placeholder(value: Any) -> bool:
     return isinstance(value, Secret) and PLACEHOLDER in value.reveal()
 
 
+def is_source(text: str) -> bool:
+    """Tell whether this says where images come from."""
+    return text in SOURCES or (text.startswith(ARCHIVE) and len(text) > len(ARCHIVE))
+
+
 class ContainerParams(Params):
     """Parameters every role with an image has; a role gives ``image`` its own default."""
 
     image: str = Field(description="the image, with its tag: pin it, and change the tag to upgrade")
-    image_source: Literal["", "pull", "push"] = Field(
+    image_source: str = Field(
         default="",
         description="pull: the host fetches it from a registry; push: this machine's Docker sends it over SSH, "
-        "only the layers the host lacks. Empty: what orchestr_image_source says, else pull",
+        "only the layers the host lacks; archive:PATH: the same from a docker save archive or an OCI layout. "
+        "Empty: what orchestr_image_source says, else pull",
     )
+
+    @field_validator("image_source")
+    @classmethod
+    def _is_source(cls, source: str) -> str:
+        if source and not is_source(source):
+            raise ValueError(f"expected pull, push or {ARCHIVE}PATH")
+        return source
 
     @field_validator("*")
     @classmethod
@@ -55,20 +71,31 @@ class ContainerParams(Params):
 
 
 def image_source(host: Host, params: ContainerParams) -> str:
-    """Return "pull" or "push" for a role on a host. Raises InputError for another word."""
+    """Return "pull", "push" or "archive:PATH" for a role on a host. Raises InputError for another word."""
     chosen = params.image_source or str(host.variable(IMAGE_SOURCE, "pull"))
-    if chosen not in SOURCES:
-        raise InputError(f"{host.name}: {IMAGE_SOURCE} is pull or push, found {chosen!r}")
+    if not is_source(chosen):
+        raise InputError(f"{host.name}: {IMAGE_SOURCE} is pull, push or {ARCHIVE}PATH, found {chosen!r}")
     return chosen
 
 
 def image(host: Host, params: ContainerParams) -> tuple[Resource, dict[str, str]]:
     """Return the resource that brings the image, and the ids of images that are sent (reference → id)."""
-    if image_source(host, params) == "pull":
+    chosen = image_source(host, params)
+    if chosen == "pull":
         return PulledImage(params.image), {}
-    from orchestr.image_archive import open_image
+    if "@" in params.image:
+        raise InputError(
+            f"{host.name}: {params.image} has a registry's digest, which an image that is sent has not",
+            next_step="leave out @sha256:…: what is sent is exactly what this machine has, whatever its tag means",
+        )
+    from orchestr.image_archive import open_archive, open_image
 
-    source = host.blobs.once(("image", params.image), lambda: open_image(params.image))
+    def found() -> ImageSource:
+        if chosen == "push":
+            return open_image(params.image)
+        return open_archive(host.project_path(Path(chosen[len(ARCHIVE) :]).expanduser()), params.image)
+
+    source = host.blobs.once(("image", chosen, params.image), found)
     source.register(host.blobs)
     return source.resource(), {params.image: source.image_id}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestr.errors import InputError
-from orchestr.image_layout import BlobPlace, ImageSource, read_archive
+from orchestr.image_layout import BlobPlace, ImageSource, read_archive, read_layout
 from orchestr.resources.docker import familiar
 from orchestr.resources.files import Blob
 from orchestr.resources.images import ImageLayer
@@ -47,7 +47,12 @@ def open_image(reference: str, *, docker: str = "docker", cache: Path | None = N
 
 
 def open_archive(path: Path, reference: str = "", *, cache: Path | None = None) -> ImageSource:
-    """Return the image in a docker-save or OCI archive. Raises InputError: none, damaged, or one of several unnamed."""
+    """Return the image in a docker-save archive or an OCI layout, packed or a directory.
+
+    Raises InputError: none, damaged, or one of several unnamed.
+    """
+    if path.is_dir():
+        return read_layout(path, reference)
     key = hashlib.sha256(f"{path.resolve()}\n{reference}".encode()).hexdigest()
     return _indexed(path, (cache or cache_directory()) / f"archive-{key}.json", reference)
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -69,6 +69,14 @@ def read_archive(path: Path, reference: str = "") -> ImageSource:
         raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
+def read_layout(path: Path, reference: str = "") -> ImageSource:
+    """Read the image in an unpacked layout, a directory; every byte is checked. Raises InputError."""
+    try:
+        return _Directory(path).image(reference)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
 def _starts_with(path: Path, magic: bytes) -> bool:
     with path.open("rb") as stream:
         return stream.read(len(magic)) == magic
@@ -81,13 +89,14 @@ class _Archive:
         self._path = path
         self._tar = tar
         self._members = {str(PurePosixPath(member.name)): member for member in tar}
+        self._names: Collection[str] = self._members
 
     def image(self, reference: str) -> ImageSource:
-        if "manifest.json" in self._members:
+        if "manifest.json" in self._names:
             entry = self._choose(self._json("manifest.json"), reference)
             tags = entry.get("RepoTags") or []
             return self._source(reference or (tags[0] if tags else ""), entry["Config"], entry["Layers"])
-        if "index.json" in self._members:
+        if "index.json" in self._names:
             manifest = self._oci_manifest(self._json("index.json"))
             layers = [_blob_name(layer) for layer in manifest["layers"]]
             return self._source(reference, _blob_name(manifest["config"]), layers)
@@ -152,16 +161,42 @@ class _Archive:
 
     def _blob(self, name: str, diff_id: str = "") -> tuple[Blob, BlobPlace]:
         """Return a blob and its place; its bytes are checked against its name and, for a layer, its diff id."""
-        member = self._member(name)
-        packed, unpacked = _digests(self._open(name))
+        place = self._place(name)
+        with self._open(name) as stream:
+            packed, unpacked = _digests(stream)
         expected = PurePosixPath(name).name.removesuffix(".json")
         is_wrong = len(expected) == 64 and packed != expected
         if is_wrong or (diff_id and unpacked and diff_id != f"sha256:{unpacked}"):
             raise self._wrong(f"damaged: the content of {name} does not have the digest it should")
-        return Blob(packed, member.size), BlobPlace(self._path, member.offset_data, member.size)
+        return Blob(packed, place.size_bytes), place
+
+    def _place(self, name: str) -> BlobPlace:
+        member = self._member(name)
+        return BlobPlace(self._path, member.offset_data, member.size)
 
     def _wrong(self, message: str) -> InputError:
         return InputError(message, file=self._path, next_step="make it with: docker save IMAGE -o FILE")
+
+
+class _Directory(_Archive):
+    """The same, unpacked: a blob is a whole file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = {each.relative_to(path).as_posix(): each for each in path.rglob("*") if each.is_file()}
+        self._names = self._files
+
+    def _file(self, name: str) -> Path:
+        found = self._files.get(str(PurePosixPath(name)))
+        if found is None:
+            raise self._wrong(f"damaged: {name} is missing")
+        return found
+
+    def _open(self, name: str) -> IO[bytes]:
+        return self._file(name).open("rb")
+
+    def _place(self, name: str) -> BlobPlace:
+        return BlobPlace(self._file(name), 0, self._file(name).stat().st_size)
 
 
 def _digests(stream: IO[bytes]) -> tuple[str, str]:

@@ -73,10 +73,23 @@ def engine_version(reader: Reader) -> str:
 
 
 def tagged(reader: Reader, reference: str) -> Optional[Dict[str, Any]]:
-    """Return the engine's list entry of the image a reference names, None when there is none."""
+    """Return the engine's list entry of the image a reference names, None when there is none.
+
+    A reference with a digest (``redis:7@sha256:…``) names that content, whatever the tag means by now.
+    """
     listed: List[Dict[str, Any]] = reader.once(("images", "list"), lambda: get(reader, "/images/json"))
-    name = familiar(reference)
-    return next((item for item in listed if name in (item.get("RepoTags") or ())), None)
+    name, key = (by_digest(reference), "RepoDigests") if "@" in reference else (familiar(reference), "RepoTags")
+    return next((item for item in listed if name in (item.get(key) or ())), None)
+
+
+def by_digest(reference: str) -> str:
+    """Return a reference that has a digest as the engine lists it: without its tag.
+
+    >>> by_digest("docker.io/library/redis:7@sha256:aa")
+    'redis@sha256:aa'
+    """
+    name, _, digest = reference.partition("@")
+    return "%s@%s" % (familiar(name).rpartition(":")[0], digest)
 
 
 def familiar(reference: str) -> str:

@@ -19,6 +19,9 @@ from orchestr.resources.files import Blob
 LOAD_S = 3600.0
 BLOCK = 512  # tar's
 KNOWN_IDS = "/var/lib/orchestr/images.json"
+#: Where the logins for registries are (config.json, 0600); the role docker writes it. Only its path is in an argv.
+LOGINS = "/var/lib/orchestr/docker"
+SAID_EVERY = 32 << 20  # bytes of one layer between two words about it
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,20 @@ class Image(Resource):
             size = layer.blob.size_bytes
             system.say("%s: layer %d of %d, %.1f MB" % (self.reference, number + 1, len(self.layers), size / 1e6))
             yield _header(names[number], size)
-            yield from verified(system, layer.blob)
+            yield from self._told(system, verified(system, layer.blob), number, size)
             yield b"\0" * (-size % BLOCK)
         yield b"\0" * BLOCK * 2
+
+    def _told(self, system: System, chunks: Iterator[bytes], number: int, size: int) -> Iterator[bytes]:
+        """Yield the chunks of a layer, and say now and then how much of a large one has gone."""
+        sent = told = 0
+        for chunk in chunks:
+            yield chunk
+            sent += len(chunk)
+            if sent - told >= SAID_EVERY and sent < size:
+                told = sent
+                what = (self.reference, number + 1, len(self.layers), 100 * sent // size)
+                system.say("%s: layer %d of %d, %d %% sent" % what)
 
     # -- engines that name images by manifest -----------------------------------------------------------------------
     def _remember_id(self, system: System) -> None:
@@ -126,6 +140,9 @@ class Image(Resource):
 class PulledImage(Resource):
     """An image that comes from a registry the host reaches; with ``digest`` (``sha256:…``) exactly that one.
 
+    A digest in the reference itself (``redis:7@sha256:…``) pins it too, and no tag is given to it. Logins are those of
+    ``LOGINS``/config.json where that is there. Raises ValueError on a digest that is none, and on two.
+
     Observes: the references and repository digests the engine has. Changes: pulls. Never touches: other images.
     """
 
@@ -133,6 +150,14 @@ class PulledImage(Resource):
     digest: str = ""
 
     touches: ClassVar[Tuple[str, ...]] = ("images",)
+
+    def __post_init__(self) -> None:
+        in_name = self.reference.partition("@")[2]
+        for digest in filter(None, (in_name, self.digest)):
+            if not digest.startswith("sha256:"):
+                raise ValueError("%r of image %s is not a digest: sha256:…" % (digest, self.reference))
+        if in_name and self.digest:
+            raise ValueError("the image %s has a digest already" % self.reference)
 
     @property
     def label(self) -> str:
@@ -151,14 +176,17 @@ class PulledImage(Resource):
         return {"image": ", ".join(digests) or "without a digest"}
 
     def apply(self, system: System, change: Change) -> None:
-        name = repository(self.reference)
-        exact = "%s@%s" % (name, self.digest) if self.digest else docker.familiar(self.reference)
+        is_pinned = "@" in self.reference
+        exact = docker.by_digest(self.reference) if is_pinned else docker.familiar(self.reference)
+        if self.digest:
+            exact = "%s@%s" % (repository(self.reference), self.digest)
+        logins = ["--config", LOGINS] if system.stat(LOGINS + "/config.json") is not None else []
         try:
-            system.run(["docker", "pull", "--quiet", exact], timeout_s=LOAD_S)
+            system.run(["docker", *logins, "pull", "--quiet", exact], timeout_s=LOAD_S)
         except CommandFailed as failed:
             raise ResourceError(
                 "%s could not be pulled" % exact,
-                "see that the host reaches the registry and is logged in there, or send the image over SSH instead",
+                "see that the host reaches the registry and may pull (docker_registry_logins), or send it over SSH",
                 failed.completed.stderr,
             ) from failed
         if self.digest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,12 @@ from orchestr.agent.resource import Resource
 from orchestr.resources.compose_plugin import ComposePlugin
 from orchestr.resources.docker import DockerEngine
 from orchestr.resources.files import Directory, File
+from orchestr.resources.images import LOGINS
 from orchestr.resources.packages import Package
 from orchestr.resources.services import Service
 from orchestr.role import Params as Base
+from orchestr.role import SecretText
+from orchestr.secret import Secret
 
 if TYPE_CHECKING:
     from orchestr.planning import Host
@@ -22,6 +26,13 @@ if TYPE_CHECKING:
 CONFIG = "/etc/docker/daemon.json"
 #: Where compose v2 is: Docker's own repository, Ubuntu, Debian 13.
 COMPOSE_PACKAGES = ("docker-compose-plugin", "docker-compose-v2", "docker-compose")
+
+
+class Login(Base):
+    """Who this host is to a registry."""
+
+    username: str
+    password: SecretText = Field(description="a password or an access token; one that may only read is enough")
 
 
 class Params(Base):
@@ -40,6 +51,11 @@ class Params(Base):
         default=True, description="containers go on while the engine restarts; must be off for a swarm"
     )
     registry_mirrors: tuple[str, ...] = Field(default=(), description="mirrors of Docker Hub, as URLs")
+    registry_logins: dict[str, Login] = Field(
+        default={},
+        description="logins for pulls, by registry (ghcr.io; https://index.docker.io/v1/ is Docker Hub): "
+        "kept in a file only root reads (0600), in no command line and no environment",
+    )
     daemon: dict[str, Any] = Field(
         default={}, description="more settings of daemon.json, as they are called there; they win over the ones above"
     )
@@ -50,6 +66,15 @@ class Params(Base):
         if not (size[:-1].isdigit() and size[-1] in "kmg"):
             raise ValueError("expected a size such as 10m")
         return size
+
+    @property
+    def logins_json(self) -> Secret:
+        """The text of a config.json with the logins."""
+        pairs = {name: f"{login.username}:{login.password.reveal()}" for name, login in self.registry_logins.items()}
+        coded = {name: base64.b64encode(pair.encode()).decode() for name, pair in pairs.items()}
+        passwords = [str(login.password.reveal()) for login in self.registry_logins.values()]
+        text = json.dumps({"auths": {name: {"auth": each} for name, each in coded.items()}}, indent=2) + "\n"
+        return Secret(text, [*passwords, *coded.values()])
 
     @property
     def daemon_json(self) -> str:
@@ -69,3 +94,9 @@ def deploy(host: Host, params: Params) -> Iterator[Resource]:
     yield File(CONFIG, params.daemon_json)
     yield Service("docker", config=(CONFIG,))
     yield DockerEngine()
+    if params.registry_logins:
+        yield Directory(LOGINS.rpartition("/")[0], mode=0o700)
+        yield Directory(LOGINS, mode=0o700)
+        yield File(f"{LOGINS}/config.json", params.logins_json, mode=0o600)
+    else:
+        yield File(f"{LOGINS}/config.json", present=False)

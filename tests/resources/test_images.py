@@ -16,10 +16,11 @@ from orchestr.agent.resource import Task
 from orchestr.blobs import BlobStore
 from orchestr.image_archive import ImageSource, open_archive
 from orchestr.resources.docker import familiar, tagged
-from orchestr.resources.images import PulledImage, repository, verified
+from orchestr.resources.images import LOGINS, PulledImage, repository, verified
 from orchestr.transport.memory import MemorySystem
 from tests.image_archives import layer, save_25, sha256
 from tests.resources.engine_double import ENGINES, EngineDouble, answers
+from tests.resources.fakes.image_engine import ImageEngine
 
 LAYERS = [layer("base"), layer("middle"), layer("top")]
 
@@ -245,3 +246,52 @@ def test_a_failing_pull_says_what_else_can_be_done() -> None:
     error = converge(Task(PulledImage("redis:7")), engine.system, False, False)["error"]
     assert error["message"] == "redis:7 could not be pulled" and "no such host" in error["stderr"]
     assert "over SSH" in error["next_step"]
+
+
+PINNED = "redis:7@sha256:" + "7" * 64
+
+
+@pytest.fixture
+def registry() -> ImageEngine:
+    """An engine whose registry has redis:7."""
+    engine = ImageEngine()
+    engine.offered = {"redis:7": "sha256:" + "7" * 64}
+    return engine
+
+
+@pytest.mark.parametrize("reference", [PINNED, "docker.io/library/" + PINNED, PINNED.replace(":7@", "@")])
+def test_a_reference_with_a_digest_is_that_content(registry: ImageEngine, reference: str) -> None:
+    """It is pulled by digest alone, found by digest however it is written, and no tag is moved for it."""
+    registry.give("redis:7", "sha256:1", [], "sha256:" + "1" * 64)
+    assert converge(Task(PulledImage(reference)), registry.system, False, False)["verdict"] == "changed"
+    assert registry.host.log == [("docker", "pull", "--quiet", "redis@sha256:" + "7" * 64)]
+    assert converge(Task(PulledImage(reference)), registry.system, False, False)["verdict"] == "ok"
+    assert (tagged(registry.system, "redis:7") or {})["Id"] == "sha256:1"
+
+
+@pytest.mark.parametrize("arguments", [("redis@7",), (PINNED, "sha256:bb"), ("redis:7", "bb")])
+def test_digests_that_are_none_are_refused(arguments: tuple[str, ...]) -> None:
+    """A mistake in a digest is told before any host is touched."""
+    with pytest.raises(ValueError, match="digest"):
+        PulledImage(*arguments)
+
+
+def test_logins_come_from_a_file(registry: ImageEngine) -> None:
+    """Where there are logins, docker is told the directory that holds them, and nothing else."""
+    registry.host.add_file(f"{LOGINS}/config.json", '{"auths": {}}', 0o600)
+    assert converge(Task(PulledImage("redis:7")), registry.system, False, False)["verdict"] == "changed"
+    assert registry.host.log == [("docker", "--config", LOGINS, "pull", "--quiet", "redis:7")]
+
+
+def test_a_large_layer_tells_how_much_of_it_has_gone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one layer is on its way for long, its percentage is said now and then."""
+    monkeypatch.setattr("orchestr.resources.images.SAID_EVERY", 1024)
+    good = host.store.chunks
+    monkeypatch.setattr(host.store, "chunks", lambda digest: iter(_pieces(b"".join(good(digest)), 1024)))
+    host.run(host.source(LAYERS))
+    shares = [line.rpartition(", ")[2] for line in host.said if "layer 1 of 3" in line and "%" in line]
+    assert len(shares) > 3 and shares == sorted(shares, key=lambda text: int(text.split()[0]))
+
+
+def _pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,3 +196,19 @@ def test_the_cache_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_directory() == tmp_path / "orchestr" / "images"
     assert os.stat(cache_directory()).st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("save", [save_25, save_oci], ids=["docker 25", "oci"])
+def test_an_unpacked_layout_is_the_same_image(save: Saver, tmp_path: Path) -> None:
+    """A directory is read as its archive is, its blobs served from its files, and damage in it is found."""
+    image_id = save(tmp_path / "app.tar", LAYERS, ["app:1"])
+    with tarfile.open(tmp_path / "app.tar") as tar:
+        tar.extractall(tmp_path / "app", filter="data")
+    store, source = BlobStore(), open_archive(tmp_path / "app", "app:1", cache=tmp_path)
+    source.register(store)
+    assert source.image_id == image_id
+    for item in source.layers:
+        assert sha256(b"".join(store.chunks(item.blob.sha256))) == item.blob.sha256
+    source.blobs[source.layers[1].blob.sha256].path.write_bytes(LAYERS[0])
+    with pytest.raises(InputError, match="damaged"):
+        open_archive(tmp_path / "app", "app:1", cache=tmp_path)

@@ -59,7 +59,8 @@ KINDS = {
     "image": st.builds(image_of, STACKS, st.sampled_from(["app:1", "app:2"])),
     "pulled_image": st.builds(
         PulledImage, st.sampled_from(["redis:7", "redis:8", "gone:1"]), st.sampled_from(["", *OFFERED.values()])
-    ),
+    )
+    | st.builds(PulledImage, st.sampled_from([f"{name}@{OFFERED['redis:7']}" for name in ("redis", "redis:7")])),
 }
 
 

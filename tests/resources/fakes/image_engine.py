@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
+from orchestr.resources.images import LOGINS
 from orchestr.transport.memory import MemorySystem
 from tests.image_archives import sha256
 from tests.resources.engine_double import EngineDouble
@@ -26,6 +27,7 @@ class ImageEngine(EngineDouble):
         self.refuses_partial = False
         self.host.commands[("docker", "load")] = self._load
         self.host.commands[("docker", "pull")] = self._pull
+        self.host.commands[("docker", "--config", LOGINS, "pull")] = self._pull
         self.host.commands[("docker", "tag")] = self._tag
         self.host.commands[("systemctl", "start", "docker")] = self._start
         self.host.commands[("journalctl",)] = ""
