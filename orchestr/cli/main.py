@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from orchestr.cli import problems
 from orchestr.cli.group import orchestr
 from orchestr.cli.signals import interrupt_on_signals
-from orchestr.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, OrchestrError
+from orchestr.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, OrchestrError
+
+#: New objects from which python looks for garbage: its 700 would have it look through all modules while they load.
+GARBAGE_FROM = 50_000
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. No traceback ever reaches the user."""
     words = list(sys.argv[1:] if args is None else args)
+    if args is None:
+        gc.set_threshold(GARBAGE_FROM)
     as_json = problems.is_json_wanted(words)
     interrupt_on_signals()
     _speak_utf8()
@@ -30,10 +37,21 @@ def main(args: Sequence[str] | None = None) -> int:
         _give_up_stdout()
         print(f"error: the result could not be written to stdout: {error.strerror}", file=sys.stderr)
         return EXIT_FAILED
-    if code == EXIT_INTERRUPTED and args is None:
-        sys.stderr.flush()
-        os._exit(code)  # threads may still wait for hosts that do not answer; nothing is left to be done
+    if args is None:
+        _leave(code)
     return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process: all is written and closed, threads that wait for silent hosts are not waited for.
+
+    Taking hundreds of modules apart one by one, as python does at its end, costs as much as two hosts.
+    """
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(words: list[str], as_json: bool) -> int:

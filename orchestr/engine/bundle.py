@@ -16,10 +16,11 @@ import re
 import secrets
 import struct
 import sys
+import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestr.agent import wire
 
@@ -59,6 +60,20 @@ AGENT_MODULES = (
     "orchestr.resources",
 )
 _IMPORT = re.compile(r"^[ \t]*(?:from|import) (orchestr\.(?:agent|resources))(?:\.(\w+))?(?: import ([\w, ]+))?", re.M)
+_making = threading.RLock()
+Made = TypeVar("Made")
+
+
+def _made_once(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Keep what a function returns; hosts that ask at the same time wait for the first instead of making it too."""
+    kept = functools.cache(make)
+
+    @functools.wraps(make)
+    def made(*given: Any) -> Made:
+        with _making:
+            return kept(*given)
+
+    return made
 
 
 def source(module: str) -> str:
@@ -112,7 +127,7 @@ def modules_for(classes: Iterable[type]) -> list[str]:
     return sorted(done)
 
 
-@functools.cache
+@_made_once
 def packed(modules: tuple[str, ...], bytecode: str) -> bytes:
     """Return modules as the agent takes them in, compiled when ``bytecode`` (of the host's python) is ours.
 
@@ -144,13 +159,13 @@ def _compiled(module: str) -> bytes | str:
     return marshal.dumps(loader.get_code(module))
 
 
-@functools.cache
+@_made_once
 def _bootstrap() -> str:
     agent = packed(AGENT_MODULES, BYTECODE)
     return f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {len(agent)}, {BYTECODE!r}, "
 
 
-@functools.cache
+@_made_once
 def modules_frame(modules: tuple[str, ...], imports: tuple[str, ...], bytecode: str) -> bytes:
     """Return the message that brings these modules and has the agent import those its tasks are made of."""
     return wire.encode({"type": "modules", "packed": packed(modules, bytecode), "imports": imports})

@@ -22,6 +22,7 @@ def connect(settings: ConnectionSettings, *, timeout_s: float = 15.0, fresh: boo
 
         return LocalConnection()
     if settings.connection == "ssh":
+        preload()
         from orchestr.transport.ssh import open_connection
 
         return open_connection(settings, timeout_s)
@@ -33,4 +34,6 @@ def connect(settings: ConnectionSettings, *, timeout_s: float = 15.0, fresh: boo
 
 def preload() -> None:
     """Import what SSH needs (about 0.1 s), so that a thread can do it while the inventory is being read."""
-    import orchestr.transport.ssh  # noqa: F401
+    from orchestr.transport.ssh_import import import_ssh
+
+    import_ssh()

@@ -119,6 +119,8 @@ def matches(names: str, host: str) -> bool:
 
 def _matches_pattern(pattern: str, host: str) -> bool:
     """Match ``*`` and ``?`` only: brackets are part of ``[host]:port`` here, not a character class."""
+    if "*" not in pattern and "?" not in pattern:
+        return pattern == host  # nearly always, and a pattern is compiled anew for each name
     return fnmatch.fnmatchcase(host, pattern.replace("[", "[[]"))
 
 

@@ -228,3 +228,19 @@ def test_choosing_a_transport_imports_none() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False False\nTrue True\n", done.stderr
+
+
+def test_the_transport_brings_no_asyncio() -> None:
+    """What invoke imports for tests stays out, and is the real one for whoever asks for it afterwards."""
+    code = (
+        "import sys\n"
+        "from orchestr.transport import connect\n"
+        "connect.preload()\n"
+        "print([name for name in ('asyncio', 'unittest.mock') if name in sys.modules])\n"
+        "from unittest.mock import Mock\n"
+        "print(Mock(return_value=5)())\n"
+        "from invoke import MockContext\n"
+        "print(MockContext(run={'x': True}).run('x').ok)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n5\nTrue\n", done.stderr

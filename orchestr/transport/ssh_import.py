@@ -1,0 +1,42 @@
+"""Import the SSH transport without unittest.mock: paramiko imports invoke, which uses that in a helper for tests only.
+
+unittest.mock brings asyncio with it; both are a twentieth of what a converged run of a few hosts costs the controller.
+Where somebody has imported it already, nothing is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+MOCK = "unittest.mock"
+
+
+def import_ssh() -> None:
+    """Import `orchestr.transport.ssh`, and with it fabric and paramiko."""
+    if "orchestr.transport.ssh" in sys.modules:
+        return
+    with _stand_in_for_mock():
+        import orchestr.transport.ssh  # noqa: F401
+
+
+@contextlib.contextmanager
+def _stand_in_for_mock() -> Iterator[None]:
+    stand_in = ModuleType(MOCK)
+    stand_in.__dict__["Mock"] = _mock
+    is_ours = sys.modules.setdefault(MOCK, stand_in) is stand_in
+    try:
+        yield
+    finally:
+        if is_ours:
+            sys.modules.pop(MOCK, None)
+
+
+def _mock(*given: Any, **options: Any) -> Any:
+    """Return what the real one does, imported when someone asks."""
+    from unittest.mock import Mock
+
+    return Mock(*given, **options)
