@@ -198,9 +198,11 @@ def _login(
     return session
 
 
-@functools.cache
 def _fabric_config() -> fabric.Config:
-    """Return a configuration that reads no file: ssh_config is ``ssh -G``'s to read, not fabric's."""
+    """Return a configuration that reads no file: ssh_config is ``ssh -G``'s to read, not fabric's.
+
+    One for each connection: fabric empties and fills it again while others would look something up in it.
+    """
     return fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True)
 
 

@@ -20,6 +20,7 @@ from orchestr.transport import ssh_channel
 from orchestr.transport.base import Channel
 from orchestr.transport.connect import connect
 from orchestr.transport.openssh_config import resolve
+from orchestr.transport.ssh import _fabric_config
 from orchestr.transport.ssh_limits import Deadline
 from orchestr.transport.ssh_route import dial
 
@@ -244,3 +245,8 @@ def test_the_transport_brings_no_asyncio() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n5\nTrue\n", done.stderr
+
+
+def test_connections_share_no_configuration() -> None:
+    """fabric empties a configuration to fill it again, so two threads must never be given the same one."""
+    assert _fabric_config() is not _fabric_config()
