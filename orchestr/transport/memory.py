@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryConnection", "MemoryHost", "MemorySystem", "Node", "ReadOnlyViolation", "memory_connector"]
 
 
+IDLE_S = 2.0  # after which a thread without work ends
 _idle: list[queue.SimpleQueue[Callable[[], None]]] = []  # what threads that have nothing to do wait for
 
 
@@ -35,8 +36,17 @@ def _aside(work: Callable[[], None]) -> None:
 
 
 def _do_in_turn(inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
+    """Do what comes, and end when nothing has come for a while; what was given to it just then is still done."""
     while True:
-        inbox.get()()
+        try:
+            work = inbox.get(timeout=IDLE_S)
+        except queue.Empty:
+            try:
+                _idle.remove(inbox)
+            except ValueError:  # somebody has just taken it, and is about to put something in
+                continue
+            return
+        work()
         _idle.append(inbox)
 
 
