@@ -247,6 +247,18 @@ def test_the_transport_brings_no_asyncio() -> None:
     assert done.stdout == "[]\n5\nTrue\n", done.stderr
 
 
+def test_another_threads_import_meanwhile_gets_the_real_one() -> None:
+    """Whoever imports from unittest.mock while the transport is being imported is given what is really there."""
+    code = (
+        "from orchestr.transport import ssh_import\n"
+        "with ssh_import._stand_in_for_mock():\n"
+        "    from unittest.mock import MagicMock, patch\n"
+        "print(MagicMock(return_value=5)(), patch.__module__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "5 unittest.mock\n", done.stderr
+
+
 def test_connections_share_no_configuration() -> None:
     """fabric empties a configuration to fill it again, so two threads must never be given the same one."""
     assert _fabric_config() is not _fabric_config()
