@@ -48,7 +48,8 @@ class PacketFilter(NamedTuple):
 
 UFW = PacketFilter(
     "ufw",
-    "systemctl -q is-active firewalld && { systemctl disable -q --now firewalld; systemctl restart docker; }; true",
+    "systemctl -q is-active firewalld && { systemctl disable -q --now firewalld; systemctl restart docker; }\n"
+    "find /etc/firewalld -type f -delete; cp -a /root/pristine/firewalld/. /etc/firewalld/",
     "ufw --force disable >/dev/null; rm -rf /etc/ufw /etc/default/ufw; cp -a /root/pristine/ufw /etc/ufw; "
     "cp -a /root/pristine/default /etc/default/ufw\n" + EMPTY_CHAINS,
     "stat -c '%n %y %i' /etc/ufw/* /etc/default/ufw; iptables-save -t filter | grep -v '^[:#]'",
@@ -80,7 +81,7 @@ UFW = PacketFilter(
 FIREWALLD = PacketFilter(
     "firewalld",
     "ufw --force disable >/dev/null; systemctl -q is-active firewalld && exit 0; "
-    "systemctl enable -q --now firewalld; systemctl restart docker; cp -a /etc/firewalld /root/pristine/",
+    "systemctl enable -q --now firewalld; systemctl restart docker",
     "ufw --force disable >/dev/null; find /etc/firewalld -type f -delete; "
     "cp -a /root/pristine/firewalld/. /etc/firewalld/\n"
     "if systemctl -q is-active firewalld\n"
