@@ -86,6 +86,7 @@ def running(host: Host, params: Params, ids: dict[str, str]) -> Iterator[Resourc
         yield from moving.forgotten(host)
     else:
         if old == COMPOSE:
+            _assert_files_stay(host)
             moving.announce(host)
         yield from moving.saved(host, ids, old)
         parts = [each for each in services if each.name not in SERVERS]
@@ -94,6 +95,15 @@ def running(host: Host, params: Params, ids: dict[str, str]) -> Iterator[Resourc
     yield from _form(host, params, services, ids)
     if old:
         yield from moving.ended()
+
+
+def _assert_files_stay(host: Host) -> None:
+    """Refuse to leave file_server's uploads behind: the database moves by itself, they do not."""
+    if not keeps_files(host):
+        raise InputError(
+            f"file_server's uploads are on {host.name}, and the inventory would have them on another host",
+            next_step=f"put {host.name} into the group {STORAGE}; to have them elsewhere, copy them there afterwards",
+        )
 
 
 def _form(

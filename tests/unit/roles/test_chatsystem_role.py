@@ -343,6 +343,16 @@ def test_a_compose_project_that_no_manager_has_is_refused(monkeypatch: pytest.Mo
     moving.assert_in_reach(many.host, "lab1")
 
 
+def test_uploads_are_not_left_behind(monkeypatch: pytest.MonkeyPatch, many: System) -> None:
+    """A move to a swarm that keeps uploads on another host is refused before anything is stopped."""
+    role = importlib.import_module("orchestr_roles.chatsystem")
+    outcome = {SURVEY: {"form": "compose", "pending": "", "database_bytes": 0}}
+    monkeypatch.setitem(many.planned.run.context.outcomes, "lab1", outcome)
+    monkeypatch.setattr(role, "keeps_files", lambda host: False)
+    with pytest.raises(InputError, match="file_server's uploads are on lab1"):
+        many.planned.tasks("lab1")
+
+
 def test_a_move_saves_before_it_starts_and_loads_before_the_servers(
     monkeypatch: pytest.MonkeyPatch, many: System
 ) -> None:
