@@ -52,7 +52,8 @@ def main() -> None:
     lab.WORK.mkdir(parents=True, exist_ok=True)
     write_known_hosts(lab.KNOWN_HOSTS.read_text(), {})
     meter.adopt_orphans()
-    record: dict[str, Mapping[str, object]] = {}
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()}
+    record: dict[str, Mapping[str, object]] = {"machine": machine}
     with lab.held():
         if not chosen.keep_nodes:
             lab.reset()
@@ -60,17 +61,16 @@ def main() -> None:
             case, runs = CASES[name]
             print(name, file=sys.stderr, flush=True)
             record[name] = case(limited(runs, chosen.runs, chosen.tools))
-    record["machine"] = {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()}
-    write(record)
+            write(record)  # each time, so that a run that is broken off keeps what it has
+    print(report(record))
 
 
 def write(record: Mapping[str, Mapping[str, object]]) -> None:
-    """Write build/bench.json, .md and .svg, and print the tables."""
+    """Write build/bench.json, .md and .svg."""
     build = lab.ROOT / "build"
     (build / "bench.json").write_text(json.dumps(record, indent=2) + "\n")
     (build / "bench.md").write_text(report(record))
     (build / "bench.svg").write_text(svg(record))
-    print(report(record))
 
 
 def limited(runs: Mapping[str, int], most: int | None, tools: str | None) -> dict[str, int]:
