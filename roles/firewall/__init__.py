@@ -42,7 +42,7 @@ class RuleParams(BaseModel):
 
     @model_validator(mode="after")
     def _is_rule(self) -> Self:
-        Rule(self.port, self.protocol, action=self.action)
+        Rule(self.port, self.protocol, action=self.action, comment=self.comment)
         return self
 
 

@@ -116,6 +116,7 @@ def test_ssh_can_be_narrowed(changed: Callable[..., Planned]) -> None:
         ({"docker_log_max_size": "ten"}, "expected a size such as 10m"),
         ({"docker_log_maxsize": "1m"}, "did you mean 'docker_log_max_size'"),
         ({"firewall_rules": [{"port": 70000}]}, "firewall_rules[0].port: port 70000 is not between 1 and 65535"),
+        ({"firewall_rules": [{"port": 80, "comment": "our 'own'"}]}, "holds a quote"),
         ({"firewall_rules": [{"port": 80, "form": "any"}]}, "firewall_rules[0].form"),
         ({"firewall_rules": [{"port": 80, "from": ["livekitt"]}]}, "did you mean 'livekit'"),
         ({"firewall_published": "drop"}, "firewall_published: expected 'deny' or 'ignore'"),
