@@ -53,8 +53,8 @@ class Params(Base):
     registry_mirrors: tuple[str, ...] = Field(default=(), description="mirrors of Docker Hub, as URLs")
     registry_logins: dict[str, Login] = Field(
         default={},
-        description="logins for pulls, by registry (ghcr.io; https://index.docker.io/v1/ is Docker Hub): "
-        "kept in a file only root reads (0600), in no command line and no environment",
+        description="logins for pulls, by registry (registry.example.com; Docker Hub's name is the address that "
+        "`docker login` writes): kept in a file only root reads (0600), in no command line and no environment",
     )
     daemon: dict[str, Any] = Field(
         default={}, description="more settings of daemon.json, as they are called there; they win over the ones above"

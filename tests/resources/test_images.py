@@ -205,7 +205,7 @@ def test_references_are_found_in_real_listings(version: str) -> None:
         ("redis", "redis:latest", "redis"),
         ("docker.io/library/redis:7", "redis:7", "redis"),
         ("localhost:5000/app", "localhost:5000/app:latest", "localhost:5000/app"),
-        ("ghcr.io/a/b:1", "ghcr.io/a/b:1", "ghcr.io/a/b"),
+        ("registry.example.com/a/b:1", "registry.example.com/a/b:1", "registry.example.com/a/b"),
     ],
 )
 def test_references_are_written_as_the_engine_lists_them(reference: str, name: str, repo: str) -> None:

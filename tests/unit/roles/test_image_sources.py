@@ -56,7 +56,7 @@ def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_digest_is_for_registries(tmp_path: Path) -> None:
     """A pinned image is pulled as it is, before the project; sending it is refused, for its digest is a registry's."""
-    pinned = "ghcr.io/me/app:1@sha256:" + "a" * 64
+    pinned = "registry.example.com/me/app:1@sha256:" + "a" * 64
     plan = planned(tmp_path, webapp_image=pinned)
     kinds = [type(task.resource) for task in plan.tasks("one")]
     assert plan.resources("one", PulledImage)[0].reference == pinned
