@@ -49,7 +49,9 @@ class PacketFilter(NamedTuple):
 UFW = PacketFilter(
     "ufw",
     "systemctl -q is-active firewalld && { systemctl disable -q --now firewalld; systemctl restart docker; }\n"
-    "find /etc/firewalld -type f -delete; cp -a /root/pristine/firewalld/. /etc/firewalld/",
+    "if [ -e /root/pristine/firewalld ]; then\n"
+    "  find /etc/firewalld -type f -delete; cp -a /root/pristine/firewalld/. /etc/firewalld/\n"
+    "fi",
     "ufw --force disable >/dev/null; rm -rf /etc/ufw /etc/default/ufw; cp -a /root/pristine/ufw /etc/ufw; "
     "cp -a /root/pristine/default /etc/default/ufw\n" + EMPTY_CHAINS,
     "stat -c '%n %y %i' /etc/ufw/* /etc/default/ufw; iptables-save -t filter | grep -v '^[:#]'",
@@ -81,7 +83,9 @@ UFW = PacketFilter(
 FIREWALLD = PacketFilter(
     "firewalld",
     "ufw --force disable >/dev/null; systemctl -q is-active firewalld && exit 0; "
-    "systemctl enable -q --now firewalld; systemctl restart docker",
+    "systemctl enable -q --now firewalld; systemctl restart docker\n"
+    # Pristine is with the zone that Docker adds to it.
+    "[ -e /root/pristine/firewalld ] || cp -a /etc/firewalld /root/pristine/",
     "ufw --force disable >/dev/null; find /etc/firewalld -type f -delete; "
     "cp -a /root/pristine/firewalld/. /etc/firewalld/\n"
     "if systemctl -q is-active firewalld\n"

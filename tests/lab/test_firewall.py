@@ -76,8 +76,7 @@ def node(bare: list[str]) -> Iterator[str]:
         NODE,
         "sh",
         "-s",
-        input="mkdir /root/pristine; cp -a /etc/ufw /etc/firewalld /root/pristine/\n"
-        "cp -a /etc/default/ufw /root/pristine/default",
+        input="mkdir /root/pristine; cp -a /etc/ufw /root/pristine/; cp -a /etc/default/ufw /root/pristine/default",
     )
     ssh(NODE, "sh", "-c", "'cat >/etc/docker/daemon.json; systemctl restart docker'", input=DOCKER_IPV6)
     ssh(NODE, "sh", "-s", input=PROBE_IMAGE)
