@@ -9,7 +9,7 @@ Docker that was started before it does not notice: it is restarted then, once.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from orchestr.agent import guard
 from orchestr.agent.resource import ResourceError, State
@@ -24,6 +24,7 @@ from orchestr.resources.ufw import RESTORE
 #: Among single rules those that deny come first, as with firewalld's own; limits have an odd priority.
 _SINGLES = {"deny": SINGLE, "limit": SINGLE + 1, "allow": SINGLE + 2}
 _ENABLED = "ENABLED=yes"
+DOCKER_BACK_S, DOCKER_SETTLE_S = 20.0, 1.0  # in which Docker's rules are back after a reload, and then stay as they are
 _DOCKER_AGAIN = "iptables -n -L DOCKER >/dev/null 2>&1 || systemctl try-restart docker.service"
 
 
@@ -174,7 +175,26 @@ def _reloaded(system: System, now: Now) -> Now:
     if now.gap == firewalld_state.NO_TABLE:
         system.run(["nft", "add", "table", "inet", "firewalld"])
     system.run(["firewall-cmd", "--reload"])
-    return now._replace(runtime=now.permanent, live={family: netfilter.read(system, family) for family in (4, 6)})
+    return now._replace(runtime=now.permanent, live=_settled_kernel(system, now))
+
+
+def _settled_kernel(system: System, before: Now) -> Dict[int, Optional[netfilter.Live]]:
+    """Return the kernel's rules once Docker, told of the reload, has made its own again and lets them be.
+
+    After DOCKER_BACK_S what is there is returned as it is: the look after the change says what is missing.
+    """
+    families = [family for family, live in before.live.items() if live is not None and "DOCKER" in live.chains]
+    give_up = system.monotonic() + DOCKER_BACK_S
+    since = None
+    while True:
+        live = {family: netfilter.read(system, family) for family in (4, 6)}
+        found = [live[family] for family in families]
+        is_back = all(each is not None and each.jumps("FORWARD", "DOCKER-USER") for each in found)
+        since = (since or system.monotonic()) if is_back else None
+        is_settled = since is not None and system.monotonic() - since >= DOCKER_SETTLE_S
+        if not families or is_settled or system.monotonic() > give_up:
+            return live
+        system.sleep(0.2)
 
 
 def _write(system: System, now: Now, goal: Goal) -> None:
