@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
@@ -58,6 +58,17 @@ def _secret(value: Any) -> Any:
 
 #: A parameter that is a secret from the moment of reading, whether or not the inventory encrypts it.
 SecretText = Annotated[Secret, BeforeValidator(_secret)]
+
+
+def _fits_option_file(password: Secret) -> Secret:
+    text = password.reveal()
+    if len(text) < 8 or not all("!" <= char <= "~" and char not in "\"'\\#" for char in text):
+        raise ValueError("at least 8 characters: letters, digits, punctuation; no space, quote, backslash, hash")
+    return password
+
+
+#: A password that stands in a server's option file, where quotes, backslashes and hashes would mean something.
+OptionFilePassword = Annotated[SecretText, AfterValidator(_fits_option_file)]
 
 
 def secrets_in(value: Any) -> Iterator[Secret]:

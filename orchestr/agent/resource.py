@@ -133,6 +133,27 @@ class Action(Resource):
         self.perform(system)
 
 
+class Survey(Resource):
+    """A look at the host for the plays after it: what it finds is its outcome, and it is never a change.
+
+    Subclasses have a ``name``, which tells surveys of one kind apart, and give ``outcome``.
+    """
+
+    is_gate: ClassVar[bool] = True
+    touches: ClassVar[Tuple[str, ...]] = ()
+    name: str
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        return {"looked": True}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        return {"looked": True}
+
+
 class ResourceError(Exception):
     """A resource could not be brought about; ``next_step`` is what the user can do."""
 

@@ -45,6 +45,21 @@ def get(reader: Reader, path: str, query: Optional[Mapping[str, Any]] = None) ->
     return json.loads(body.decode("utf-8"))
 
 
+def await_engine(system: System) -> None:
+    """Return when an engine that was just started answers. Raises ResourceError when it does not in START_WAIT_S."""
+    give_up = system.monotonic() + START_WAIT_S
+    while True:
+        try:
+            get(system, "/version")
+            return
+        except EngineSilent as silent:
+            if system.monotonic() > give_up:
+                raise ResourceError(
+                    "Docker was started but does not answer", silent.next_step, _why(system, "")
+                ) from silent
+            system.sleep(0.2)
+
+
 def log_tail(reader: Reader, container_id: str, lines: int = 30, kind: str = "containers") -> str:
     """Return the last lines a container (or of ``kind`` tasks: a task) wrote, stdout and stderr; never raises."""
     query = {"stdout": "1", "stderr": "1", "tail": str(lines)}
@@ -219,17 +234,7 @@ class DockerEngine(Resource):
         started = system.run(["systemctl", "start", "docker"], check=False, timeout_s=120.0)
         if not started.ok:
             raise ResourceError("Docker could not be started", "journalctl -u docker", _why(system, started.stderr))
-        give_up = system.monotonic() + START_WAIT_S
-        while True:
-            try:
-                get(system, "/version")
-                return
-            except EngineSilent as silent:
-                if system.monotonic() > give_up:
-                    raise ResourceError(
-                        "Docker was started but does not answer", silent.next_step, _why(system, "")
-                    ) from silent
-                system.sleep(0.2)
+        await_engine(system)
 
     def diff(self, reader: Reader, change: Change) -> str:
         return "- engine: stopped\n+ engine: answers"

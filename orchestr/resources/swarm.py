@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 
-from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
+from orchestr.agent.resource import Change, Resource, ResourceError, State, Survey, registered
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
 from orchestr.resources import docker, docker_api, swarm_gossip, swarm_state
@@ -24,26 +24,13 @@ ADDRESS = "0123456789abcdefABCDEF.:"  # what an address is made of; an interface
 
 @dataclass(frozen=True)
 @registered("swarm_survey")
-class SwarmSurvey(Resource):
+class SwarmSurvey(Survey):
     """What the host knows of a swarm, for the plays after it; ``name`` only tells surveys apart.
 
     Observes: the engine's own account. Changes: nothing. Never touches: anything; a host without an engine is in none.
     """
 
     name: str = "swarm"
-
-    is_gate: ClassVar[bool] = True
-    touches: ClassVar[Tuple[str, ...]] = ()
-
-    @property
-    def label(self) -> str:
-        return self.name
-
-    def desired(self) -> Optional[State]:
-        return {"looked": True}
-
-    def observe(self, reader: Reader) -> Optional[State]:
-        return {"looked": True}
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
         try:

@@ -8,7 +8,6 @@ from orchestr.resources.ports import held_ports
 
 PORT = 7946
 CLOSE_S = 5.0
-START_S = 60.0
 
 
 def await_closed(system: System) -> None:
@@ -30,12 +29,4 @@ def _restart(system: System) -> None:
         system.say("the engine keeps port %d open: restart it before this host joins a swarm again" % PORT)
         return
     system.run(["systemctl", "restart", "docker"], timeout_s=120)
-    give_up = system.monotonic() + START_S
-    while True:
-        try:
-            docker.get(system, "/version")
-            return
-        except docker.EngineSilent:
-            if system.monotonic() > give_up:
-                raise
-        system.sleep(0.2)
+    docker.await_engine(system)

@@ -8,9 +8,9 @@ the dump appears whole or not at all, and the old form is removed only after it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
-from orchestr.agent.resource import Action, Resource, ResourceError, State, registered
+from orchestr.agent.resource import Action, ResourceError, Survey, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
 from orchestr.resources import docker, docker_api
@@ -46,26 +46,13 @@ def _is_there(reader: Reader, form: str) -> bool:
 
 @dataclass(frozen=True)
 @registered("chatsystem_data")
-class DataSurvey(Resource):
+class DataSurvey(Survey):
     """In which form ChatSystem is on this host, and how much its database holds, for the plays after it.
 
     Observes: the engine's containers, services and volumes, an unfinished move. Changes: nothing.
     """
 
     name: str = PROJECT
-
-    is_gate: ClassVar[bool] = True
-    touches: ClassVar[Tuple[str, ...]] = ()
-
-    @property
-    def label(self) -> str:
-        return self.name
-
-    def desired(self) -> Optional[State]:
-        return {"looked": True}
-
-    def observe(self, reader: Reader) -> Optional[State]:
-        return {"looked": True}
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
         pending = (reader.read_text(SOURCE) or "").strip()

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from orchestr.agent.resource import Resource
 from orchestr.container_role import ContainerParams, image
 from orchestr.containers import ContainerService, HealthCheck, Limits
 from orchestr.errors import InputError
-from orchestr.role import SecretText
+from orchestr.role import OptionFilePassword
 from orchestr.secret import Secret
 from orchestr.stack import Deploy, MountedFile, SwarmService
 from orchestr.system_services import pinned_to
@@ -32,10 +32,12 @@ class Params(ContainerParams):
     """The passwords are required."""
 
     image: str = Field(default="mysql:8.0", description="the image, with its tag")
-    root_password: SecretText = Field(description="root's password; counts when the data is made, as MySQL's own does")
+    root_password: OptionFilePassword = Field(
+        description="root's password; counts when the data is made, as MySQL's own does"
+    )
     database: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="the database")
     user: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="the user its services log in as")
-    password: SecretText = Field(description="the password of that user; counts when the data is made")
+    password: OptionFilePassword = Field(description="the password of that user; counts when the data is made")
     init_sql: str = Field(
         default="",
         description="a file of this machine (relative to the project) whose SQL makes the tables, run once, "
@@ -44,14 +46,6 @@ class Params(ContainerParams):
     max_connections: int = Field(default=200, ge=10, description="how many may be connected at once")
     memory: str = Field(default="1g", description="the most memory it may take")
     buffer_pool: str = Field(default="256M", pattern=r"^\d+[MG]$", description="InnoDB's buffer pool")
-
-    @field_validator("root_password", "password")
-    @classmethod
-    def _fits_the_files(cls, password: Secret) -> Secret:
-        text = password.reveal()
-        if len(text) < 8 or not all("!" <= char <= "~" and char not in "\"'\\#" for char in text):
-            raise ValueError("at least 8 characters: letters, digits, punctuation; no space, quote, backslash, hash")
-        return password
 
 
 def system_services(host: Host, params: Params) -> list[SwarmService]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from orchestr.agent.resource import Resource
 from orchestr.container_role import ContainerParams, image
 from orchestr.containers import ContainerService, HealthCheck, Limits
-from orchestr.role import SecretText
-from orchestr.secret import Secret
+from orchestr.role import OptionFilePassword
 from orchestr.stack import Deploy, MountedFile, SwarmService
 from orchestr.system_services import pinned_to
 
@@ -27,17 +26,11 @@ class Params(ContainerParams):
 
     image: str = Field(default="rabbitmq:3.12-management-alpine", description="the image, with its tag")
     user: str = Field(default="chat", pattern=r"^[A-Za-z0-9_-]+$", description="the user it is made with")
-    password: SecretText = Field(description="its password; counts when the data is made, as RabbitMQ's own does")
+    password: OptionFilePassword = Field(
+        description="its password; counts when the data is made, as RabbitMQ's own does"
+    )
     memory: str = Field(default="512m", description="the most memory it may take")
     user_id: int = Field(default=USER_ID, ge=1, description="RabbitMQ's user in the image, who reads its login")
-
-    @field_validator("password")
-    @classmethod
-    def _fits_the_file(cls, password: Secret) -> Secret:
-        text = password.reveal()
-        if len(text) < 8 or not all("!" <= char <= "~" and char not in "\"'\\#" for char in text):
-            raise ValueError("at least 8 characters: letters, digits, punctuation; no space, quote, backslash, hash")
-        return password
 
 
 def system_services(host: Host, params: Params) -> list[SwarmService]:
