@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from orchestr.inventory.document import compose
 from orchestr.inventory.position import Position
 from orchestr.inventory.vault import HEADER, VaultError, check_header
 from orchestr.inventory.vault_key import VaultKey
-from orchestr.inventory.yaml_errors import syntax_error
 
 if TYPE_CHECKING:
     from yaml.nodes import Node, ScalarNode
@@ -49,7 +49,7 @@ def reencrypted(text: str, file: str, key: VaultKey, new: VaultKey, label: str |
     result: list[str] = []
     inside: list[bytes] = []
     last = 0
-    for node in _values(_composed(text, file)):
+    for node in _values(compose(text, file, in_python=True)):
         position = _position(node, file)
         try:
             own_label = check_header(node.value)
@@ -66,7 +66,7 @@ def reencrypted(text: str, file: str, key: VaultKey, new: VaultKey, label: str |
 
 def _check(text: str, file: str, key: VaultKey, inside: list[bytes]) -> None:
     """Read what was made: nothing is replaced by a file that does not give the same values."""
-    nodes = list(_values(_composed(text, file)))
+    nodes = list(_values(compose(text, file, in_python=True)))
     if len(nodes) != len(inside):
         raise Position(file).error("its values can't be replaced one by one", next_step=_AS_BLOCK)
     for node, expected in zip(nodes, inside, strict=True):
@@ -77,20 +77,6 @@ def _check(text: str, file: str, key: VaultKey, inside: list[bytes]) -> None:
 
 def _position(node: Node, file: str) -> Position:
     return Position(file, node.start_mark.line + 1, node.start_mark.column + 1)
-
-
-def _composed(text: str, file: str) -> Node | None:
-    """Compose with the loader in Python: its places count characters of ``text``, whatever the line ends are."""
-    import yaml
-
-    loader = yaml.SafeLoader(text)
-    try:
-        node: Node | None = loader.get_single_node()
-        return node
-    except yaml.YAMLError as problem:
-        raise syntax_error(problem, text, file) from None
-    finally:
-        loader.dispose()
 
 
 def _values(root: Node | None) -> Iterator[ScalarNode]:
