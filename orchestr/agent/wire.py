@@ -5,9 +5,11 @@ A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then 
 * ``J``: one message, a JSON object with a ``"type"``. Dataclasses travel by registered kind (``{"$k": kind, ...}``),
   never by import path; Secrets as ``{"$s": text}``, bytes as ``{"$b": base64}``; every list becomes a tuple.
 * ``B``: four bytes with the number of the ``need`` it answers, then a piece of the blob; no piece means there is none.
+* ``P``: packed modules, which the ``modules`` message after it is about.
 
 Messages to the agent: ``modules, tasks, confirm, beat, stop``, and blobs. From it: ``hello, locked, started, output,
-result, need, got, reachable, done, beat, fatal``.
+result, fine, need, got, lacking, reachable, done, beat, fatal``. ``started`` is said of tasks that last; ``fine``
+stands for the results of some that follow each other and were ok, with nothing more to tell: ``first`` counts from 0.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from orchestr.agent.secret import Secret
 
 PROTOCOL = 1
 MAGIC = b"oR"
+KINDS = (b"J", b"B", b"P")
 HEADER = struct.Struct(">2scI")
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes in one frame
 PACKET = 32 * 1024 - 64  # bytes of ours in one full SSH packet: sshd takes 32 KiB, paramiko keeps 64 bytes of them
@@ -73,7 +76,7 @@ class Decoder:
         if len(self._buffer) < HEADER.size:
             return None
         magic, kind, size = HEADER.unpack_from(self._buffer)
-        if magic != MAGIC or size > MESSAGE_LIMIT or kind not in (b"J", b"B"):
+        if magic != MAGIC or size > MESSAGE_LIMIT or kind not in KINDS:
             raise ProtocolError("not a frame: %r" % bytes(self._buffer[:80]))
         end = HEADER.size + size
         if len(self._buffer) < end:
