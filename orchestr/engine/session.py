@@ -241,7 +241,7 @@ class Session:
         """Send a module that a function on the host imports, with what that one needs."""
         modules = bundle.modules_asked_for(name, self._sent_modules)
         self._sent_modules.update(modules)
-        self._send_frames(bundle.modules_frame(tuple(modules), (), self._bytecode, asked=name))
+        self._send_frames(bundle.modules_frame(tuple(modules), (), self._bytecode, name))
 
     # -- messages -------------------------------------------------------------------------------------------------
     def beat(self) -> None:
