@@ -10,13 +10,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+
 
 @dataclass(frozen=True)
 class Event:
     """Base: ``to_json`` gives ``{"event": name, ...fields}``."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"event": type(self).__name__, **{name: _plain(value) for name, value in vars(self).items()}}
+        found: dict[str, Any] = {"event": type(self).__name__}
+        for name, value in vars(self).items():
+            found[name] = value if type(value) in _SCALARS else _plain(value)
+        return found
 
 
 def _plain(value: Any) -> Any:

@@ -261,11 +261,13 @@ def plan_host(
             continue
         seen = Host(context, inventory_host, assignment.role)
         for item in function(seen, assignment.params):
-            task = item if isinstance(item, Task) else Task(_a_resource(item, assignment.role))
-            its_tags = (*task.tags, *assignment.tags, assignment.role.name)
+            resource = item.resource if isinstance(item, Task) else _a_resource(item, assignment.role)
+            its_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, assignment.role.name)
             if _is_wanted(its_tags, wanted, unwanted):
-                label = f"{assignment.role.name}/{task.resource.kind}:{task.resource.label}"
-                tasks.append(replace(task, id=label, tags=its_tags))
+                label = f"{assignment.role.name}/{resource.kind}:{resource.label}"
+                is_bare = resource is item
+                task = Task(item, id=label, tags=its_tags) if is_bare else replace(item, id=label, tags=its_tags)
+                tasks.append(task)
     return _unique(tasks)
 
 

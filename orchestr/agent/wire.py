@@ -32,6 +32,9 @@ BEAT_S = 5.0  # a heartbeat is sent when nothing else was for this long
 LOST_S = 30.0  # the other side is given up when nothing came for this long
 
 
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_FIELDS: Dict[type, Tuple[Tuple[str, Any], ...]] = {}  # of registered dataclasses: name and default
+
 _text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not per message
 
 
@@ -99,31 +102,37 @@ def decode(payload: bytes, on_secret: Optional[Callable[[Secret], None]] = None)
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (str, int, float, bool)):
+    cls = type(value)
+    if cls in _SCALARS:
         return value
-    if isinstance(value, Secret):
-        return {"$s": value.reveal(), "$p": list(value.parts)}
+    if cls in _FIELDS:
+        return _fields_in(value, _FIELDS[cls])
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Secret):
+        return {"$s": value.reveal(), "$p": list(value.parts)}
     if isinstance(value, bytes):
         from base64 import b64encode
 
         return {"$b": b64encode(value).decode("ascii")}
-    kind = getattr(type(value), "kind", "")
-    if kind:
-        fields: Dict[str, Any] = {"$k": kind}
-        for name, field in type(value).__dataclass_fields__.items():
-            found = getattr(value, name)
-            if found is not field.default and _differs(found, field.default):
-                fields[name] = found if isinstance(found, str) else _plain(found)
-        return fields
-    raise ProtocolError("a %s cannot travel" % type(value).__name__)
+    if getattr(cls, "kind", ""):
+        _FIELDS[cls] = tuple([(each.name, each.default) for each in cls.__dataclass_fields__.values()])
+        return _fields_in(value, _FIELDS[cls])
+    if isinstance(value, (str, int, float)):
+        return value
+    raise ProtocolError("a %s cannot travel" % cls.__name__)
 
 
-def _differs(found: Any, default: Any) -> bool:
-    return not (type(found) is type(default) and found == default)
+def _fields_in(value: Any, fields: Tuple[Tuple[str, Any], ...]) -> Dict[str, Any]:
+    """Return what of a registered dataclass is not as it is by default."""
+    plain: Dict[str, Any] = {"$k": value.kind}
+    for name, default in fields:
+        found = getattr(value, name)
+        if found is not default and not (type(found) is type(default) and found == default):
+            plain[name] = found if type(found) in _SCALARS else _plain(found)
+    return plain
 
 
 def _rich(value: Any, on_secret: Optional[Callable[[Secret], None]]) -> Any:

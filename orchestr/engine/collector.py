@@ -17,6 +17,7 @@ class Collector:
 
     def __init__(self, run: Run, host: str, tasks: Mapping[str, Task], step: Step) -> None:
         self._run, self._host, self._tasks, self._step = run, host, tasks, step
+        self._has_secrets = run.has_secrets(host)
         self._shown = ("", "", "")
 
     def __call__(self, message: dict[str, Any]) -> None:
@@ -61,7 +62,7 @@ class Collector:
         )
 
     def _veil(self, text: str) -> str:
-        return self._run.veil(self._host, text)
+        return self._run.veil(self._host, text) if self._has_secrets else text
 
 
 def _title(task: Task) -> str:

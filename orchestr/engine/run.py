@@ -113,6 +113,10 @@ class Run:
         lines = [line for text in texts for line in (text, *text.splitlines())]
         self._secrets[host] = sorted({line for line in lines if len(line) >= SHORTEST_SECRET}, key=len, reverse=True)
 
+    def has_secrets(self, host: str) -> bool:
+        """Tell whether there is anything to hide of a host."""
+        return bool(self._secrets.get(host))
+
     def veil(self, host: str, text: str) -> str:
         """Hide the host's secrets in a text for people: a role may have opened one where it should not.
 

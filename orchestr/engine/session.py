@@ -348,10 +348,12 @@ def _classes_in(value: Any) -> Iterator[type]:
         for item in value:
             if type(item) not in _SCALARS:
                 yield from _classes_in(item)
+    elif isinstance(value, Task):
+        yield from _classes_in(value.resource)
+        if value.until is not None:
+            yield from _classes_in(value.until)
     elif hasattr(type(value), "kind") and hasattr(type(value), "__dataclass_fields__"):
-        if not isinstance(value, Task):
-            yield type(value)
-        for name in type(value).__dataclass_fields__:
-            inner = getattr(value, name)
+        yield type(value)
+        for inner in vars(value).values():
             if type(inner) not in _SCALARS:
                 yield from _classes_in(inner)
