@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -73,9 +74,12 @@ def from_click(error: click.ClickException) -> InputError:
         message = error.format_message().rstrip(".")
         message = message[:1].lower() + message[1:]
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "orchestr"
+    message = re.sub(r"is not in the range x>=(\d+)", r"is less than \1", message)
+    message = message.replace("is not a valid integer range", "is not a whole number")
     step = f"{path} --help shows what it takes"
     if path.endswith(" exec"):
-        step = "put -- before the command: orchestr exec INVENTORY PATTERN -- COMMAND …"
+        is_missing = isinstance(error, click.MissingParameter)
+        step = f"{'write' if is_missing else 'put -- before the command'}: orchestr exec INVENTORY PATTERN -- COMMAND …"
     return InputError(message, suggestion=suggestion, next_step=step)
 
 
