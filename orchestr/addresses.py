@@ -38,5 +38,8 @@ def as_network(word: str, inventory: Inventory) -> str:
     except ValueError:
         known = [*inventory.groups, *inventory.hosts]
         raise InputError(
-            f"{word!r} is neither a group, a host nor an address", file=inventory.path, suggestion=closest(word, known)
+            f"{word!r} is neither a group, a host nor an address",
+            file=inventory.path,
+            suggestion=closest(word, known),
+            next_step="write a group, a host, an address, or a network like 10.0.0.0/8",
         ) from None

@@ -146,7 +146,11 @@ class _Round:
         began = time.monotonic()
         names = [host.name for host in self.inventory.select(pattern, limit)]
         if not names:
-            raise InputError(f"no host matches {pattern!r}", file=self.inventory.path)
+            raise InputError(
+                f"no host matches {pattern!r}",
+                file=self.inventory.path,
+                next_step=f"orchestr inventory {self.inventory.path} --graph shows hosts and groups",
+            )
         for name in names:
             self.inventory.connection(name)
             self.result.hosts[name] = self._host_type()

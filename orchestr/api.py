@@ -90,13 +90,23 @@ def _playbook(inventory: Inventory, given: str | Path | Playbook | None) -> Play
 
 
 class RunSession:
-    """Runs that share consumers and a journal. A context manager; ``prepare`` validates, ``execute`` does."""
+    """Runs that share consumers and a record. A context manager; ``prepare`` validates, ``execute`` does."""
 
     def __init__(self, on_event: Consumer | None, connector: Connector | None, *, journal: bool = True) -> None:
         self._consumers: list[Consumer] = [on_event] if on_event is not None else []
         self._connector = connector
         self._wants_journal = journal
         self._journal: Journal | None = None
+        self._run_id = ""
+
+    @property
+    def connector(self) -> Connector:
+        """How hosts are reached: what was given, else as the inventory says."""
+        if self._connector is None:
+            from orchestr.transport.connect import connect
+
+            self._connector = connect
+        return self._connector
 
     def __enter__(self) -> RunSession:
         return self
@@ -109,21 +119,17 @@ class RunSession:
         """Return a validated run. Raises InputError; nothing is connected and nothing recorded yet."""
         if not options.check:
             inventory.generated.begin_writing()
-        run = Run(inventory, _playbook(inventory, playbook), options, self._consume, self._connector or _connector())
+        run = Run(inventory, _playbook(inventory, playbook), options, self._consume, self.connector)
         run.context.notes.extend(("", note) for note in inventory.generated.notes())
-        if self._wants_journal and self._journal is None:
-            from orchestr.engine.journal import Journal
-
-            self._journal = Journal(run.id, lambda problem: self._consume(Note(problem, level="warning")))
-            self._consumers.insert(0, self._journal)
+        self._run_id = self._run_id or run.id
         return run
 
     def _consume(self, event: Event) -> None:
+        """Record an event and pass it on. The record begins with the first: what was refused leaves none."""
+        if self._wants_journal and self._journal is None:
+            from orchestr.engine.journal import Journal
+
+            self._journal = Journal(self._run_id, lambda problem: self._consume(Note(problem, level="warning")))
+            self._consumers.insert(0, self._journal)
         for consumer in self._consumers:
             consumer(event)
-
-
-def _connector() -> Connector:
-    from orchestr.transport.connect import connect
-
-    return connect

@@ -43,7 +43,9 @@ class RunStarted(Event):
     playbook: str
     hosts: tuple[str, ...]
     check: bool
-    previous: str = ""
+    previous: str = ""  # of an upgrade: the inventory it leaves
+    chosen_playbook: str = ""  # of an upgrade: --playbook, when it was given
+    extra_variables: tuple[str, ...] = ()  # the names of -e, never their values
 
 
 @dataclass(frozen=True)

@@ -235,9 +235,7 @@ def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
         roles = [(use, load_role(use.name, context.inventory.root, use.position)) for use in play.roles]
         for host in play_hosts[number]:
             context.assignments[(number, host)] = tuple(
-                Assignment(
-                    role, resolve_params(role, use, play, context.inventory, host), (*play.tags, *use.tags), use
-                )
+                Assignment(role, resolve_params(role, use, play, context.inventory, host), (*play.tags, *use.tags), use)
                 for use, role in roles
             )
 
@@ -276,6 +274,7 @@ def _a_resource(item: Any, role: Role) -> Resource:
         raise InputError(
             f"the role {role.name} yielded a {type(item).__name__}; it yields resources or Tasks",
             file=role.path / "__init__.py",
+            next_step="yield what orchestr.resources has, or a Task around it",
         )
     return item
 

@@ -12,7 +12,8 @@ from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.document import read_document
 from orchestr.inventory.marked import key_position, value_position
-from orchestr.inventory.position import Position, input_error, kind
+from orchestr.inventory.position import Position, input_error, kind, shown
+from orchestr.paths import is_file
 
 if TYPE_CHECKING:
     from orchestr.inventory import Inventory
@@ -31,6 +32,9 @@ PLAY_KEYS = (
 )
 ROLE_KEYS = ("role", "name", "vars", "tags")
 NOT_OURS = ("tasks", "handlers", "pre_tasks", "post_tasks", "gather_facts", "vars_files", "import_playbook")
+_PLAY = "a play is: - name: …, with hosts: and roles: below it"
+_HOSTS = "write: hosts: all, or names and groups as in --limit"
+_EXAMPLES = {list: "[…]", dict: "{NAME: value}", bool: "true"}
 ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted")
 Order = Literal["inventory", "reverse_inventory", "sorted", "reverse_sorted"]
 
@@ -101,10 +105,15 @@ def playbook_path(inventory: Inventory) -> Path:
         )
     for name, host in named.items():
         path = inventory.root / str(name)
-        if not path.is_file():
+        if not is_file(path):
             raise _no_playbook(path, inventory.position(host, "orchestr_playbook"), f"no such playbook: {name}")
         return path
-    return inventory.root / "playbooks/site.yml"
+    path = inventory.root / "playbooks/site.yml"
+    if not is_file(path):
+        raise _no_playbook(
+            path, None, "no such playbook", "name one: orchestr_playbook in the inventory, or --playbook"
+        )
+    return path
 
 
 def _named_playbook(inventory: Inventory, host: str) -> str | None:
@@ -113,14 +122,20 @@ def _named_playbook(inventory: Inventory, host: str) -> str | None:
     value = inventory.scope(host).value("orchestr_playbook")
     if not isinstance(value, str) or not value:
         position = inventory.position(host, "orchestr_playbook")
-        raise input_error(position, f"orchestr_playbook is the path of a playbook, found {kind(value)}")
+        raise input_error(
+            position, f"orchestr_playbook is the path of a playbook, found {kind(value)}", next_step=_NAME_IT
+        )
     return value
 
 
-def _no_playbook(path: Path, position: Position | None, message: str) -> InputError:
+_NAME_IT = "give the path of a file, like playbooks/site.yml"
+
+
+def _no_playbook(path: Path, position: Position | None, message: str, step: str = _NAME_IT) -> InputError:
     directory = path if path.is_dir() else path.parent
     near = [os.path.relpath(found) for found in sorted(directory.glob("*.yml"))]
-    step = f"playbooks there: {', '.join(near)}" if near else "orchestr_playbook in the inventory names it"
+    if near:
+        step = f"playbooks there: {', '.join(near)}"
     where = position or Position(str(path))
     return where.error(message, suggestion=closest(os.path.relpath(path), near), next_step=step)
 
@@ -128,7 +143,7 @@ def _no_playbook(path: Path, position: Position | None, message: str) -> InputEr
 def load_playbook(path: str | Path) -> Playbook:
     """Return the plays of a YAML file. Raises InputError at file, line and column."""
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise _no_playbook(path, None, "is a directory, not a playbook" if path.is_dir() else "no such playbook")
     document = read_document(path)
     if not isinstance(document, list):
@@ -140,13 +155,14 @@ def load_playbook(path: str | Path) -> Playbook:
             next_step="begin each play with '- name: …'",
         )
     if not document:
-        raise InputError("the playbook has no plays", file=path, line=1, column=1)
+        step = "begin each play with '- name: …'"
+        raise InputError("the playbook has no plays", file=path, line=1, column=1, next_step=step)
     return Playbook(path, tuple(_play(item, value_position(document, n)) for n, item in enumerate(document)))
 
 
 def _play(item: Any, position: Position | None) -> Play:
     if not isinstance(item, dict):
-        raise input_error(position, f"a play is a mapping, found {kind(item)}")
+        raise input_error(position, f"a play is a mapping, found {kind(item)}", next_step=_PLAY)
     _known_keys(item, PLAY_KEYS, "a play")
     for required in ("hosts", "roles"):
         if required not in item:
@@ -155,10 +171,12 @@ def _play(item: Any, position: Position | None) -> Play:
     if isinstance(hosts, list):
         for number, each in enumerate(hosts):
             if not isinstance(each, str):
-                raise input_error(value_position(hosts, number), f"hosts are host patterns, found {kind(each)}")
+                what = f"hosts are host patterns, found {kind(each)}"
+                raise input_error(value_position(hosts, number), what, next_step=_HOSTS)
         hosts = ":".join(hosts)
     if not isinstance(hosts, str) or not hosts:
-        raise input_error(value_position(item, "hosts"), f"hosts is a host pattern, found {kind(item['hosts'])}")
+        what = f"hosts is a host pattern, found {kind(item['hosts'])}"
+        raise input_error(value_position(item, "hosts"), what, next_step=_HOSTS)
     roles = _expect(item, "roles", list)
     return Play(
         name=str(item.get("name") or hosts),
@@ -180,7 +198,8 @@ def _role(item: Any, position: Position | None) -> RoleUse:
     if isinstance(item, str) and item:
         return RoleUse(item, position=position)
     if not isinstance(item, dict):
-        raise input_error(position, f"a role is a name or a mapping with 'role', found {kind(item)}")
+        what = f"a role is a name or a mapping with 'role', found {kind(item)}"
+        raise input_error(position, what, next_step="write '- role: NAME'")
     _known_keys(item, ROLE_KEYS, "a role")
     name = item.get("role", item.get("name"))
     if not isinstance(name, str) or not name:
@@ -196,8 +215,8 @@ def _known_keys(item: Mapping[str, Any], known: tuple[str, ...], what: str) -> N
             step = "orchestr's playbooks hold roles only: put tasks into a role's deploy(), in Python"
             message = f"{key!r} is Ansible's and not part of {what} here"
             raise input_error(key_position(item, key), message, next_step=step)
-        message = f"{key!r} is not a key of {what} (known: {', '.join(known)})"
-        raise input_error(key_position(item, key), message, suggestion=closest(str(key), known))
+        message, step = f"{shown(key)} is not a key of {what}", f"known: {', '.join(known)}"
+        raise input_error(key_position(item, key), message, suggestion=closest(str(key), known), next_step=step)
 
 
 def _expect(item: Mapping[str, Any], key: str, wanted: type, default: Any = ...) -> Any:
@@ -206,15 +225,17 @@ def _expect(item: Mapping[str, Any], key: str, wanted: type, default: Any = ...)
         return default
     if not isinstance(value, wanted):
         names = {list: "a list", dict: "a mapping", bool: "true or false"}
-        raise input_error(value_position(item, key), f"{key} is {names[wanted]}, found {kind(value)}")
+        step = f"write: {key}: {_EXAMPLES[wanted]}"
+        raise input_error(value_position(item, key), f"{key} is {names[wanted]}, found {kind(value)}", next_step=step)
     return value
 
 
 def _choice(item: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> Any:
     value = item.get(key, choices[0])
     if value not in choices:
-        message = f"{key} is one of {', '.join(choices)}, found {value!r}"
-        raise input_error(value_position(item, key), message, suggestion=closest(str(value), choices))
+        message = f"{key} is one of {', '.join(choices)}, found {shown(value)}"
+        near, step = closest(str(value), choices), f"leave it out for {choices[0]}"
+        raise input_error(value_position(item, key), message, suggestion=near, next_step=step)
     return value
 
 
@@ -223,7 +244,8 @@ def _tags(item: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(tags, str):
         tags = [tag.strip() for tag in tags.split(",")]
     if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
-        raise input_error(value_position(item, "tags"), f"tags are a name or a list of names, found {kind(tags)}")
+        what = f"tags are a name or a list of names, found {kind(tags)}"
+        raise input_error(value_position(item, "tags"), what, next_step="write: tags: [one, two]")
     return tuple(tags)
 
 
@@ -237,7 +259,8 @@ def _serial(item: Mapping[str, Any]) -> tuple[int | str, ...]:
         is_count = isinstance(size, int) and not isinstance(size, bool) and size > 0
         if not is_share and not is_count:
             where = value_position(sizes, number) if isinstance(value, list) else value_position(item, "serial")
-            raise input_error(where, f"a batch size is a count like 1 or a share like \"50%\", found {size!r}")
+            what = f'a batch size is a count like 1 or a share like "50%", found {shown(size)}'
+            raise input_error(where, what, next_step='write: serial: [1, "50%"], or leave it out')
     return tuple(sizes)
 
 
@@ -245,5 +268,6 @@ def _percentage(item: Mapping[str, Any]) -> float:
     value = item.get("max_fail_percentage", 100)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
         where = value_position(item, "max_fail_percentage")
-        raise input_error(where, f"max_fail_percentage is a number from 0 to 100, found {value!r}")
+        what = f"max_fail_percentage is a number from 0 to 100, found {shown(value)}"
+        raise input_error(where, what, next_step="write: max_fail_percentage: 25, or leave it out")
     return float(value)

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
-from orchestr.inventory.position import Position, input_error
+from orchestr.inventory.position import Position, input_error, shown
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
@@ -167,7 +167,10 @@ def _module(name: str, path: Path, position: Position | None) -> ModuleType:
         del sys.modules[key]
         line = getattr(error, "lineno", None) or _line_in(error, path)
         raise InputError(
-            f"the role {name} cannot be loaded: {type(error).__name__}: {error}", file=path / "__init__.py", line=line
+            f"the role {name} cannot be loaded: {type(error).__name__}: {error}",
+            file=path / "__init__.py",
+            line=line,
+            next_step="put the role's Python right",
         ) from error
     return module
 
@@ -247,7 +250,8 @@ def _params_error(
     location = tuple(first["loc"])
     if not location:
         position = use.position
-        return input_error(position, f"{host}, role {role.name}: {_plain(first)}")
+        step = f"orchestr doc {role.name} describes its parameters"
+        return input_error(position, f"{host}, role {role.name}: {_plain(first)}", next_step=step)
     name = f"{role.name}_{location[0]}"
     noise = ("function-", "str", "int", "is-instance")
     inner = [part for part in location[1:] if isinstance(part, int) or not str(part).startswith(noise)]
@@ -284,5 +288,5 @@ def _plain(problem: Mapping[str, Any], is_secret: bool = False) -> str:
     if isinstance(problem.get("input"), Secret):
         return f"{text}, found a secret (it would be shown: this parameter is not meant for one)"
     if isinstance(problem.get("input"), (str, int, float, bool)) and "Secret" not in text:
-        return f"{text}, found {problem['input']!r}"
+        return f"{text}, found {shown(problem['input'])}"
     return text

@@ -104,11 +104,16 @@ def render_file(path: Path, scope: Scope, values: Mapping[str, Any]) -> str | Se
         return Secret(text, (*parts, *(secret.reveal() for secret in record)))
     except TemplateSyntaxError as error:
         where = error.filename or path
-        raise InputError(f"malformed template: {error.message}", file=where, line=error.lineno) from None
+        step = "put the template right; {% raw %} … {% endraw %} is around what is none"
+        raise InputError(
+            f"malformed template: {error.message}", file=where, line=error.lineno, next_step=step
+        ) from None
     except TemplateNotFound as error:
-        raise InputError(f"there is no template {error.name!r}", file=path) from None
+        step = f"templates are beside it: {path.parent}"
+        raise InputError(f"there is no template {error.name!r}", file=path, next_step=step) from None
     except _Failed as error:
-        raise InputError(f"the template fails: {error}", file=path, line=_line(error, path)) from None
+        step = "see that what it uses is set: orchestr inventory INVENTORY --host NAME"
+        raise InputError(f"the template fails: {error}", file=path, line=_line(error, path), next_step=step) from None
 
 
 class _Failed(Exception):

@@ -7,7 +7,7 @@ and only if something changes for them → hosts no longer in the inventory drai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from orchestr import events
 from orchestr.api import RunSession
 from orchestr.engine.run import Run, RunOptions, Step
 from orchestr.errors import EXIT_DONE, EXIT_FAILED, InputError
-from orchestr.results import RunResult
+from orchestr.results import HostResult, RunResult
 
 if TYPE_CHECKING:
     from orchestr.engine.session import Connector
@@ -106,22 +106,21 @@ def upgrade(
         forks=forks,
         any_errors_fatal=True,
         new_hosts=frozenset(topology.new),
-        previous=str(before.path),
+        previous=before.path,
+        chosen_playbook=Path(playbook) if playbook is not None else None,
         schedule=lambda run: _schedule(run, topology),
     )
     with RunSession(on_event, connector, journal=journal) as session:
         main = session.prepare(after, playbook, options)
-        parting = _parting_run(session, before, playbook, topology, main, forks) if topology.removed else None
+        parting = _parting_run(session, before, playbook, topology, main) if topology.removed else None
         _announce(main, topology)
         result = UpgradeResult(main.execute(), topology)
         if parting is not None and result.run.exit_code == EXIT_DONE:
             _merge(result.run, parting.execute())
         if verify and result.run.exit_code == EXIT_DONE:
-            from orchestr.verification import verify as check_from_outside
+            from orchestr.verification.run import verify_in
 
-            result.verification = check_from_outside(
-                after, playbook=playbook, on_event=on_event, connector=connector, forks=forks
-            )
+            result.verification = verify_in(session, after, playbook, forks=forks, run_id=main.id)
         result.states = dict(_states(main, topology, result))
     return result
 
@@ -129,6 +128,8 @@ def upgrade(
 def rollback(
     run: str,
     *,
+    playbook: str | Path | None = None,
+    extra_vars: Mapping[str, Any] | None = None,
     on_event: events.Consumer | None = None,
     connector: Connector | None = None,
     forks: int = 32,
@@ -137,23 +138,23 @@ def rollback(
 ) -> UpgradeResult:
     """Bring a cluster back to what it was before the upgrade ``run``: the same steps, the other way round.
 
-    ``vault_password`` is what `load_inventory` takes. Raises InputError when no such run is recorded, or it was no
-    upgrade.
+    ``run`` may be ``last``, the newest upgrade. ``playbook`` defaults to the one the upgrade was given; ``extra_vars``
+    must name the variables it was given. ``vault_password`` is what `load_inventory` takes. Raises InputError when no
+    such run is recorded, or it was no upgrade.
     """
-    import json
-
-    from orchestr.engine.journal import find_run
     from orchestr.inventory import load_inventory
+    from orchestr.upgrade_record import upgrade_record
 
-    record = json.loads((find_run(run) / "run.json").read_text(encoding="utf-8"))
-    if not record.get("previous"):
-        raise InputError(
-            f"run {record['run']} was a {record['verb']}, not an upgrade",
-            next_step="to go back after a run, restore the inventory you had and run it",
-        )
+    record = upgrade_record(run)
+    record.check_variables(extra_vars or ())
+    before, after = (
+        load_inventory(path, extra_vars=extra_vars, vault_password=vault_password)
+        for path in (record.after, record.before)
+    )
     return upgrade(
-        load_inventory(record["inventory"], vault_password=vault_password),
-        load_inventory(record["previous"], vault_password=vault_password),
+        before,
+        after,
+        playbook=playbook or record.playbook,
         on_event=on_event,
         connector=connector,
         forks=forks,
@@ -243,7 +244,7 @@ def _problems(run: Run) -> Iterator[tuple[str, str, str]]:
 
 
 def _parting_run(
-    session: RunSession, before: Inventory, playbook: str | Path | None, topology: Topology, main: Run, forks: int
+    session: RunSession, before: Inventory, playbook: str | Path | None, topology: Topology, main: Run
 ) -> Run:
     """Return the run that drains and stops what is no longer in the inventory, by the inventory it was in.
 
@@ -258,9 +259,8 @@ def _parting_run(
             for step in _lifecycle_steps(run, plays, lifecycle, lifecycle, topology.removed)
         ]
 
-    options = RunOptions(
-        verb="upgrade", forks=forks, limit=":".join(topology.removed), schedule=schedule, run_id=main.id
-    )
+    verb, forks, limit = main.options.verb, main.options.forks, ":".join(topology.removed)
+    options = RunOptions(verb=verb, forks=forks, limit=limit, schedule=schedule, run_id=main.id)
     return session.prepare(before, playbook, options)
 
 
@@ -280,18 +280,29 @@ def _changes(count: int) -> str:
     return "1 change" if count == 1 else f"{count} changes"
 
 
+def _parted(found: HostResult) -> str:
+    """Say how a host stands that is no longer in the inventory; no task means no role of it had one to stop."""
+    if found.changed:
+        return "drained and stopped"
+    return "already stopped" if found.ok else "nothing to stop on it, no longer part of the cluster"
+
+
 def _states(run: Run, topology: Topology, result: UpgradeResult) -> Iterator[tuple[str, str]]:
     """Yield how each machine stands, in words; after a failure this is what the user reads first."""
     for host, found in result.run.hosts.items():
         if found.has_failed:
             state = f"failed after {_changes(found.changed)}" if found.changed else "failed, nothing changed on it"
         elif host in topology.removed:
-            state = "drained and stopped" if found.changed else "still running, no longer part of the cluster"
+            state = _parted(found)
         elif found.changed:
             state = f"{'added' if host in topology.new else 'changed'} ({_changes(found.changed)})"
         else:
             state = "unchanged"
         yield host, state
         run.emit(events.Note(state, host))
+    for host in topology.removed:
+        if host not in result.run.hosts:
+            yield host, "untouched, still part of the cluster"
+            run.emit(events.Note("untouched, still part of the cluster", host))
     if result.run.exit_code == EXIT_FAILED:
         run.emit(events.Note("to go back: orchestr rollback " + run.id + "; to go on: the same command again"))

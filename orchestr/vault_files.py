@@ -16,8 +16,9 @@ from pathlib import Path
 from orchestr.errors import InputError, OrchestrError
 from orchestr.inventory.position import Position
 from orchestr.inventory.vault import HEADER, check_header, is_vault
-from orchestr.inventory.vault_inline import has_values, reencrypted
+from orchestr.inventory.vault_inline import has_values, reencrypted, revealed
 from orchestr.inventory.vault_key import VaultKey
+from orchestr.paths import unreadable
 
 _PRIVATE = 0o700  # what decrypting in place leaves of a file's mode
 
@@ -37,7 +38,7 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as problem:
-        raise InputError(f"can't be read: {problem.strerror}", file=path) from None
+        raise unreadable(path, problem) from None
 
 
 def is_encrypted(data: bytes) -> bool:
@@ -49,9 +50,22 @@ def opened(path: Path, data: bytes, key: VaultKey) -> bytes:
     """Return what is inside a file encrypted as a whole; raises InputError."""
     text = _text(path, data)
     if not is_vault(text):
-        step = "a single value in a YAML file is encrypted with: orchestr secrets encrypt --string NAME"
+        step = f"to see its !vault values: orchestr secrets view {path}; --string NAME of encrypt makes new ones"
+        if not has_values(text):
+            step = "nothing in it is encrypted; orchestr secrets encrypt FILE does it"
         raise InputError("is not encrypted as a whole", file=path, line=1, column=1, next_step=step)
     return key.decrypt_bytes(text, Position(str(path), 1, 1))
+
+
+def viewed(path: Path, data: bytes, key: VaultKey) -> bytes:
+    """Return what an encrypted file holds; of a YAML file all of it, its ``!vault`` values in the clear.
+
+    Raises InputError when nothing in it is encrypted.
+    """
+    text = _text(path, data)
+    if is_vault(text) or not has_values(text):
+        return opened(path, data, key)
+    return revealed(text, str(path), key).encode()
 
 
 def encrypted(path: Path, key: VaultKey, label: str | None = None) -> Change:
@@ -128,7 +142,7 @@ def _rename(temporary: Path, path: Path) -> None:
         temporary.replace(path)
         descriptor = os.open(path.parent, os.O_RDONLY)
     except OSError as problem:
-        raise InputError(f"can't be replaced: {problem.strerror}", file=path) from None
+        raise unreadable(path, problem, "can't be replaced") from None
     try:
         os.fsync(descriptor)
     finally:
@@ -140,7 +154,7 @@ def _written_beside(change: Change) -> Path:
     try:
         descriptor, name = tempfile.mkstemp(prefix=".orchestr-", dir=change.path.parent)
     except OSError as problem:
-        raise InputError(f"can't be replaced: {problem.strerror}", file=change.path) from None
+        raise unreadable(change.path, problem, "can't be replaced") from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(change.after)
@@ -151,7 +165,7 @@ def _written_beside(change: Change) -> Path:
     except BaseException as problem:
         Path(name).unlink(missing_ok=True)
         if isinstance(problem, OSError):
-            raise InputError(f"can't be written: {problem.strerror}", file=change.path) from None
+            raise unreadable(change.path, problem, "can't be written") from None
         raise
     return Path(name)
 

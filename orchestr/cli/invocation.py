@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestr.errors import InputError
+from orchestr.paths import unreadable
 
 if TYPE_CHECKING:
     from orchestr.events import Consumer, Event
@@ -145,7 +146,7 @@ class Invocation:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
-            raise InputError(f"--events: {error.strerror}", file=path) from None
+            raise unreadable(path, error, "--events: can't be written") from None
         stream = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
         try:
             yield JsonLines(Output(stream))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from orchestr.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, InputError, OrchestrError
+from orchestr.paths import nearby
 
 JSON_VERSION = 1
 
@@ -40,8 +40,8 @@ def tell(error: OrchestrError, as_json: bool) -> int:
     """Say what is wrong and return the exit code."""
     found = error_object(error)
     if isinstance(error, InputError):
-        error.file = _nearby(error.file) if error.file else None
-        error.suggestion = _nearby(error.suggestion) if error.suggestion else None
+        error.file = nearby(error.file) if error.file else None
+        error.suggestion = nearby(error.suggestion) if error.suggestion else None
     stderr = getattr(error, "stderr", "")
     host = getattr(error, "host", "")
     text = f"{host}: {error.message}" if host and not error.message.startswith(host) else str(error)
@@ -52,13 +52,6 @@ def tell(error: OrchestrError, as_json: bool) -> int:
     if as_json:
         write_stdout(json.dumps(found, ensure_ascii=False) + "\n")
     return error.exit_code
-
-
-def _nearby(path: str) -> str:
-    """Return a path as a person here would write it: relative when it is below the current directory."""
-    with contextlib.suppress(OSError):  # the current directory may be gone
-        return path.removeprefix(f"{Path.cwd()}/")
-    return path
 
 
 def error_object(error: OrchestrError) -> dict[str, Any]:
@@ -81,9 +74,12 @@ def from_click(error: click.ClickException) -> InputError:
         message = error.format_message().rstrip(".")
         message = message[:1].lower() + message[1:]
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "orchestr"
+    message = re.sub(r"is not in the range x>=(\d+)", r"is less than \1", message)
+    message = message.replace("is not a valid integer range", "is not a whole number")
     step = f"{path} --help shows what it takes"
     if path.endswith(" exec"):
-        step = "put -- before the command: orchestr exec INVENTORY PATTERN -- COMMAND …"
+        is_missing = isinstance(error, click.MissingParameter)
+        step = f"{'write' if is_missing else 'put -- before the command'}: orchestr exec INVENTORY PATTERN -- COMMAND …"
     return InputError(message, suggestion=suggestion, next_step=step)
 
 

@@ -12,6 +12,7 @@ from orchestr.cli.vault import vault_key
 from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, kind
 from orchestr.inventory.vault_key import VaultKey
+from orchestr.paths import is_file
 from orchestr.secret import Secret
 
 _TAKES = "-e takes k=v, JSON, YAML or @FILE"
@@ -38,7 +39,7 @@ def _parse(text: str, key: VaultKey) -> dict[str, Any]:
         from orchestr.inventory.document import read_document
 
         path = Path(text[1:]).expanduser()
-        if not path.is_file():
+        if not is_file(path):
             what = "-e: is a directory, not a file" if path.is_dir() else "-e: no such file"
             raise InputError(what, file=path, next_step=_TAKES)
         return _mapping(read_document(path, key), Position(str(path), 1, 1))
@@ -71,7 +72,7 @@ def _yaml(text: str, key: VaultKey) -> Any:
     try:
         return parse_document(text, str(EXTRA_VARIABLES), Path.cwd(), key)
     except InputError as error:
-        error.next_step = error.next_step or _TAKES
+        error.next_step = f"{error.next_step}; {_TAKES}" if error.next_step else _TAKES
         raise
 
 

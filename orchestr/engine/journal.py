@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -14,6 +15,9 @@ from typing import Any
 from orchestr.errors import InputError
 from orchestr.events import Event, RunFinished, RunStarted, TaskOutput, TaskStarted
 
+RECORD, EVENTS = "run.json", "events.jsonl"
+_ESSENTIAL = ("run", "verb", "inventory")  # without these a record says nothing
+_OTHERS = "orchestr history lists those that are whole"
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # made once, not per event
 
 
@@ -42,11 +46,13 @@ class Journal:
     def __init__(self, run: str, on_problem: Callable[[str], None] | None = None) -> None:
         self.directory = state_directory() / "runs" / run
         self._on_problem = on_problem
+        self._known: dict[str, Any] = {}
+        self._is_check = False
         self._lock = threading.Lock()
         try:
             self.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self.directory / "events.jsonl", flags, 0o600)
+            self._descriptor = os.open(self.directory / EVENTS, flags, 0o600)
         except OSError as error:
             step = "set ORCHESTR_STATE to a directory that can be written to"
             raise InputError(f"runs can't be recorded: {error.strerror}", file=self.directory, next_step=step) from None
@@ -71,14 +77,19 @@ class Journal:
             self._summary(event)
 
     def _summary(self, event: RunStarted | RunFinished) -> None:
-        path = self.directory / "run.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"started": round(time.time(), 3)}
-        known.update(event.to_json())
+        """Write what is known of the run as a whole; an upgrade's later parts (who leaves, verify) add to it."""
+        if isinstance(event, RunFinished):
+            self._known.update(_ended(self._known, event, self._is_check))
+        elif self._known:
+            self._is_check = event.verb != self._known["verb"]
+            return
+        else:
+            self._known = {"started": round(time.time(), 3), **event.to_json()}
         temporary = self.directory / f".{secrets.token_hex(4)}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(known, stream)
-        temporary.rename(path)
+            json.dump(self._known, stream)
+        temporary.rename(self.directory / RECORD)
 
     def close(self) -> None:
         with self._lock:
@@ -93,34 +104,91 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def _ended(known: dict[str, Any], event: RunFinished, is_check: bool) -> dict[str, Any]:
+    """Return what the end of a part makes of a run: of the verify that closes an upgrade only how it went."""
+    hosts = known["hosts"] if isinstance(known.get("hosts"), dict) else {}
+    elapsed_s = known.get("elapsed_s", 0.0)
+    return {
+        "event": "RunFinished",
+        "exit_code": known.get("exit_code") or event.exit_code,
+        "hosts": hosts if is_check else {**hosts, **event.hosts},
+        "elapsed_s": elapsed_s if is_check else round(elapsed_s + event.elapsed_s, 3),
+    }
+
+
 def runs() -> list[dict[str, Any]]:
-    """Return the recorded runs, oldest first: the fields of RunStarted and, when it ended, RunFinished."""
-    found = []
-    for path in sorted((state_directory() / "runs").glob("*/run.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and isinstance(record.get("run"), str):
-            found.append(record)
-    return found
+    """Return the recorded runs, oldest first: the fields of RunStarted and, when it ended, RunFinished.
+
+    What is no whole record is passed over. Raises InputError when the records can't be looked at.
+    """
+    return [record for name in _names() if (record := _record_in(_directory() / name)) is not None]
+
+
+def record_of(run: str) -> dict[str, Any]:
+    """Return one of `runs`, named as `find_run` takes it. Raises InputError."""
+    directory = find_run(run)
+    record = _record_in(directory)
+    if record is None:
+        raise InputError("the record of this run is damaged", file=directory / RECORD, next_step=_OTHERS)
+    return record
 
 
 def events_of(run: str) -> Iterator[dict[str, Any]]:
     """Yield what happened in a run (the beginning of its name will do; ``last`` is the newest). Raises InputError."""
-    directory = find_run(run)
-    for line in (directory / "events.jsonl").read_text(encoding="utf-8").splitlines():
+    path = find_run(run) / EVENTS
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as problem:
+        what = f"the record of this run is damaged: {problem.strerror}"
+        raise InputError(what, file=path, next_step=_OTHERS) from None
+    for line in text.splitlines():
         try:
-            yield json.loads(line)
+            found = json.loads(line)
         except ValueError:
             continue  # the line a killed controller was writing
+        if isinstance(found, dict):
+            yield found
 
 
 def find_run(run: str) -> Path:
-    """Return the directory of a run. Raises InputError when there is none, or more than one begins like that."""
-    names = sorted(path.name for path in (state_directory() / "runs").glob("*/"))
-    matching = names[-1:] if run == "last" else [name for name in names if name.startswith(run)]
+    """Return the directory of a run; ``last`` is the newest that has a whole record.
+
+    Raises InputError when there is none, or more than one begins like that.
+    """
+    names = _names()
+    if run == "last":
+        whole = (name for name in reversed(names) if _record_in(_directory() / name) is not None)
+        matching = list(itertools.islice(whole, 1))
+    else:
+        matching = [name for name in names if name.startswith(run)]
     if len(matching) != 1:
         what = f"no run {run!r} is recorded" if not matching else f"{run!r} begins {len(matching)} runs"
-        raise InputError(what, next_step="orchestr history lists the runs")
-    return state_directory() / "runs" / matching[0]
+        raise InputError("no run is recorded" if run == "last" else what, next_step="orchestr history lists the runs")
+    return _directory() / matching[0]
+
+
+def _directory() -> Path:
+    return state_directory() / "runs"
+
+
+def _names() -> list[str]:
+    """Return the names of all runs, oldest first. Raises InputError when they can't be looked at."""
+    try:
+        with os.scandir(_directory()) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        step = "set ORCHESTR_STATE to a directory of your own"
+        what = f"the runs on record can't be read: {problem.strerror}"
+        raise InputError(what, file=state_directory(), next_step=step) from None
+
+
+def _record_in(directory: Path) -> dict[str, Any] | None:
+    """Return what a run's directory says it was, None when that is not whole."""
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_whole = isinstance(record, dict) and all(isinstance(record.get(key), str) for key in _ESSENTIAL)
+    return record if is_whole else None

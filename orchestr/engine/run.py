@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr import events
@@ -16,7 +17,7 @@ from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
 from orchestr.engine.journal import new_run_id
 from orchestr.errors import EXIT_FAILED, EXIT_INTERRUPTED, HostError, InputError, OrchestrError
 from orchestr.inventory.patterns import split_pattern
-from orchestr.inventory.position import input_error
+from orchestr.inventory.position import EXTRA_VARIABLES, input_error
 from orchestr.live_secrets import hidden
 from orchestr.planning import PlanContext, assign, plan_host
 from orchestr.results import HostResult, RunResult
@@ -53,7 +54,7 @@ class RunOptions:
 
     ``check`` only observes. ``limit`` is a host pattern. ``lifecycle`` is the roles' function that is played.
     ``schedule`` replaces the plays' own order and ``serial`` (an upgrade puts new hosts first); ``new_hosts`` are
-    those that were not part of the cluster before.
+    those that were not part of the cluster before. ``previous`` and ``chosen_playbook`` are put on record, to go back.
     """
 
     verb: str = "run"
@@ -67,7 +68,8 @@ class RunOptions:
     schedule: Callable[[Run], list[Step]] | None = None
     new_hosts: frozenset[str] = frozenset()
     any_errors_fatal: bool = False
-    previous: str = ""
+    previous: Path | None = None
+    chosen_playbook: Path | None = None
 
 
 class Run:
@@ -191,21 +193,31 @@ class Run:
             self._consumer(event)
 
     # -- the run --------------------------------------------------------------------------------------------------
+    def started(self) -> events.RunStarted:
+        """Return the event a run begins with; its paths hold from any directory."""
+        options = self.options
+        return events.RunStarted(
+            run=self.id,
+            verb=options.verb,
+            inventory=str(self.inventory.path.absolute()),
+            playbook=str(self.playbook.path.absolute()),
+            hosts=tuple(self.hosts),
+            check=options.check,
+            previous=_absolute(options.previous),
+            chosen_playbook=_absolute(options.chosen_playbook),
+            extra_variables=self._extra_variables(),
+        )
+
+    def _extra_variables(self) -> tuple[str, ...]:
+        """Return the names of the variables of -e, which every host has; their values may be secrets."""
+        origin = self.inventory.host(self.hosts[0]).origin
+        return tuple(sorted(name for name, place in origin.items() if place == EXTRA_VARIABLES))
+
     def execute(self) -> RunResult:
         """Do it all; the summary event comes last, also after a failure of everything or an interrupt."""
         began = time.monotonic()
         options = self.options
-        self.emit(
-            events.RunStarted(
-                self.id,
-                options.verb,
-                str(self.inventory.path),
-                str(self.playbook.path),
-                tuple(self.hosts),
-                options.check,
-                options.previous,
-            )
-        )
+        self.emit(self.started())
         try:
             with Fleet(
                 self.inventory,
@@ -346,6 +358,10 @@ def _plays_of(play_hosts: Mapping[int, Iterable[str]]) -> dict[str, tuple[int, .
         for name in dict.fromkeys(names):
             found[name] = (*found.get(name, ()), number)
     return found
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.absolute()) if path is not None else ""
 
 
 def _adds_none(terms: list[str]) -> bool:

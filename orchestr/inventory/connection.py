@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from orchestr.errors import InputError
 from orchestr.inventory.model import Inventory
-from orchestr.inventory.position import Position, input_error
+from orchestr.inventory.position import Position, input_error, kind
 from orchestr.inventory.settings import ConnectionKind, ConnectionSettings
 from orchestr.inventory.templating import Scope
-from orchestr.inventory.variable_names import address, become_method, connection_kind, flag, port_number
+from orchestr.inventory.variable_names import TEXT, address, become_method, connection_kind, flag, port_number
 from orchestr.secret import Secret, mask, reveal
 
 # The same setting may have several names; as in Ansible's ssh plugin, the first one present decides.
@@ -82,7 +82,7 @@ class _Variables:
         if value is None or value == "":
             return None
         if isinstance(value, (dict, list, bool)):
-            raise input_error(self.position(name or ""), f"{name} must be text, found {value!r}")
+            raise input_error(self.position(name or ""), f"{name} must be text, found {kind(value)}", next_step=TEXT)
         return str(value)
 
     def secret(self, *names: str) -> Secret | None:
@@ -99,7 +99,8 @@ class _Variables:
         try:
             return tuple(shlex.split(text))
         except ValueError as problem:
-            raise input_error(self.position(name), f"{name} can't be split into words: {problem}") from None
+            what = f"{name} can't be split into words: {str(problem).lower()}"
+            raise input_error(self.position(name), what, next_step="close the quotes, as in a shell") from None
 
 
 def _address(found: _Variables, host: str) -> str:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.marked import MarkedDict, MarkedList, UnsafeText
-from orchestr.inventory.position import Position, kind
+from orchestr.inventory.position import Position, kind, shown
 from orchestr.inventory.sources import SecretSources, VaultKey
 from orchestr.inventory.vault import is_vault
-from orchestr.inventory.yaml_errors import bare_template_error, syntax_error
+from orchestr.inventory.yaml_errors import bare_template_error, syntax_error, too_deep
+from orchestr.paths import unreadable
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def read_document(path: Path, key: VaultKey | None = None) -> Any:
         data = path.read_bytes()
         text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as problem:
-        raise InputError(f"can't be read: {problem.strerror}", file=path) from None
+        raise unreadable(path, problem) from None
     except UnicodeDecodeError as problem:
         step = "save it as UTF-8" + (" (it begins as UTF-16 does)" if data[:2] in _UTF16_MARKS else "")
         what = f"is not UTF-8 text (byte {problem.start + 1})"
@@ -58,7 +59,7 @@ def parse_document(text: str, file: str, directory: Path, key: VaultKey) -> Any:
             return None
         return _Builder(file, SecretSources(directory, key), encrypted, _is_json(text)).build(node)
     except RecursionError:
-        raise InputError("is nested too deeply to be read", file=file) from None
+        raise too_deep(file) from None
 
 
 def compose(text: str, file: str, in_python: bool = False) -> Node | None:
@@ -112,7 +113,8 @@ class _Builder:
         identity = (id(node), unsafe)
         if identity not in self._built:
             if id(node) in self._open:
-                raise self._at(node).error("this alias stands inside the very value it names")
+                step = "write the value out, or move the anchor (&NAME) to what is to be repeated"
+                raise self._at(node).error("this alias stands inside the very value it names", next_step=step)
             self._open.add(id(node))
             self._built[identity] = self._construct(node, unsafe)
             self._open.discard(id(node))
@@ -148,7 +150,9 @@ class _Builder:
     def _unknown_tag(self, node: Node) -> InputError:
         tag = node.tag.replace(_CORE, "!!")
         return self._at(node).error(
-            f"unknown tag {tag}; known: {', '.join(_KNOWN_TAGS)}", suggestion=closest(tag, _KNOWN_TAGS)
+            f"unknown tag {shown(tag)[1:-1]}",
+            suggestion=closest(tag, _KNOWN_TAGS),
+            next_step=f"known tags: {', '.join(_KNOWN_TAGS)}; put quotes around the value if text is meant",
         )
 
     def _scalar(self, node: ScalarNode, unsafe: bool) -> Any:
@@ -170,7 +174,7 @@ class _Builder:
         except (ValueError, KeyError, yaml.YAMLError):
             what = _KINDS.get(node.tag.removeprefix(_CORE), "value of its type")
             raise self._at(node).error(
-                f"{node.value!r} reads as a {what}, but is not a valid one",
+                f"{shown(node.value)} reads as a {what}, but is not a valid one",
                 next_step="put quotes around it if text is meant",
             ) from None
 
@@ -191,17 +195,14 @@ class _Builder:
         for merged in self._merged(node, unsafe):
             for key, value in merged.items():
                 result.put(key, value, merged.keys_at[key], merged.values_at[key])
-        own: dict[Any, Position] = {}
+        own: dict[Any, tuple[Any, Position]] = {}
         for key_node, value_node in node.value:
             if key_node.tag == f"{_CORE}merge":
                 continue
             key, key_at = self._key(key_node), self._at(key_node)
             if key in own:
-                raise key_at.error(
-                    f"the key {key_node.value!r} is written twice, here and at {own[key]}",
-                    next_step="keep one of the two",
-                )
-            own[key] = key_at
+                raise _same_key(key, key_at, *own[key])
+            own[key] = key, key_at
             result.put(key, self.build(value_node, unsafe), key_at, self._at(value_node))
         return result
 
@@ -213,7 +214,10 @@ class _Builder:
             value = self.build(value_node, unsafe)
             for each in reversed(value if isinstance(value, MarkedList) else [value]):
                 if not isinstance(each, MarkedDict):
-                    raise self._at(value_node).error(f"'<<' merges mappings, this is {kind(each)}")
+                    raise self._at(value_node).error(
+                        f"'<<' merges mappings, this is {kind(each)}",
+                        next_step="write: <<: *NAME, of an anchor on a mapping",
+                    )
                 yield each
 
     def _key(self, node: Node) -> Any:
@@ -222,9 +226,10 @@ class _Builder:
         if not isinstance(node, ScalarNode):
             if isinstance(node, MappingNode) and node.flow_style and node.start_mark.column:
                 raise bare_template_error(Position(self._file, node.start_mark.line + 1, node.start_mark.column))
-            raise self._at(node).error("a key must be plain text, not a list or a mapping")
+            step = "put quotes around it if text is meant"
+            raise self._at(node).error("a key must be plain text, not a list or a mapping", next_step=step)
         if node.tag in _KNOWN_TAGS:
-            raise self._at(node).error(f"a key can't carry the tag {node.tag}")
+            raise self._at(node).error(f"a key can't carry the tag {node.tag}", next_step="tags go before values")
         return self._plain_scalar(node)
 
     def _secret(self, node: Node) -> Secret:
@@ -235,7 +240,7 @@ class _Builder:
             return self._sources.generated(self._text_or_mapping(node), position)
         text = node.value
         if not isinstance(text, str) or not text.strip():
-            raise position.error(f"{node.tag} takes one text")
+            raise position.error(f"{node.tag} takes one text", next_step=_TEXTS[node.tag])
         if node.tag == "!env":
             return self._sources.env(text.strip(), position)
         if node.tag == "!file":
@@ -256,6 +261,24 @@ class _Builder:
                 next_step='write: !command [pass, show, "prod/redis"]',
             )
         return words
+
+
+_TEXTS = {
+    "!env": "write: !env NAME, of an environment variable here",
+    "!file": "write: !file PATH, of a file beside this one",
+    "!vault": "orchestr secrets encrypt --string NAME prints what to paste",
+    "!vault-encrypted": "orchestr secrets encrypt --string NAME prints what to paste",
+}
+
+
+def _same_key(key: Any, key_at: Position, first: Any, first_at: Position) -> InputError:
+    """Return the error for a key met again; 1 and true are one to Python, and neither was written twice."""
+    if type(key) is type(first):
+        what, step = f"the key {shown(str(key))} is written twice, here and at {first_at}", "keep one of the two"
+    else:
+        what = f"the key {shown(key)} counts as the same as {shown(first)} at {first_at}"
+        step = "put quotes around both if text is meant"
+    return key_at.error(what, next_step=step)
 
 
 __all__ = ["parse_document", "read_document"]

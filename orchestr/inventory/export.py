@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestr.inventory.draft import ALL
 from orchestr.inventory.marked import UnsafeText
 from orchestr.inventory.model import Inventory
+from orchestr.inventory.position import input_error
 from orchestr.inventory.sources import VaultSecret
 from orchestr.secret import HIDDEN, Secret
 
@@ -40,6 +42,30 @@ def to_ansible_dict(inventory: Inventory) -> dict[str, Any]:
         "profile": "inventory_legacy",
     }
     return result
+
+
+def check_numbers(inventory: Inventory) -> None:
+    """Raise InputError at the first number that JSON has no word for: what Ansible prints then is no JSON."""
+    for name, host in inventory.hosts.items():
+        for variable, value in host.variables.items():
+            path = _path_to_no_number(value)
+            if path is not None:
+                position = inventory.position(name, variable, *path)
+                step = f"put quotes around it if text is meant; {name} has it"
+                raise input_error(position, f"{variable}: JSON has no .nan and no .inf", next_step=step)
+
+
+def _path_to_no_number(value: Any) -> tuple[Any, ...] | None:
+    """Return the keys and indexes that lead to a float that is no finite number, None when there is none."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ()
+    if isinstance(value, Mapping):
+        inner: Any = value.items()
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        inner = enumerate(value)
+    else:
+        return None
+    return next(((key, *path) for key, each in inner if (path := _path_to_no_number(each)) is not None), None)
 
 
 def graph(inventory: Inventory, group: str = ALL) -> str:

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.filters import FILTERS
-from orchestr.inventory.position import Position, input_error
+from orchestr.inventory.position import Position, input_error, shown
 from orchestr.inventory.secret_views import (
     closed,
     disguising,
@@ -52,13 +52,17 @@ def render(text: str, names: Names, position: Position | None) -> Any:
     except InputError:
         raise
     except FAILURES as problem:
-        raise input_error(position, f"the template {text.strip()!r} fails: {problem}") from None
+        what = f"the template {shown(text.strip())} fails: {problem}"
+        raise input_error(
+            position, what, next_step="see that each variable in it is of the type it is used as"
+        ) from None
     return _joined([piece for piece in pieces if piece is not None], _trailing_newlines(text))
 
 
 def circle_error(names: list[str], position: Position | None) -> InputError:
     """Return the error for variables that need each other to be rendered."""
-    return input_error(position, f"variables refer to each other in a circle: {' → '.join(names)}")
+    what = f"variables refer to each other in a circle: {' → '.join(names)}"
+    return input_error(position, what, next_step=f"give one of them a value without a template: {names[-1]}")
 
 
 class UndefinedName(TemplateError):
@@ -331,6 +335,7 @@ def _undefined_error(problem: UndefinedName, text: str, names: Names, position: 
         line=place.line,
         column=place.column,
         suggestion=closest(str(problem.name), _known_beside(problem, names)),
+        next_step="set it, or say what is taken without it: {{ NAME | default('…') }}",
     )
 
 
@@ -352,5 +357,8 @@ def _syntax_error(problem: TemplateSyntaxError, position: Position | None) -> In
     message = problem.message or "malformed"
     if "No filter named" in message:
         name = message.split("'")[1]
-        return input_error(position, f"no filter {name!r}", suggestion=closest(name, _environment().filters))
-    return input_error(position, f"malformed template: {message}")
+        known = _environment().filters
+        step = "docs/reference/inventory.md lists the filters"
+        return input_error(position, f"no filter {name!r}", suggestion=closest(name, known), next_step=step)
+    step = "templates are {{ expression }}, {% statement %}; write !unsafe before a text that is none"
+    return input_error(position, f"malformed template: {message}", next_step=step)

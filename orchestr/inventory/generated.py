@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.inventory.closest import closest
-from orchestr.inventory.position import Position
+from orchestr.inventory.position import Position, shown
 from orchestr.inventory.vault import is_vault
 from orchestr.secret import Secret
 
@@ -153,7 +153,8 @@ class GeneratedSecrets:
             mode = stat.S_IMODE(path.stat().st_mode)
         except (OSError, UnicodeDecodeError) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
-            raise position.error(f"can't read the generated secret {path}: {reason}") from None
+            what = f"can't read the generated secret {path}: {reason}"
+            raise position.error(what, next_step=f"see whose it is: ls -ld {path}") from None
         if is_vault(text):
             text = self._key.decrypt(text, Position(str(path), 1, 1))
         elif mode & 0o077:
@@ -190,7 +191,8 @@ def wish(value: str | Mapping[Any, Any], position: Position) -> Wish:
         step = "letters, digits, '_', '.', '-', and '/' between parts; no template"
         raise position.error(f"{name!r} is no name for a generated secret", next_step=step)
     if isinstance(length, bool) or not isinstance(length, int) or not SHORTEST <= length <= LONGEST:
-        raise position.error(f"!generated: length is a number from {SHORTEST} to {LONGEST}, found {length!r}")
+        what = f"!generated: length is a number from {SHORTEST} to {LONGEST}, found {shown(length)}"
+        raise position.error(what, next_step=_SHAPE)
     characters = str(given.get("characters", "letters_and_digits"))
     if characters not in ALPHABETS:
         near, step = closest(characters, ALPHABETS), f"characters is one of: {', '.join(ALPHABETS)}"

@@ -6,6 +6,7 @@ the other ``group_vars`` in that same order; the host's own variables; ``host_va
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from orchestr.inventory.position import Position, Sourced
 from orchestr.inventory.sources import VaultKey
 from orchestr.inventory.tree import GroupTree
 from orchestr.inventory.vars_files import EXTENSIONS, VarsDirectory
+from orchestr.paths import unreadable
 
 _IGNORED = re.compile(
     r"^\.|^(?:host_vars|group_vars|vars_plugins)$|\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)$|~$"
@@ -45,10 +47,9 @@ def load_inventory(
     if not str(path):
         raise InputError("the inventory's path is empty", next_step="name a file, like inventories/prod.yml")
     path = Path(path)
-    _check_exists(path)
     draft = Draft()
     key = vault_password if isinstance(vault_password, VaultKey) else VaultKey(vault_password)
-    for file in _inventory_files(path, draft):
+    for file in _files_of(path, draft):
         parse_file(file, draft, key)
     tree = GroupTree(draft)
     merge = _Merge(draft, tree, path if path.is_dir() else path.parent, key, extra_vars or {})
@@ -69,7 +70,7 @@ def project_root(path: Path) -> Path:
     """Return the nearest directory at or above the inventory that has ``playbooks/`` or ``roles/``, else its own."""
     start = (path if path.is_dir() else path.parent).resolve()
     for directory in (start, *start.parents):
-        if any((directory / mark).is_dir() for mark in _PROJECT_MARKS):
+        if any(os.path.isdir(directory / mark) for mark in _PROJECT_MARKS):  # noqa: PTH112 - forbidden is no error
             return directory
     return start
 
@@ -101,23 +102,37 @@ def _is_small(directory: Path) -> bool:
     return directory.is_dir() and directory.name in ("inventories", "inventory", "lab", "hosts")
 
 
+def _files_of(path: Path, draft: Draft) -> list[Path]:
+    """Return the inventory files of ``path``. Raises InputError when there are none, or they can't be looked at."""
+    try:
+        _check_exists(path)
+        files = list(_inventory_files(path, draft))
+    except OSError as problem:
+        raise unreadable(problem.filename or path, problem) from None
+    if not files:
+        step = "inventories/prod.yml is a commented example; group_vars/ and host_vars/ go beside such a file"
+        raise InputError("this directory has no inventory files (.yml, .yaml, .json)", file=path, next_step=step)
+    return files
+
+
 def _inventory_files(path: Path, draft: Draft) -> Iterator[Path]:
-    """Yield the inventory files of ``path``: itself, or a directory's in name order, subdirectories included."""
+    """Yield the inventory files of ``path``: itself, or a directory's in name order, subdirectories included.
+
+    As in Ansible, a subdirectory without any is only worth a warning.
+    """
     if not path.is_dir():
         yield path
         return
-    found = False
     for entry in sorted(path.iterdir(), key=lambda each: each.name):
         if _IGNORED.search(entry.name):
             continue
         if entry.is_file() and entry.suffix not in ("", *EXTENSIONS):
             draft.warn(Position(str(entry)), "skipped: orchestr reads .yml, .yaml and .json inventories")
             continue
-        found = True
-        yield from _inventory_files(entry, draft)
-    if not found:
-        step = "inventories/prod.yml is a commented example; group_vars/ and host_vars/ go beside such a file"
-        raise InputError("this directory has no inventory files (.yml, .yaml, .json)", file=path, next_step=step)
+        files = list(_inventory_files(entry, draft))
+        if not files:
+            draft.warn(Position(str(entry)), "skipped: this directory has no inventory files (.yml, .yaml, .json)")
+        yield from files
 
 
 class _Merge:

@@ -77,14 +77,22 @@ class Inventory:
     def host(self, name: str) -> InventoryHost:
         """Return the host ``name``; raises InputError naming the closest one."""
         if name not in self.hosts:
-            raise InputError(f"no host {name!r} in the inventory", file=self.path, suggestion=closest(name, self.hosts))
+            raise InputError(
+                f"no host {name!r} in the inventory",
+                file=self.path,
+                suggestion=closest(name, self.hosts),
+                next_step=f"orchestr inventory {self.path} lists the hosts",
+            )
         return self.hosts[name]
 
     def members(self, group: str) -> list[InventoryHost]:
         """Return all hosts of a group, its children's included; raises InputError naming the closest group."""
         if group not in self.groups:
             raise InputError(
-                f"no group {group!r} in the inventory", file=self.path, suggestion=closest(group, self.groups)
+                f"no group {group!r} in the inventory",
+                file=self.path,
+                suggestion=closest(group, self.groups),
+                next_step=f"orchestr inventory {self.path} --graph shows the groups",
             )
         waiting, hosts = [group], dict.fromkeys(self.groups[group].hosts)
         seen = {group}

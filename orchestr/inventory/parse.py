@@ -10,7 +10,7 @@ from orchestr.inventory.closest import closest
 from orchestr.inventory.document import read_document
 from orchestr.inventory.draft import Draft, GroupDraft, HostDraft
 from orchestr.inventory.marked import MarkedDict
-from orchestr.inventory.position import Position, Sourced, kind
+from orchestr.inventory.position import Position, Sourced, kind, shown
 from orchestr.inventory.ranges import RangeError, expand
 from orchestr.inventory.sources import VaultKey
 from orchestr.inventory.variable_names import check_variable
@@ -55,10 +55,7 @@ def _check_top_level(document: MarkedDict) -> None:
 
 def _parse_group(draft: Draft, name: Any, parent: MarkedDict, path: Path) -> None:
     position = parent.keys_at[name]
-    if not isinstance(name, str) or not name:
-        raise position.error(
-            f"a group's name must be text, found {kind(name)} ({name!r})", next_step=f"put quotes around it: '{name}'"
-        )
+    _check_name("group", name, position)
     group = draft.group(name, position)
     if not name.isidentifier():
         draft.warn(position, f"the group name {name!r} has characters that are not letters, digits or '_'")
@@ -67,7 +64,8 @@ def _parse_group(draft: Draft, name: Any, parent: MarkedDict, path: Path) -> Non
         return
     if not isinstance(body, MarkedDict):
         raise parent.values_at[name].error(
-            f"the group {name!r} must be a mapping with hosts, vars or children, found {kind(body)}"
+            f"the group {shown(name)} must be a mapping with hosts, vars or children, found {kind(body)}",
+            next_step="write hosts: below it, and the hosts' names below that",
         )
     for section in body:
         _parse_section(draft, group, section, body, path)
@@ -115,7 +113,11 @@ def _section_mapping(group: GroupDraft, section: str, body: MarkedDict) -> Marke
         single = MarkedDict(position)
         single.put(content, None, position, position)
         return single
-    step = "" if section == "vars" else f"write each name as a key: '{_first_name(content)}:', without '- '"
+    step = (
+        "write each variable as NAME: value, without '- '"
+        if section == "vars"
+        else f"write each name as a key: '{_first_name(content)}:', without '- '"
+    )
     raise position.error(
         f"'{section}' of the group {group.name!r} must be a mapping, found {kind(content)}", next_step=step
     )
@@ -139,7 +141,8 @@ def _priority(value: Any, position: Position) -> int:
     try:
         return int(value)
     except (TypeError, ValueError):
-        raise position.error(f"ansible_group_priority must be a whole number, found {value!r}") from None
+        what = f"ansible_group_priority must be a whole number, found {shown(value)}"
+        raise position.error(what, next_step="the default is 1; the higher wins") from None
 
 
 def _parse_hosts(draft: Draft, group: GroupDraft, written: Any, content: MarkedDict, path: Path) -> None:
@@ -148,7 +151,8 @@ def _parse_hosts(draft: Draft, group: GroupDraft, written: Any, content: MarkedD
     variables = content[written]
     if variables is not None and not isinstance(variables, MarkedDict):
         raise content.values_at[written].error(
-            f"the host {written!r} must have a mapping of variables or nothing, found {kind(variables)}"
+            f"the host {shown(written)} must have a mapping of variables or nothing, found {kind(variables)}",
+            next_step=f"write its address as: {_brief(written)}: {{ansible_host: 10.0.0.1}}",
         )
     sourced = _host_variables(draft, variables)
     for name in names:
@@ -172,21 +176,36 @@ def _owner(draft: Draft, host: HostDraft) -> HostDraft | GroupDraft:
 
 
 def _host_names(written: Any, position: Position) -> tuple[list[str], int | None]:
-    if not isinstance(written, str) or not written:
-        raise position.error(
-            f"a host's name must be text, found {kind(written)} ({written!r})",
-            next_step=f"put quotes around it: '{written}'",
-        )
+    _check_name("host", written, position)
     if any(character in written for character in ", \t"):
-        raise position.error(f"{written!r} is no host name: one key names one host (or one range)")
+        step = "write each host as a key of its own, or several alike as a range: web[1:3]"
+        raise position.error(f"{shown(written)} is no host name: one key names one host (or one range)", next_step=step)
     if written.startswith("-"):
-        raise position.error(f"the host name {written!r} begins with '-'; ssh would take it for an option")
+        step = "give it another name, and its address as ansible_host"
+        raise position.error(
+            f"the host name {shown(written)} begins with '-'; ssh would take it for an option", next_step=step
+        )
     try:
         return expand(written)
     except RangeError as problem:
         raise position.error(
-            f"bad range in the host name {written!r}: {problem}", next_step="examples: web[1:3], web[01:20:2], db-[a:f]"
+            f"bad range in the host name {shown(written)}: {problem}",
+            next_step="examples: web[1:3], web[01:20:2], db-[a:f]",
         ) from None
+
+
+def _check_name(what: str, name: Any, position: Position) -> None:
+    """Raise InputError unless the name of a host or group is a text that is not empty."""
+    if name == "":
+        raise position.error(f"a {what}'s name is empty", next_step=f"put the {what}'s name before the ':'")
+    if not isinstance(name, str):
+        found = f"found {kind(name)} ({shown(name)})"
+        step = f"put quotes around it: '{_brief(str(name))}'"
+        raise position.error(f"a {what}'s name must be text, {found}", next_step=step)
+
+
+def _brief(name: str) -> str:
+    return shown(name)[1:-1]
 
 
 def _host_variables(draft: Draft, variables: MarkedDict | None) -> dict[str, Sourced]:

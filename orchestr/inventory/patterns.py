@@ -73,7 +73,8 @@ def _read_limit_file(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
-        raise InputError(f"can't read the file of --limit: {reason}", file=path) from None
+        step = "--limit @FILE names a file with one pattern on each line"
+        raise InputError(f"can't read the file of --limit: {reason}", file=path, next_step=step) from None
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -117,7 +118,9 @@ def _subscripted(hosts: list[str], subscript: tuple[int, int | None], term: str,
         return {hosts[first]: None}
     except IndexError:
         raise input_error(
-            position, f"the host pattern {term!r} asks for more than the {len(hosts)} hosts there are"
+            position,
+            f"the host pattern {term!r} asks for more than the {len(hosts)} hosts there are",
+            next_step="the first is [0], the last [-1]",
         ) from None
 
 
@@ -135,7 +138,8 @@ def _matching(names: Iterable[str], expression: str, position: Position | None) 
     try:
         found = re.compile(expression[1:] if expression.startswith("~") else fnmatch.translate(expression))
     except re.error as problem:
-        raise input_error(position, f"bad regular expression in the host pattern {expression!r}: {problem}") from None
+        what = f"bad regular expression in the host pattern {expression!r}: {problem}"
+        raise input_error(position, what, next_step="what follows '~' is one of Python's; names need no '~'") from None
     return [name for name in names if found.match(name)]
 
 
@@ -145,7 +149,9 @@ def _is_plain(expression: str) -> bool:
 
 def _unknown(inventory: Inventory, name: str, position: Position | None) -> InputError:
     known = [*inventory.groups, *inventory.hosts]
-    step = "" if len(known) > 20 else f"known: {', '.join(known)}"
+    step = (
+        f"orchestr inventory {inventory.path} --graph shows them" if len(known) > 20 else f"known: {', '.join(known)}"
+    )
     return input_error(
         position,
         f"the host pattern {name!r} is no host and no group of {inventory.path}",

@@ -48,6 +48,21 @@ def input_error(
     return position.error(message, suggestion=suggestion, next_step=next_step)
 
 
+SHOWN = 60  # characters of a found value that help to recognise it
+
+
+def shown(value: object) -> str:
+    """Return a value as errors quote it, a long one cut short.
+
+    >>> shown("ssh"), shown(True)
+    ("'ssh'", 'True')
+    >>> len(shown("9" * 5000))
+    60
+    """
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
 def kind(value: object) -> str:
     """Return what a person would call the type of a value read from YAML, for "expected …, found …".
 

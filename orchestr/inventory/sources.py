@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +69,7 @@ class SecretSources:
         try:
             vault.check_header(text)
         except vault.VaultError as problem:
-            raise position.error(str(problem)) from None
+            raise position.error(str(problem), next_step=vault.RESTORE) from None
         return VaultSecret(text, lambda: self.key.decrypt(text, position), position)
 
     def env(self, name: str, position: Position) -> Secret:
@@ -121,10 +122,12 @@ def _run(argv: list[str], directory: Path, position: Position) -> str:
         )
         text = done.stdout.decode()
     except (OSError, UnicodeDecodeError, subprocess.TimeoutExpired) as problem:
-        raise position.error(f"the command {argv[0]!r} gave no secret: {_reason(problem)}") from None
+        step = f"try it yourself, in {directory}: {shlex.join(argv)}"
+        raise position.error(f"the command {argv[0]!r} gave no secret: {_reason(problem)}", next_step=step) from None
     if done.returncode:
         tail = done.stderr.decode(errors="replace").strip()[-_STDERR_TAIL:]
-        raise position.error(f"the command {argv[0]!r} exited with {done.returncode}: {tail}")
+        step = f"try it yourself, in {directory}: {shlex.join(argv)}"
+        raise position.error(f"the command {argv[0]!r} exited with {done.returncode}: {tail}", next_step=step)
     return text.removesuffix("\n").removesuffix("\r")
 
 

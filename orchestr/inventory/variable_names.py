@@ -8,7 +8,7 @@ from typing import Any
 from orchestr.inventory.closest import closest
 from orchestr.inventory.draft import Draft
 from orchestr.inventory.marked import MarkedDict, UnsafeText
-from orchestr.inventory.position import Position, input_error, kind
+from orchestr.inventory.position import Position, input_error, kind, shown
 from orchestr.secret import Secret
 
 CONNECTION_KINDS = ("ssh", "local", "memory")
@@ -41,6 +41,7 @@ _FLAGS = ("ansible_become",)
 _PORTS = ("ansible_port", "ansible_ssh_port")
 _ADDRESSES = ("ansible_host", "ansible_ssh_host")
 _HOST_AND_PORT = re.compile(r"(?P<host>[^:]+|\[.+\]):(?P<port>[0-9]+)")
+TEXT = "write one value, in quotes if it does not look like text"
 _SURELY_MEANT = 0.9  # likeness from which a name is a slip of the fingers, not somebody's own variable
 _TRUE, _FALSE = ("yes", "true", "on", "y", "t", "1"), ("no", "false", "off", "n", "f", "0")
 
@@ -49,7 +50,8 @@ def check_variable(draft: Draft, name: Any, value: Any, container: MarkedDict) -
     """Raise InputError when the variable ``name`` of ``container`` can't be right; warn when it looks wrong."""
     position = container.keys_at[name]
     if not isinstance(name, str):
-        raise position.error(f"a variable's name must be text, found {kind(name)} ({name!r})")
+        step = f"begin it with a letter; quotes make it text: '{shown(name)}'"
+        raise position.error(f"a variable's name must be text, found {kind(name)} ({shown(name)})", next_step=step)
     if name in CONNECTION_VARIABLES:
         check_connection_value(name, value, container.values_at[name])
     elif not (name.isidentifier() and name.isascii()):
@@ -90,7 +92,7 @@ def check_connection_value(name: str, value: Any, position: Position) -> None:
     elif name in _ADDRESSES:
         address(name, value, position)
     elif isinstance(value, (dict, list)):
-        raise position.error(f"{name} must be text, found {kind(value)}")
+        raise position.error(f"{name} must be text, found {kind(value)}", next_step=TEXT)
 
 
 def is_template(value: object) -> bool:
@@ -106,9 +108,11 @@ def port_number(name: str, value: Any, position: Position | None) -> int | None:
     """Return ``value`` as a port, None for nothing; raises InputError at ``position``."""
     if value is None:
         return None
-    if not isinstance(value, bool) and str(value).isascii() and str(value).isdigit() and 0 < int(value) < 65536:
-        return int(value)
-    raise input_error(position, f"{name} must be a number from 1 to 65535, found {value!r}")
+    text = "" if isinstance(value, bool) else shown(value).strip("'")
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    step = f"write: {name}: 22, or leave it out"
+    raise input_error(position, f"{name} must be a number from 1 to 65535, found {shown(value)}", next_step=step)
 
 
 def address(name: str, value: Any, position: Position | None) -> str | None:
@@ -116,22 +120,24 @@ def address(name: str, value: Any, position: Position | None) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, (dict, list, bool)):
-        raise input_error(position, f"{name} must be text, found {kind(value)}")
+        raise input_error(position, f"{name} must be text, found {kind(value)}", next_step=TEXT)
     text = str(value)
     if isinstance(value, float):
         raise input_error(position, f"{name} must be text, found the number {text}", next_step="put quotes around it")
     if found := _HOST_AND_PORT.fullmatch(text):
         step = f"{name}: {found['host'].strip('[]')}, and ansible_port: {found['port']}"
-        raise input_error(position, f"{name} is a host without a port, found {text!r}", next_step=step)
+        raise input_error(position, f"{name} is a host without a port, found {shown(text)}", next_step=step)
     if text.startswith("-") or any(mark in text for mark in "/@") or text.split() != [text]:
-        raise input_error(position, f"{name} must be a host name or an IP address, found {text!r}")
+        step = f"write the bare name or address: {name}: 10.0.0.1; who logs in is ansible_user"
+        raise input_error(position, f"{name} must be a host name or an IP address, found {shown(text)}", next_step=step)
     return text
 
 
 def become_method(value: Any, position: Position | None) -> None:
     """Raise InputError unless ``value`` is the one way to become root that orchestr has."""
     if value not in (None, "sudo", "ansible.builtin.sudo"):
-        raise input_error(position, f"ansible_become_method {value!r} is not one orchestr has; known: sudo")
+        what = f"ansible_become_method {shown(value)} is not one orchestr has; known: sudo"
+        raise input_error(position, what, next_step="leave it out, and let ansible_user use sudo")
 
 
 def flag(name: str, value: Any, position: Position | None) -> bool:
@@ -142,7 +148,10 @@ def flag(name: str, value: Any, position: Position | None) -> bool:
     if word in _TRUE:
         return True
     raise input_error(
-        position, f"{name} must be true or false, found {value!r}", suggestion=closest(word, _TRUE + _FALSE)
+        position,
+        f"{name} must be true or false, found {shown(value)}",
+        suggestion=closest(word, _TRUE + _FALSE),
+        next_step=f"write: {name}: true",
     )
 
 
@@ -156,6 +165,7 @@ def connection_kind(value: Any, position: Position | None) -> str:
         return str(value)
     raise input_error(
         position,
-        f"ansible_connection {value!r} is not one orchestr has; known: {', '.join(CONNECTION_KINDS)}",
+        f"ansible_connection {shown(value)} is not one orchestr has; known: {', '.join(CONNECTION_KINDS)}",
         suggestion=closest(str(value), (*CONNECTION_KINDS, *SSH_KINDS)),
+        next_step="leave it out for ssh",
     )

@@ -16,6 +16,7 @@ from orchestr.inventory.marked import MarkedDict
 from orchestr.inventory.position import Position, Sourced, kind
 from orchestr.inventory.sources import VaultKey
 from orchestr.inventory.variable_names import check_variable
+from orchestr.paths import unreadable
 
 EXTENSIONS = (".yml", ".yaml", ".json")
 
@@ -27,7 +28,7 @@ class VarsDirectory:
         self._directory = directory
         self._draft = draft
         self._key = key
-        self._entries = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
+        self._entries = _names_in(directory)
         self._names = set(self._entries)
 
     def variables(self, name: str) -> dict[str, Sourced]:
@@ -67,7 +68,9 @@ class VarsDirectory:
             return {}
         if not isinstance(document, MarkedDict):
             position = getattr(document, "position", Position(str(path), 1, 1))
-            raise position.error(f"expected a mapping of variables, found {kind(document)}")
+            raise position.error(
+                f"expected a mapping of variables, found {kind(document)}", next_step="write each as NAME: value"
+            )
         for name, value in document.items():
             if name == "ansible_group_priority":
                 self._draft.warn(
@@ -77,9 +80,18 @@ class VarsDirectory:
         return {name: Sourced(value, document.values_at[name]) for name, value in document.items()}
 
 
+def _names_in(directory: Path) -> list[str]:
+    """Return a directory's entries in name order, none when there is no such directory. Raises InputError."""
+    try:
+        return sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
+    except OSError as problem:
+        raise unreadable(directory, problem) from None
+
+
 def _files_below(directory: Path) -> Iterator[Path]:
-    for path in sorted(directory.iterdir(), key=lambda entry: entry.name):
-        if _is_ignored(path.name):
+    for name in _names_in(directory):
+        path = directory / name
+        if _is_ignored(name):
             continue
         if path.is_dir():
             if not path.suffix:

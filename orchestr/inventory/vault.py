@@ -18,6 +18,8 @@ from binascii import hexlify, unhexlify
 HEADER = "$ANSIBLE_VAULT"
 DEFAULT_LABEL = "default"
 LINE_LENGTH = 80
+#: The next step for a text that no password opens.
+RESTORE = "restore it from a copy, or encrypt it again: orchestr secrets encrypt"
 _ROUNDS = 10_000
 _SALT_BYTES, _KEY_BYTES, _BLOCK_BYTES, _DIGEST_BYTES = 32, 32, 16, 32
 _LABEL = re.compile(r"[^\s;@]+")

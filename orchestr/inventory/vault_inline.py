@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestr.inventory.document import compose
 from orchestr.inventory.position import Position
-from orchestr.inventory.vault import HEADER, VaultError, check_header
+from orchestr.inventory.vault import HEADER, RESTORE, VaultError, check_header
 from orchestr.inventory.vault_key import VaultKey
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def reencrypted(text: str, file: str, key: VaultKey, new: VaultKey, label: str |
         try:
             own_label = check_header(node.value)
         except VaultError as problem:
-            raise position.error(str(problem)) from None
+            raise position.error(str(problem), next_step=RESTORE) from None
         inside.append(key.decrypt_bytes(node.value, position))
         start, end, written = _replacement(text, node, new.encrypt(inside[-1], label or own_label), position)
         result += [text[last:start], written]
@@ -62,6 +62,20 @@ def reencrypted(text: str, file: str, key: VaultKey, new: VaultKey, label: str |
     whole = "".join((*result, text[last:]))
     _check(whole, file, new, inside)
     return whole, len(inside)
+
+
+def revealed(text: str, file: str, key: VaultKey) -> str:
+    """Return ``text`` with every ``!vault`` value in the clear, as a quoted text. Raises InputError."""
+    result: list[str] = []
+    last = 0
+    for node in _values(compose(text, file, in_python=True)):
+        position = _position(node, file)
+        inside = json.dumps(key.decrypt(node.value, position), ensure_ascii=False)
+        start = node.start_mark.index
+        _, end, _ = _replacement(text, node, node.value, position)
+        result += [text[last:start], inside, "\n" if text[end - 1 : end] in ("\r", "\n") else ""]
+        last = end
+    return "".join((*result, text[last:]))
 
 
 def _check(text: str, file: str, key: VaultKey, inside: list[bytes]) -> None:

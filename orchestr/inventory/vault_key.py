@@ -13,9 +13,7 @@ from orchestr.inventory.position import Position
 from orchestr.inventory.vault_passwords import PASSWORD_FILE_VARIABLES, VaultPassword, asked, from_environment
 
 _GIVE = "give the password it was encrypted with: --vault-password-file FILE, or --ask-vault-pass"
-_MISSING = (
-    f"type --ask-vault-pass, or --vault-password-file FILE, or set {PASSWORD_FILE_VARIABLES[0]} to a file's path"
-)
+_MISSING = f"type --ask-vault-pass, or --vault-password-file FILE, or set {PASSWORD_FILE_VARIABLES[0]} to a file's path"
 
 
 class VaultKey:
@@ -50,7 +48,8 @@ class VaultKey:
         try:
             return self.decrypt_bytes(text, position).decode()
         except UnicodeDecodeError:
-            raise position.error("what the vault text decrypts to is not UTF-8 text") from None
+            step = "encrypt a text instead: orchestr secrets encrypt --string NAME"
+            raise position.error("what the vault text decrypts to is not UTF-8 text", next_step=step) from None
 
     def decrypt_bytes(self, text: str, position: Position) -> bytes:
         """Return what is in a vault text; raises InputError at ``position``."""
@@ -63,7 +62,7 @@ class VaultKey:
                 except vault.WrongPassword as problem:
                     wrong = problem
         except vault.VaultError as problem:
-            raise position.error(str(problem), next_step=_GIVE) from None
+            raise position.error(str(problem), next_step=vault.RESTORE) from None
         raise position.error(_none_fits(wrong, label, passwords), next_step=_GIVE) from None
 
     def encrypt(self, data: bytes, label: str | None = None) -> str:
@@ -85,7 +84,8 @@ class VaultKey:
             fitting = list(passwords)
         labels = ", ".join(each.label for each in passwords)
         if not fitting:
-            raise InputError(f"no vault password has the label {label!r}; given: {labels}")
+            step = f"give its password: --vault-id {label}@FILE"
+            raise InputError(f"no vault password has the label {label!r}; given: {labels}", next_step=step)
         if label is None and len(fitting) > 1:
             step = "say which to encrypt with: --encrypt-vault-id LABEL"
             raise InputError(f"several vault passwords were given: {labels}", next_step=step)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestr.errors import InputError
 from orchestr.inventory.vault import DEFAULT_LABEL, is_label
+from orchestr.paths import is_file, unreadable
 
 PASSWORD_VARIABLE = "ORCHESTR_VAULT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 PASSWORD_FILE_VARIABLES = ("ORCHESTR_VAULT_PASSWORD_FILE", "ANSIBLE_VAULT_PASSWORD_FILE")
@@ -48,7 +49,7 @@ def asked(ask: Callable[[], str], label: str = DEFAULT_LABEL, source: str = "wha
 def from_file(path: Path, source: str, label: str = DEFAULT_LABEL) -> VaultPassword:
     """Return the password in a file; one that is executable is run and prints it. Raises InputError when it is none."""
     path = path.expanduser()
-    if not path.exists() or path.is_dir():
+    if not is_file(path) and (path.is_dir() or not path.exists()):
         what = "is a directory, not a vault password file" if path.is_dir() else "no such vault password file"
         raise InputError(
             f"{source}: {what}", file=path, next_step="it holds the password, or prints it when it is executable"
@@ -109,7 +110,7 @@ def _read(path: Path, source: str, label: str) -> bytes:
     try:
         password = path.read_bytes().strip()
     except OSError as problem:
-        raise InputError(f"{source}: can't read {path}: {problem.strerror}") from None
+        raise unreadable(path, problem, f"{source}: can't be read") from None
     if not password:
         raise InputError(f"{source}: the file is empty", file=path, next_step=_EMPTY)
     return password
@@ -123,14 +124,16 @@ def _print_of(path: Path, source: str, label: str) -> bytes:
             [str(path.resolve()), *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=PROGRAM_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        raise InputError(f"{source}: {path} was still running after {PROGRAM_TIMEOUT_S:g} s") from None
+        what = f"{source}: {path} was still running after {PROGRAM_TIMEOUT_S:g} s"
+        raise InputError(what, next_step=f"it must not ask; try it: {path} </dev/null") from None
     except OSError as problem:
         step = "if it is no program but holds the password: chmod 600 it"
         raise InputError(f"{source}: can't run {path}: {problem.strerror}", next_step=step) from None
     if done.returncode:
         tail = done.stderr.decode(errors="replace").strip()[-_STDERR_TAIL:]
-        raise InputError(f"{source}: {path} exited with {done.returncode}: {tail}")
+        what = f"{source}: {path} exited with {done.returncode}: {tail}"
+        raise InputError(what, next_step=f"try it yourself: {path} </dev/null")
     password = done.stdout.strip(b"\r\n")
     if not password:
-        raise InputError(f"{source}: {path} printed no password")
+        raise InputError(f"{source}: {path} printed no password", next_step="it must print it on stdout")
     return password

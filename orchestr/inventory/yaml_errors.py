@@ -20,6 +20,17 @@ _PLAIN_NAMES = {
     "found undefined alias": "this alias names an anchor that is not defined before it",
 }
 
+_STEPS = {
+    "second document": "remove the '---' and what follows it, or put that into a file of its own",
+    "control characters": 'remove the character, or write the value in double quotes with an escape: "\\x01"',
+    "special characters": 'remove the character, or write the value in double quotes with an escape: "\\x01"',
+    "second ':'": 'write: key: "a: b"',
+    "alias": "define it before: key: &NAME value",
+    "never closed": "close it, or put quotes around a value that only looks like one",
+    "wrong indentation": "give what belongs together the same indentation",
+    "without its ':'": "write: key: value",
+}
+
 
 def syntax_error(problem: Exception, text: str, file: str) -> InputError:
     """Return the InputError for what PyYAML raised while composing ``text``."""
@@ -31,11 +42,25 @@ def syntax_error(problem: Exception, text: str, file: str) -> InputError:
         return ini_error(file)
     if position.line is not None and (tab := line.find("\t")) >= 0 and not line[:tab].strip():
         return Position(file, position.line, tab + 1).error(
-            "a tab indents this line; YAML is indented with spaces only"
+            "a tab indents this line; YAML is indented with spaces only",
+            next_step="put two spaces for each step of depth in the tab's place",
         )
     if _BARE_TEMPLATE.match(line):
         return bare_template_error(Position(file, position.line, line.index("{{") + 1))
-    return position.error(f"not valid YAML: {_words(problem)}")
+    words = _words(problem)
+    if "depth" in words:  # libyaml's own limit, where it has one
+        return too_deep(file)
+    return position.error(f"not valid YAML: {words}", next_step=_step(words))
+
+
+def _step(words: str) -> str:
+    """Return what to do about a syntax error, by what the error says."""
+    return next((step for part, step in _STEPS.items() if part in words), "look at this line and the one above it")
+
+
+def too_deep(file: str) -> InputError:
+    """Return the error for a text whose values are inside each other without end."""
+    return InputError("is nested too deeply to be read", file=file, next_step="write it flatter")
 
 
 def bare_template_error(position: Position) -> InputError:

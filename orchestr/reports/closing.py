@@ -20,10 +20,13 @@ class Again:
     target: str = ""
 
     def command(self, verb: str, extra: str = "") -> str:
-        """Return a command line to type next; after an upgrade other verbs are about the inventory it leads to."""
+        """Return a command line to type next; after an upgrade other verbs are about the inventory it leads to.
+
+        ``inventory`` of a rollback is the run it goes back from.
+        """
         if verb == "upgrade" and self.target:
             extra = f"--to {self.target} {extra}".strip()
-        inventory = self.target if self.target and verb != "upgrade" else self.inventory
+        inventory = self.target if self.target and verb not in ("upgrade", "rollback") else self.inventory
         return " ".join(part for part in ("orchestr", verb, inventory, self.options, extra) if part)
 
 

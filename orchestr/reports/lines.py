@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestr import events
+from orchestr.paths import nearby
 from orchestr.reports.width import cells, padded
 
 VERDICT_WIDTH = len("unreachable")
@@ -55,7 +56,7 @@ class Wording:
     # -- one method per event -------------------------------------------------------------------------------------
     def _run_started(self, event: events.RunStarted) -> Iterator[Line]:
         if self._verbosity >= 1:
-            what = (event.inventory, event.playbook, count(len(event.hosts), "host"))
+            what = (nearby(event.inventory), nearby(event.playbook), count(len(event.hosts), "host"))
             yield Line(f"{event.verb} {event.run}: {', '.join(part for part in what if part)}", "faint")
 
     def _connected(self, event: events.HostConnected) -> Iterator[Line]:

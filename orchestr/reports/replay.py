@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from orchestr import events
+from orchestr.errors import EXIT_INTERRUPTED
 from orchestr.results import HostResult, RunResult
 
 _KINDS = {kind.__name__: kind for kind in events.Event.__subclasses__()}
@@ -36,14 +37,30 @@ def from_json(record: dict[str, Any]) -> events.Event | None:
 
 
 def recorded_result(happened: Iterable[events.Event]) -> RunResult:
-    """Return the result these events add up to; the exit code is 130 when the run did not end."""
-    result = RunResult("", "", exit_code=130)
+    """Return the result these events add up to; the exit code is 130 when the run did not end.
+
+    An upgrade has parts: who leaves adds hosts, the verify that closes it only its exit code.
+    """
+    happened = list(happened)
+    result = RunResult("", "")
+    is_check = False
     for event in happened:
         if isinstance(event, events.RunStarted):
-            result.run, result.verb = event.run, event.verb
-            for host in event.hosts:
+            is_check = result.verb not in ("", event.verb)
+            result.run, result.verb = result.run or event.run, result.verb or event.verb
+            for host in () if is_check else event.hosts:
                 result.hosts.setdefault(host, HostResult())
         elif isinstance(event, events.RunFinished):
-            result.exit_code, result.elapsed_s = event.exit_code, event.elapsed_s
-        result.take(event)
+            result.exit_code = result.exit_code or event.exit_code
+            result.elapsed_s += 0.0 if is_check else event.elapsed_s
+        elif not is_check:
+            result.take(event)
+    if not has_ended(happened):
+        result.exit_code = EXIT_INTERRUPTED
     return result
+
+
+def has_ended(happened: Iterable[events.Event]) -> bool:
+    """Tell whether these are the events of a run that came to its end, with all its parts."""
+    kinds = [type(event) for event in happened]
+    return 0 < kinds.count(events.RunStarted) == kinds.count(events.RunFinished)

@@ -35,23 +35,33 @@ def verify(
 
     Raises InputError for anything wrong in inventory, playbook or parameters, before anything is connected.
     """
-    if connector is None:
-        from orchestr.transport.connect import connect as connector
-    assert connector is not None
     with RunSession(on_event, connector, journal=journal) as session:
-        run = session.prepare(inventory, playbook, RunOptions(verb="verify", check=True, limit=limit, forks=forks))
-        run.result = result = VerifyResult(run.id, "verify", {name: HostChecks() for name in run.hosts})
-        _carry_out(run, result, connector)
+        return verify_in(session, inventory, playbook, limit=limit, forks=forks)
+
+
+def verify_in(
+    session: RunSession,
+    inventory: Inventory,
+    playbook: str | Path | Playbook | None,
+    *,
+    limit: str | None = None,
+    forks: int = DEFAULT_FORKS,
+    run_id: str = "",
+) -> VerifyResult:
+    """Verify as `verify` does, in a session that may have runs before it; ``run_id`` makes it a part of one of them."""
+    options = RunOptions(verb="verify", check=True, limit=limit, forks=forks, run_id=run_id)
+    run = session.prepare(inventory, playbook, options)
+    run.result = result = VerifyResult(run.id, "verify", {name: HostChecks() for name in run.hosts})
+    _carry_out(run, result, session.connector)
     return result
 
 
 def _carry_out(run: Run, result: VerifyResult, connector: Connector) -> None:
     began = time.monotonic()
-    inventory, hosts = run.inventory, tuple(run.hosts)
-    run.emit(events.RunStarted(run.id, "verify", str(inventory.path), str(run.playbook.path), hosts, True))
+    run.emit(run.started())
     try:
         forks, settings = run.options.forks, run.connection
-        with Fleet(inventory, connector, run.emit, run=run.id, forks=forks, settings=settings) as fleet:
+        with Fleet(run.inventory, connector, run.emit, run=run.id, forks=forks, settings=settings) as fleet:
             _check(run, fleet)
         result.conclude(check=False)
     except KeyboardInterrupt:

@@ -132,7 +132,35 @@ BAD = {
     "host_vars with a tab": Bad(
         "a tab", "inventories/host_vars/web1.yml:2:1", files={"inventories/host_vars/web1.yml": "a:\n\tb: 1\n"}
     ),
+    "alias in itself": Bad("inside the very value", f"{SITE}:3:8", "write the value out", _all("x: &a [*a]")),
+    "a second document": Bad("a second document", f"{SITE}:3:1", "'---'", {SITE: "all:\n  hosts: {a: }\n---\nall:\n"}),
+    "port by name": Bad("found 'ssh'", f"{SITE}:3:19", "ansible_port: 22", _all("ansible_port: ssh")),
+    "unknown connection": Bad("'winrm'", f"{SITE}:3:25", "leave it out for ssh", _all("ansible_connection: winrm")),
+    "vars as a list": Bad("found a list", f"{SITE}:3:5", "NAME: value", {SITE: "all:\n  vars:\n    - a: 1\n"}),
+    "a host with a space": Bad("no host name", f"{SITE}:3:5", "a key of its own", {SITE: "all:\n  hosts:\n    h 1:\n"}),
+    "unknown tag": Bad("unknown tag !!nope", f"{SITE}:3:8", "known tags: !vault", _all("x: !!nope 1")),
+    "control characters": Bad("control characters", f"{SITE}:3:9", "remove the character", _all("x: a\x01b")),
+    "hosts 1 and true": Bad(
+        "counts as the same as 1", f"{SITE}:4:5", "quotes around both", {SITE: "all:\n  hosts:\n    1:\n    true:\n"}
+    ),
+    "a host without a name": Bad("name is empty", f"{SITE}:3:5", "before the ':'", {SITE: 'all:\n  hosts:\n    "":\n'}),
+    "a group without a name": Bad("name is empty", f"{SITE}:1:1", "before the ':'", {SITE: '"": {hosts: {a: }}\n'}),
+    "--host of nobody": Bad("no host 'nope'", SITE, "lists the hosts", words=("inventory", SITE, "--host", "nope")),
+    "a number that is none, as JSON": Bad(
+        "no .nan and no .inf", f"{SITE}:3:16", "put quotes", _all("x: {y: [1, .nan]}"), ("inventory", SITE)
+    ),
+    "an infinite number of one host": Bad(
+        "x: JSON has no", f"{SITE}:3:8", "put quotes", _all("x: -.inf"), ("inventory", SITE, "--host", "web1")
+    ),
     # -- secrets
+    "damaged vault text": Bad(
+        "the vault text is damaged",
+        f"{SITE}:3:16",
+        "restore it from a copy, or encrypt it again",
+        {**_all("app_token: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      3336zz\n"), "word": "w\n"},
+        (*PLAN, "--vault-password-file", "word"),
+    ),
+    "no vault text at all": Bad("starts with $ANS", f"{SITE}:3:16", "encrypt it again", _all("app_token: !vault x")),
     "no vault password": Bad(
         "no vault password", f"{SITE}:3:16", "ORCHESTR_VAULT_PASSWORD_FILE", _all(f"app_token: {VAULT}")
     ),
@@ -220,6 +248,9 @@ BAD = {
     "-e of the wrong type": Bad("an integer", "--extra-vars", "orchestr doc", words=(*PLAN, "-e", "app_port=x")),
     "-e of a misspelt parameter": Bad("no parameter", "--extra-vars", "app_port", words=(*PLAN, "-e", "app_prot=1")),
     "-e of a wrong port": Bad("found '22a'", "--extra-vars", words=(*PLAN, "-e", "ansible_port=22a")),
+    "--playbook that is nowhere": Bad("no such", "/nope", "like playbooks/", words=(*PLAN, "--playbook", "/nope")),
+    "--forks that is no number": Bad("'abc' is not a whole number", "", "--help", words=(*PLAN, "-f", "abc")),
+    "--forks 0": Bad("0 is less than 1", "", "--help", words=(*PLAN, "-f", "0")),
     "two inventories": Bad("unexpected extra argument", "", "--help", words=(*PLAN, SITE)),
     # -- verbs
     "upgrade to itself": Bad("the same inventory", SITE, "orchestr run", words=("upgrade", SITE, "--to", SITE)),
@@ -230,6 +261,7 @@ BAD = {
     ),
     "upgrade without --to": Bad("missing option '--to'", "", "--help", words=("upgrade", SITE)),
     "exec on nobody": Bad("pattern is empty", "", "all is every host", words=("exec", SITE, "", "--", "reboot")),
+    "exec alone": Bad("missing argument 'INVENTORY'", "", "write: orchestr exec INVENTORY", words=("exec",)),
     "exec of nothing": Bad("no command", "", "name a program", words=("exec", SITE, "all", "--", "")),
     "no such run": Bad("no run '../..'", "", "orchestr history", words=("show", "../..")),
     "a role's Params of another kind": Bad(
@@ -261,10 +293,29 @@ def test_bad_input(orchestr: Orchestr, project: Path, hosts: Mapping[str, Memory
     assert (found["exit"], place.removeprefix(f"{project}/")) == (2, case.place)
     assert case.says in error["message"]
     assert case.next in f"{error['suggestion']}\n{error['next_step']}"
+    assert error["suggestion"] or error["next_step"], "half an error: it says nothing of what to do"
     assert case.says in outcome.err and outcome.err.count("error: ") == 1
     assert CANARY not in outcome.err + outcome.out
     assert "Traceback" not in outcome.err
     assert [host.log for host in hosts.values()] == [[], [], []]
+
+
+@pytest.mark.parametrize("line", ["ansible_port: {}", "ansible_become: {}", "app_port: '{}'", "ansible_host: 'a@{}'"])
+def test_a_value_without_end_is_cut_short(orchestr: Orchestr, project: Path, line: str) -> None:
+    """What was found is quoted to be recognised, not whole."""
+    (project / SITE).write_text(_all(line.format("9" * 5000))[SITE])
+    outcome = orchestr("plan", SITE)
+    assert outcome.code == 2
+    assert "99999" in outcome.err
+    assert len(outcome.err) < 500
+
+
+def test_no_playbook_anywhere(orchestr: Orchestr, project: Path) -> None:
+    """Without --playbook and orchestr_playbook the message says how to name one."""
+    (project / BOOK).unlink()
+    outcome = orchestr("plan", SITE)
+    assert outcome.code == 2
+    assert "playbooks/site.yml: no such playbook\n  → name one: orchestr_playbook in the inventory" in outcome.err
 
 
 @pytest.mark.parametrize(

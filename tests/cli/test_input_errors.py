@@ -72,6 +72,7 @@ def test_mistakes_in_files(
     assert outcome.code == 2
     assert f"{mistake.file}:{mistake.place}: " in outcome.err
     assert mistake.says in outcome.err
+    assert "did you mean" in outcome.err or "\n  → " in outcome.err
     assert "Traceback" not in outcome.err
     assert outcome.out == ""
     assert [host.log for host in hosts.values()] == [[], [], []]
@@ -102,7 +103,7 @@ def test_a_role_that_cannot_be_loaded(orchestr: Orchestr, project: Path) -> None
         (["rnu", SITE], "there is no verb 'rnu' (did you mean 'run'?)"),
         (["run", SITE, "--limt", "web"], "there is no option --limt (did you mean '--limit'?)"),
         (["run"], "missing argument 'INVENTORY'"),
-        (["run", SITE, "--forks", "none"], "is not a valid integer range"),
+        (["run", SITE, "--forks", "none"], "'none' is not a whole number"),
         (["run", "inventories/siet.yml"], "did you mean 'inventories/site.yml'?"),
         (["run", SITE, "--playbook", "playbooks/sitee.yml"], "did you mean 'playbooks/site.yml'?"),
         (["run", SITE, "-l", "wbe"], "did you mean 'web'?"),
@@ -122,6 +123,7 @@ def test_mistakes_on_the_command_line(orchestr: Orchestr, words: list[str], says
     assert outcome.code == 2
     assert outcome.err.startswith("error: ")
     assert says in outcome.err
+    assert "did you mean" in outcome.err or "\n  → " in outcome.err
     assert outcome.out == ""
 
 

@@ -201,3 +201,42 @@ def test_the_terminal_is_given_back_after_a_fault() -> None:
     with pytest.raises(ZeroDivisionError):
         Invocation().perform(work, report=Report())
     assert closed == [True]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", None], ids=["empty", "half", "list", "nothing", "missing"])
+def test_a_damaged_record_is_passed_over(orchestr: Orchestr, project: Path, damage: str | None) -> None:
+    """A run.json that is not whole hides no other run, and is said to be damaged when it is asked for."""
+    first = json.loads(orchestr("run", SITE, "--json").out)["run"]
+    second = json.loads(orchestr("run", SITE, "--json").out)["run"]
+    record = project / "state/runs" / second / "run.json"
+    record.unlink() if damage is None else record.write_text(damage)
+    assert [each["run"] for each in json.loads(orchestr("history", "--json").out)["runs"]] == [first]
+    assert json.loads(orchestr("show", "last", "--json").out)["run"] == first
+    refused = orchestr("rollback", second)
+    assert refused.code == 2
+    assert "the record of this run is damaged" in refused.err
+    assert "→ orchestr history" in refused.err
+
+
+def test_events_that_are_gone(orchestr: Orchestr, project: Path) -> None:
+    """A record without its events is bad input, not a fault."""
+    orchestr("run", SITE)
+    (journal,) = (project / "state/runs").glob("*/events.jsonl")
+    journal.unlink()
+    shown = orchestr("show", "last")
+    assert shown.code == 2
+    assert "events.jsonl: the record of this run is damaged" in shown.err
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+@pytest.mark.parametrize("words", [("history",), ("show", "last"), ("rollback", "last")])
+def test_a_state_directory_that_is_none(
+    orchestr: Orchestr, project: Path, monkeypatch: pytest.MonkeyPatch, place: str, words: tuple[str, ...]
+) -> None:
+    """ORCHESTR_STATE that is a file does not read as "no run yet"."""
+    (project / "file").write_text("x")
+    monkeypatch.setenv("ORCHESTR_STATE", str(project / place))
+    outcome = orchestr(*words)
+    assert outcome.code == 2
+    assert "can't be read: Not a directory" in outcome.err
+    assert "set ORCHESTR_STATE" in outcome.err

@@ -486,3 +486,36 @@ def test_a_run_generates_and_a_plan_does_not(
     assert text not in said.out + said.err
     assert hosts["10.0.0.1"].text("/opt/app/token") == text
     assert orchestr("plan", "inventories/site.yml").code == 0
+
+
+def test_view_shows_the_values_of_a_yaml_file(orchestr: Orchestr, passwords: Path, site: Path) -> None:
+    """A file whose values are encrypted one by one is printed with them in the clear, all else as it is."""
+    before = site.read_text()
+    shown = orchestr("secrets", "view", str(site), "--vault-password-file", "old")
+    assert shown.code == 0, shown
+    assert CANARY in shown.out
+    assert "ANSIBLE_VAULT" not in shown.out
+    assert site.read_text() == before
+    plain = [line for line in before.splitlines() if "vault" not in line.lower() and not line.strip().isalnum()]
+    assert [line for line in plain if line not in shown.out.splitlines()] == []
+
+
+def test_decrypt_of_single_values_says_how_to_see_them(orchestr: Orchestr, passwords: Path, site: Path) -> None:
+    """decrypt takes whole files; of one with !vault values it says what shows them."""
+    refused = orchestr("secrets", "decrypt", str(site), "--vault-password-file", "old")
+    assert refused.code == 2
+    assert f"to see its !vault values: orchestr secrets view {site}" in refused.err
+
+
+def test_view_of_nothing_encrypted(orchestr: Orchestr, passwords: Path) -> None:
+    """A file without anything encrypted is bad input for view and decrypt alike."""
+    _write(passwords / "plain.yml", "a: 1\n")
+    for verb in ("view", "decrypt"):
+        refused = orchestr("secrets", verb, "plain.yml", "--vault-password-file", "old")
+        assert refused.code == 2
+        assert "nothing in it is encrypted" in refused.err
+
+
+def test_nothing_to_generate_is_said(orchestr: Orchestr, passwords: Path) -> None:
+    """An inventory without !generated gets a sentence, not silence."""
+    assert "Nothing to generate" in orchestr("secrets", "generate", "inventories/site.yml").out

@@ -9,6 +9,7 @@ import click
 
 from orchestr.cli.invocation import Invocation
 from orchestr.cli.options import takes
+from orchestr.paths import nearby
 
 
 @click.command("history")
@@ -54,4 +55,4 @@ def _table(found: list[dict[str, Any]]) -> None:
         ended = "-" if each["exit"] is None else each["exit"]
         changed = "-" if each["changed"] is None else each["changed"]
         numbers = f"{ended:>4} {each['hosts']:>5} {changed:>7}"
-        print(f"{each['run']:<21} {started:<19} {each['verb']:<9} {numbers}  {each['inventory']}")
+        print(f"{each['run']:<21} {started:<19} {each['verb']:<9} {numbers}  {nearby(str(each['inventory']))}")

@@ -26,8 +26,12 @@ def command(call: Invocation, graph: bool, host: str | None) -> int:
     --json gives the shape of ansible-inventory --list, --host NAME one host's variables.
     """
     if graph and (host or call.as_json):
-        raise InputError("--graph goes with neither --host nor --json")
+        raise InputError("--graph goes with neither --host nor --json", next_step="leave one of them out")
     inventory = call.load()
+    if host is not None or call.as_json:
+        from orchestr.inventory.export import check_numbers
+
+        check_numbers(inventory)
     if host is not None:
         print(json.dumps(_variables(inventory, host), indent=4, ensure_ascii=False))
     elif graph:

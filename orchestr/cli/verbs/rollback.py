@@ -9,20 +9,33 @@ import click
 
 from orchestr.cli.invocation import Invocation
 from orchestr.cli.options import takes
+from orchestr.paths import nearby
 
 
 @click.command("rollback")
 @click.argument("run", metavar="RUN")
-@takes("diff", "forks", "vault", "events", "output")
+@takes("diff", "forks", "playbook", "variables", "events", "output")
 @click.option("--no-verify", is_flag=True, help="Do not run the checks of verify at the end.")
 def command(call: Invocation, run: str, no_verify: bool) -> int:
     """Go back to what was before an upgrade.
 
-    RUN is the upgrade's name, the beginning of it, or 'last'. See history.
+    RUN is the upgrade's name, the beginning of it, or 'last', the newest upgrade. See history.
+    Variables it was given with -e or -K are to be given again; its --playbook is on record.
     """
+    from orchestr.cli.variables import extra_variables
     from orchestr.cli.vault import vault_key
     from orchestr.upgrade import rollback
+    from orchestr.upgrade_record import upgrade_record
 
-    key = vault_key(call)
-    work = functools.partial(rollback, run, forks=call.forks, verify=not no_verify, vault_password=key)
-    return replace(call, inventory_path=run).perform(work)
+    record = upgrade_record(run)
+    work = functools.partial(
+        rollback,
+        record.run,
+        playbook=call.playbook,
+        extra_vars=extra_variables(call),
+        forks=call.forks,
+        verify=not no_verify,
+        vault_password=vault_key(call),
+    )
+    playbook = call.playbook or (nearby(str(record.playbook)) if record.playbook else None)
+    return replace(call, inventory_path=run, target=nearby(str(record.before)), playbook=playbook).perform(work)

@@ -14,6 +14,7 @@ from orchestr.cli.options import takes
 from orchestr.cli.problems import write_stdout
 from orchestr.cli.subverbs import SubverbGroup
 from orchestr.errors import EXIT_CHANGES, EXIT_DONE, InputError
+from orchestr.paths import is_file
 
 _FILES = click.argument("files", nargs=-1, metavar="FILE…")
 _LABEL = click.option("--encrypt-vault-id", "label", metavar="LABEL", help="Of several passwords the one to use.")
@@ -102,17 +103,18 @@ def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int
 def view(call: Invocation, files: tuple[str, ...]) -> int:
     """Print what encrypted files hold.
 
-    The files stay as they are. What is printed is not hidden.
+    Of a YAML file with !vault values all is printed, these values in the clear. The files stay as they are.
+    What is printed is not hidden.
     """
     return _show(call, "view", files)
 
 
 def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
     from orchestr.cli.vault import vault_key
-    from orchestr.vault_files import opened, read
+    from orchestr.vault_files import opened, read, viewed
 
-    key = vault_key(call)
-    found = [(path, opened(path, read(path), key)) for path in _paths(files, f"orchestr secrets {action} FILE")]
+    key, look = vault_key(call), viewed if action == "view" else opened
+    found = [(path, look(path, read(path), key)) for path in _paths(files, f"orchestr secrets {action} FILE")]
     if call.as_json:
         texts = [{"file": str(path), "text": inside.decode(errors="replace")} for path, inside in found]
         call.print_json({"version": 1, "verb": "secrets", "action": action, "exit": 0, "files": texts})
@@ -187,6 +189,8 @@ def generate(call: Invocation) -> int:
         shown = {"present": sorted(present), "missing" if call.check else "generated": sorted(missing)}
         call.print_json({"version": 1, "verb": "secrets", "action": "generate", "exit": code, **shown})
         return code
+    if not present and not missing:
+        print(f"Nothing to generate: no variable of {call.inventory_path} is !generated.")
     for name, path in sorted({**present, **missing}.items()):
         print(f"{'present' if name in present else 'missing' if call.check else 'generated':9}  {name}  {path}")
     return code
@@ -199,7 +203,7 @@ def _paths(files: tuple[str, ...], step: str) -> list[Path]:
     found: dict[Path, Path] = {}
     for name in files:
         path = Path(name)
-        if not path.is_file():
+        if not is_file(path):
             what = "is a directory, not a file" if path.is_dir() else "no such file"
             raise InputError(what, file=path, next_step=step)
         found.setdefault(path.resolve(), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ import click
 
 from orchestr.cli.invocation import Invocation
 from orchestr.cli.options import takes
+from orchestr.paths import nearby
 
 if TYPE_CHECKING:
     from orchestr.events import Event
+    from orchestr.reports.closing import Again
 
 
 @click.command("show")
@@ -33,18 +36,33 @@ def command(call: Invocation, run: str) -> int:
 
 
 def _replay(call: Invocation, events: list[Event]) -> None:
-    from orchestr.events import RunFinished
     from orchestr.reports.choose import report_on
-    from orchestr.reports.closing import Again
+    from orchestr.reports.replay import has_ended
 
-    inventory = next((each.inventory for each in events if hasattr(each, "inventory")), "INVENTORY")
     color = False if call.no_color else None
-    verbosity, again = max(1, call.verbose), Again(inventory)
+    verbosity, again = max(1, call.verbose), _again(events)
     report = report_on(sys.stdout, verbosity=verbosity, diffs=True, again=again, color=color)
     try:
         for event in events:
             report(event)
     finally:
         report.close()
-    if not any(isinstance(event, RunFinished) for event in events):
+    if not has_ended(events):
         print("This run did not end: it is still going on, or its controller was killed.")
+
+
+def _again(events: list[Event]) -> Again:
+    """Return what the next command repeats: of an upgrade both inventories, the one it leads to for other verbs."""
+    from orchestr.events import RunStarted
+    from orchestr.reports.closing import Again
+
+    started = next((each for each in events if isinstance(each, RunStarted)), None)
+    if started is None:
+        return Again()
+    inventory = shlex.quote(nearby(started.inventory))
+    options = [f"--playbook {shlex.quote(nearby(started.chosen_playbook))}"] * bool(started.chosen_playbook)
+    options += ["-e …"] * bool(started.extra_variables)
+    if not started.previous:
+        return Again(inventory, " ".join(options))
+    begin = "RUN" if started.verb == "rollback" else shlex.quote(nearby(started.previous))
+    return Again(begin, " ".join(options), inventory)

@@ -116,6 +116,7 @@ def test_error_names_place_and_meaning(name: str, tmp_path: Path) -> None:
     assert (error.file, error.line, error.column) == (str(path), case.line, case.column)
     assert case.words in str(error)
     assert error.suggestion == case.suggestion
+    assert error.next_step or error.suggestion
 
 
 def test_depth_without_end_is_an_error(tmp_path: Path) -> None:
