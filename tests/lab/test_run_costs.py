@@ -27,10 +27,10 @@ TASKS = 40  # of benchmarks/project's role, all of them converged when it is cou
 # the modules of the resources in use (60 to 100 kB, by whether they go compiled) and the forty tasks; from it come the
 # login (2 kB), the facts, a few messages for all results. Lower them when a change makes a run cheaper; raise them only
 # together with the reason why a run must cost more.
-TO_HOST_BYTES = 380_000
-FROM_HOST_BYTES = 12_500
+TO_HOST_BYTES = 240_000
+FROM_HOST_BYTES = 9_000
 PLAY_TO_HOST_BYTES = 12_000  # each further play: its forty tasks
-PLAY_FROM_HOST_BYTES = 8_500
+PLAY_FROM_HOST_BYTES = 4_500  # most of it is slack for a slow host, whose results share fewer messages
 WIRE_TURNS = 14  # changes of the line's direction: six until the login is over, then ours and sshd's window
 PLAY_WIRE_TURNS = 3
 
