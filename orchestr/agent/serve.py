@@ -49,6 +49,7 @@ class Agent:
         self._requests: "queue.SimpleQueue[Dict[str, Any]]" = queue.SimpleQueue()
         self._blobs: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
         self._confirmations: "queue.SimpleQueue[bool]" = queue.SimpleQueue()
+        self._answers: "queue.SimpleQueue[Tuple[int, str]]" = queue.SimpleQueue()  # offer → why it was not taken
         self._secrets: Set[str] = set()
         self._out: List[bytes] = []
         self._out_lock = threading.Lock()
@@ -58,7 +59,11 @@ class Agent:
         self._task_id = ""
         self._transfer = 0
         self.system = make_system(
-            run_id=str(start.get("run", "")), on_output=self._output, fetch=self._fetch, confirm=self._confirm
+            run_id=str(start.get("run", "")),
+            on_output=self._output,
+            fetch=self._fetch,
+            confirm=self._confirm,
+            line=self,
         )
 
     # -- main thread ----------------------------------------------------------------------------------------------
@@ -159,8 +164,7 @@ class Agent:
 
     def _fetch(self, digest: str, size_bytes: int) -> Iterator[bytes]:
         """Yield a blob's chunks; a window of them is on its way, so that the line is never idle."""
-        self._transfer += 1
-        self.send({"type": "need", "digest": digest, "transfer": self._transfer})
+        self.send({"type": "need", "digest": digest, "transfer": self.next_transfer()})
         self.flush()
         left = size_bytes
         while left > 0:
@@ -183,6 +187,26 @@ class Agent:
             if number == transfer:
                 return chunk
 
+    def next_transfer(self) -> int:
+        """Return the number of what is about to be fetched or offered."""
+        self._transfer += 1
+        return self._transfer
+
+    def send_chunk(self, offer: int, chunk: bytes) -> None:
+        """Send a piece of an offer, when the line takes it."""
+        self._queue(wire.chunk_frame(offer, chunk))
+        self.flush()
+
+    def answer_to(self, offer: int, timeout_s: float) -> Optional[str]:
+        """Return why the controller does not take an offer, "" when it has all of it, None when it said nothing."""
+        while True:
+            try:
+                number, why = self._answers.get(timeout=timeout_s)
+            except queue.Empty:
+                return None
+            if number == offer:
+                return why
+
     def _confirm(self, window_s: float) -> bool:
         while not self._confirmations.empty():
             self._confirmations.get_nowait()
@@ -196,13 +220,15 @@ class Agent:
     # -- sending --------------------------------------------------------------------------------------------------
     def send(self, message: Dict[str, Any]) -> None:
         """Queue a message; it leaves at once when the last write was long enough ago, else with the next."""
-        data = wire.encode(message)
-        with self._out_lock:
-            self._out.append(data)
+        self._queue(wire.encode(message))
         if time.monotonic() - self._sent_at > FLUSH_S:
             self.flush()
         elif not self._is_unsent.is_set():
             self._is_unsent.set()
+
+    def _queue(self, data: bytes) -> None:
+        with self._out_lock:
+            self._out.append(data)
 
     def flush(self) -> None:
         with self._out_lock:
@@ -255,6 +281,8 @@ class Agent:
         elif message["type"] == "confirm":
             self.system.unreached = str(message.get("why", ""))
             self._confirmations.put(bool(message["reached"]))
+        elif message["type"] == "taken":
+            self._answers.put((int(message["transfer"]), str(message["why"])))
 
     def _remember(self, secret: Secret) -> None:
         for part in secret.parts or (secret.reveal(),):

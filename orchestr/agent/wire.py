@@ -5,9 +5,10 @@ A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then 
 * ``J``: one message, a JSON object with a ``"type"``. Dataclasses travel by registered kind (``{"$k": kind, ...}``),
   never by import path; Secrets as ``{"$s": text}``, bytes as ``{"$b": base64}``; every list becomes a tuple.
 * ``B``: four bytes with the number of the ``need`` it answers, then a piece of the blob; no piece means there is none.
+  From the agent: the number of its ``offer``, then a piece of what it offers.
 
-Messages to the agent: ``modules, tasks, confirm, beat, stop``, and blobs. From it: ``hello, locked, started, output,
-result, need, got, reachable, done, beat, fatal``.
+Messages to the agent: ``modules, tasks, confirm, taken, beat, stop``, and blobs. From it: ``hello, locked, started,
+output, result, need, got, offer, offered, reachable, done, beat, fatal``, and what it offers.
 """
 
 from __future__ import annotations
