@@ -23,12 +23,16 @@ HEADROOM = 1.1  # of what is packed: headers, and blocks that were holes
 
 @dataclass(frozen=True)
 class Placement:
-    """A tree, the host that it belongs on, the service that uses it, and the node label that this is bound to."""
+    """A tree, the host that it belongs on, the service that uses it, and the node label that this is bound to.
+
+    ``begun_from`` is the host that the system itself has noted to take it from, before it stopped the service.
+    """
 
     tree: Tree
     host: str
     service: str
     label: str
+    begun_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ def holdings(host: Host, system: str) -> dict[str, Mapping[str, Any]]:
 def keeper(placement: Placement, found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the host whose tree counts, "" when there is none yet.
 
-    That is the one a move was begun from, else the one in use, else the only one. Raises InputError for a choice that
-    only a person can make.
+    That is the one a move was begun from, else the one in use, else the one noted, else the only one. Raises InputError
+    for a choice that only a person can make.
     """
     states = {name: outcome["trees"].get(placement.tree.name, {}) for name, outcome in found.items()}
     holders = [name for name, state in states.items() if state.get("has")]
@@ -81,6 +85,8 @@ def keeper(placement: Placement, found: Mapping[str, Mapping[str, Any]]) -> str:
         those = [name for name in holders if states[name].get(said)]
         if len(those) == 1:
             return those[0]
+    if placement.begun_from in holders:
+        return placement.begun_from
     if len(holders) > 1:
         raise InputError(
             f"{placement.tree.name} is on {' and on '.join(holders)}, and nothing says which of them counts",

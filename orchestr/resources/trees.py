@@ -154,9 +154,9 @@ class TreeTaken(Action):
     def perform(self, system: System) -> None:
         if not self.tree.has_content(system):
             raise ResourceError("%s is not there (any more)" % self.tree.name, "run the same command again")
-        _await_unused(system, self.tree)
         system.make_directory(MARKS, mode=0o700)
         system.write_bytes(self.tree.leaving, b"")
+        _await_unused(system, self.tree)
         argv = [*PACK, self.tree.place(system), "."]
         sha256, size_bytes = offer(system, argv, self.size_bytes, LONGEST_S)
         system.notes[(self.kind, self.label)] = {"sha256": sha256, "size_bytes": size_bytes}

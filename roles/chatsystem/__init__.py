@@ -217,12 +217,14 @@ def data_trees(host: Host, params: Params) -> tuple[Placement, ...]:
     Not MySQL's, which moves as a dump, nor etcd's: registrations renew themselves.
     """
     uploads = Placement(Tree(UPLOADS, path=params.data_directory), files_host(host), "file_server", STORAGE)
+    names = {role: f"{PROJECT}_{volume}" for role, volume in VOLUMES.items()}
     volumes = [
-        Placement(Tree(f"{PROJECT}_{volume}", volume=f"{PROJECT}_{volume}"), peer.name, role, role)
-        for role, volume in VOLUMES.items()
+        Placement(Tree(name, volume=name), peer.name, role, role)
+        for role, name in names.items()
         for peer in host.with_role(role)[:1]
     ]
-    return (uploads, *volumes)
+    begun = moving.begun_from(host)
+    return tuple(replace(each, begun_from=begun.get(each.tree.name, "")) for each in (uploads, *volumes))
 
 
 def ports(host: Host, params: Params) -> Iterator[Rule]:

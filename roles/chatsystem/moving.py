@@ -102,6 +102,12 @@ def begun(moves: Sequence[Move]) -> Iterator[Resource]:
         yield File(AWAITED, content=text, mode=0o600)
 
 
+def begun_from(host: Host) -> dict[str, str]:
+    """Return tree → the host that a move has begun to take it from, as `begun` has noted it."""
+    noted = [peer.outcome(BEGUN).get("awaited", {}) for peer in host.with_role("chatsystem")]
+    return {name: source for each in noted for name, (source, _) in each.items()}
+
+
 def parts_moving(host: Host) -> list[Move]:
     """Return what moves within a swarm, for the host that stops and starts the services there; none for others."""
     managers = [peer for peer in host.group(MANAGERS) if peer.outcome(BEGUN).get("form") == STACK]

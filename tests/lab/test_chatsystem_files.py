@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,10 @@ NODES = ("lab1", "lab2", "lab3")
 DATA = "/opt/chatsystem/docker_image_data/data"
 MARK = "/var/lib/orchestr/trees/chatsystem_uploads.leaving"
 LARGE_BYTES = 9_000_000  # more than may be on its way at once
-REDIS = "docker exec $(docker ps -q --filter name=chatsystem.redis) redis-cli -a lab-only-redis-password --no-auth-warning"
+REDIS = (
+    "docker exec $(docker ps -q --filter name=chatsystem.redis) "
+    "redis-cli -a lab-only-redis-password --no-auth-warning"
+)
 ES = "/var/lib/docker/volumes/chatsystem_es-data/_data"
 
 
@@ -131,8 +133,8 @@ def server_ids() -> list[str]:
 def kill_while_it_leaves(orchestr: Orchestr, run: str) -> bool:
     """Begin the way back and kill the controller once the uploads begin to leave; tell whether it was still at it."""
     process = orchestr.start("rollback", run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    look: Callable[[], bool] = lambda: "yes" in ssh("lab2", f"test -e {MARK} && echo yes || true")
-    wait_until(lambda: process.poll() is not None or look(), "the uploads do not leave", 180)
+    look = f"test -e {MARK} && echo yes || true"
+    wait_until(lambda: process.poll() is not None or "yes" in ssh("lab2", look), "the uploads do not leave", 180)
     was_running = process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -90,7 +90,9 @@ class MemoryVolumes(dict[str, Any]):
 
     def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         if path == "/volumes/create":
-            MemorySystem(self._host).make_directory(f"{self.ROOT}/{json.loads(body)['Name']}/_data")
+            root = f"{self.ROOT}/{json.loads(body)['Name']}"
+            for path in ("/var/lib/docker", self.ROOT, root, root + "/_data"):
+                self._host.nodes.setdefault(path, Node("directory", mode=0o755))
             return 201, b"{}"
         if path.startswith("/volumes/"):
             root = f"{self.ROOT}/{path.rpartition('/')[2]}"
