@@ -247,9 +247,10 @@ class Run:
 
     def _play_all(self, fleet: Fleet) -> None:
         self.context.facts.update(fleet.open(self.hosts))
-        if self.departing is not None:  # one that is dead keeps nobody from going on, unless it has what is needed
-            found = fleet.open(self.departing.hosts, self.departing.emit)
-            self.departing.context.facts.update(found)
+        if self.departing is not None and not self._open_departing(fleet, self.departing):
+            why = "a host that goes can't be reached, and may have what the others need; nothing was changed"
+            self.emit(events.RunStopped(why))
+            return
         if self.result.locked and not self.options.check:
             self.emit(events.RunStopped("a host is held by another run; nothing was changed"))
             return
@@ -263,6 +264,12 @@ class Run:
                 self._has_departing_failed = not step.of._step(fleet, step)
             if self._has_departing_failed or (step.of is None and not self._step(fleet, step)):
                 return
+
+    def _open_departing(self, fleet: Fleet, departing: Run) -> bool:
+        """Connect to the hosts that an upgrade lets go; tell whether all are there to hand over what they have."""
+        departing.context.facts.update(fleet.open(departing.hosts, departing.emit))
+        self._has_departing_failed = any(host.has_failed for host in departing.result.hosts.values())
+        return not self._has_departing_failed
 
     def steps(self) -> list[Step]:
         """Return the plays in their own order and batches."""

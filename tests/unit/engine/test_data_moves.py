@@ -313,13 +313,14 @@ def test_what_cannot_move_is_refused_first(cluster: Cluster, monkeypatch: pytest
     assert {name: host.writes for name, host in cluster.hosts.items()} == writes
 
 
-def test_a_host_that_goes_and_is_dead_is_told(cluster: Cluster) -> None:
-    """Hosts that an upgrade lets go take part in it; one that does not answer is said to be unreachable."""
+def test_a_host_that_goes_and_is_dead_ends_it_before_anything_is_changed(cluster: Cluster) -> None:
+    """Hosts that an upgrade lets go take part in it: without one that may have the data nobody starts without it."""
     cluster.upgrade("alone", "many")
-    gone = cluster.hosts.pop("c")
+    gone, writes = cluster.hosts.pop("c"), cluster.hosts["a"].writes
     result = cluster.upgrade("many", "alone")
-    assert result.exit_code != 0 and "does not answer" in cluster.errors(result)
-    assert gone.nodes[DATA + "/early"].data == b"1"
+    assert result.exit_code == 4 and "does not answer" in cluster.errors(result)
+    assert "nothing was changed" in cluster.of(events.RunStopped)[0].reason
+    assert cluster.hosts["a"].writes == writes and gone.nodes[DATA + "/early"].data == b"1"
 
 
 def test_a_failure_to_hand_over_ends_the_upgrade(cluster: Cluster) -> None:
