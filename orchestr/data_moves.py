@@ -25,14 +25,14 @@ HEADROOM = 1.1  # of what is packed: headers, and blocks that were holes
 class Placement:
     """A tree, the host that it belongs on, the service that uses it, and the node label that this is bound to.
 
-    ``begun_from`` is the host that the system itself has noted to take it from, before it stopped the service.
+    ``known_on`` is the host that the system itself knows to have it: its note of a move, or where the service is bound.
     """
 
     tree: Tree
     host: str
     service: str
     label: str
-    begun_from: str = ""
+    known_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def holdings(host: Host, system: str) -> dict[str, Mapping[str, Any]]:
 def keeper(placement: Placement, found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the host whose tree counts, "" when there is none yet.
 
-    That is the one a move was begun from, else the one in use, else the one noted, else the only one. Raises InputError
+    That is the one a move was begun from, else the one in use, else the one known, else the only one. Raises InputError
     for a choice that only a person can make.
     """
     states = {name: outcome["trees"].get(placement.tree.name, {}) for name, outcome in found.items()}
@@ -85,8 +85,8 @@ def keeper(placement: Placement, found: Mapping[str, Mapping[str, Any]]) -> str:
         those = [name for name in holders if states[name].get(said)]
         if len(those) == 1:
             return those[0]
-    if placement.begun_from in holders:
-        return placement.begun_from
+    if placement.known_on in holders:
+        return placement.known_on
     if len(holders) > 1:
         raise InputError(
             f"{placement.tree.name} is on {' and on '.join(holders)}, and nothing says which of them counts",

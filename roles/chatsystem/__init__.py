@@ -223,8 +223,7 @@ def data_trees(host: Host, params: Params) -> tuple[Placement, ...]:
         for role, name in names.items()
         for peer in host.with_role(role)[:1]
     ]
-    begun = moving.begun_from(host)
-    return tuple(replace(each, begun_from=begun.get(each.tree.name, "")) for each in (uploads, *volumes))
+    return tuple(replace(each, known_on=moving.known_on(host, each)) for each in (uploads, *volumes))
 
 
 def ports(host: Host, params: Params) -> Iterator[Rule]:

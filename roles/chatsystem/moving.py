@@ -30,7 +30,7 @@ from .resources import (
 from .servers import NETWORK, SERVERS
 
 if TYPE_CHECKING:
-    from orchestr.data_moves import Move
+    from orchestr.data_moves import Move, Placement
     from orchestr.planning import Host
 
 #: What a move takes beside the database itself, from the lab: stopping, starting, MySQL's first start.
@@ -102,10 +102,20 @@ def begun(moves: Sequence[Move]) -> Iterator[Resource]:
         yield File(AWAITED, content=text, mode=0o600)
 
 
-def begun_from(host: Host) -> dict[str, str]:
-    """Return tree → the host that a move has begun to take it from, as `begun` has noted it."""
-    noted = [peer.outcome(BEGUN).get("awaited", {}) for peer in host.with_role("chatsystem")]
-    return {name: source for each in noted for name, (source, _) in each.items()}
+def known_on(host: Host, placement: Placement) -> str:
+    """Return the host that has a tree as far as ChatSystem knows, "" when it does not.
+
+    That is the one that a move has begun to take it from, as `begun` has noted it; else where its service is bound to.
+    """
+    surveys = {peer.name: peer.outcome(BEGUN) for peer in host.with_role("chatsystem")}
+    for found in surveys.values():
+        if placement.tree.name in found.get("awaited", {}):
+            return str(found["awaited"][placement.tree.name][0])
+    node = next((found["places"].get(placement.label) for found in surveys.values() if found.get("places")), None)
+    seen = data_moves.holdings(host, "chatsystem").items()
+    bound = [name for name, outcome in seen if node and outcome.get("node") == node[0]]
+    alone = [name for name, found in surveys.items() if found.get("form") == COMPOSE]
+    return next(iter((*bound, *alone)), "")
 
 
 def parts_moving(host: Host) -> list[Move]:

@@ -466,6 +466,15 @@ def test_a_move_that_is_noted_says_which_counts(changed: Callable[..., System], 
     assert kinds(system, "lab1", "chatsystem_downtime") == ["chatsystem_downtime chatsystem"]
 
 
+def test_where_a_service_is_bound_its_data_counts(many: System, looked: Any) -> None:
+    """Old data that somebody left on another host keeps no run from going on, also while nothing runs."""
+    noted = {"places": {"redis": ("id-of-lab1", "lab1")}}
+    looked(many, "stack", noted=noted, lab1={REDIS_DATA: "has"}, lab2={REDIS_DATA: "has"})
+    assert kinds(many, "lab1", *MOVING) == []
+    looked(many, "compose", lab1={REDIS_DATA: "has"}, lab2={REDIS_DATA: "has"})
+    assert kinds(many, "lab1", *MOVING) == []
+
+
 def test_one_that_was_taken_back_stays_and_its_copy_goes(many: System, looked: Any) -> None:
     """The mark of a tree that stays is removed, and the copy elsewhere is put aside."""
     looked(many, "stack", lab1={UPLOADS: "has leaving"}, lab3={UPLOADS: "has arrived"})
