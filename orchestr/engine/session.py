@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from orchestr.agent import wire
 from orchestr.agent.resource import Task
 from orchestr.engine import bundle
+from orchestr.engine.download import Download
 from orchestr.engine.privilege import agent_command, answer_password_prompt
 from orchestr.engine.start_errors import locked, no_agent
 from orchestr.errors import AgentError, HostError, UnreachableError
 
 if TYPE_CHECKING:
-    from orchestr.blobs import BlobStore, Incoming
+    from orchestr.blobs import BlobStore
     from orchestr.inventory import ConnectionSettings
     from orchestr.transport.base import Channel, Connection
 
@@ -50,14 +51,6 @@ class _Upload:
     on_the_way_bytes: int = 0
 
 
-@dataclass
-class _Download:
-    """What the host offers on its way here; nothing is kept of it once it was refused."""
-
-    transfer: int
-    incoming: Incoming | None
-
-
 class Session:
     """Use from one thread at a time; ``beat`` and ``close`` may be called from others."""
 
@@ -83,7 +76,7 @@ class Session:
         self._sent_modules: set[str] = set()
         self._bytecode = ""
         self._upload: _Upload | None = None
-        self._download: _Download | None = None
+        self._download = Download(blobs, self._send)
         self._closed = False
 
     # -- start and end --------------------------------------------------------------------------------------------
@@ -213,7 +206,7 @@ class Session:
                 if not self._is_answered(message):
                     on_message(message)
         finally:
-            self._refuse_download("")
+            self._download.forget()
 
     def _is_answered(self, message: dict[str, Any]) -> bool:
         """Do what a task on the host asks of the controller; tell whether the message was such a wish."""
@@ -223,9 +216,9 @@ class Session:
         elif kind == "got":
             self._continue_upload(int(message["size_bytes"]))
         elif kind == "offer":
-            self._begin_download(int(message["transfer"]), int(message["size_bytes"]))
+            self._download.begin(int(message["transfer"]), int(message["size_bytes"]))
         elif kind == "offered":
-            self._end_download(int(message["transfer"]), str(message["sha256"]), int(message["size_bytes"]))
+            self._download.end(int(message["transfer"]), str(message["sha256"]), int(message["size_bytes"]))
         elif kind == "reachable":
             threading.Thread(target=self._prove_reachable, args=(float(message["window_s"]),), daemon=True).start()
         else:
@@ -283,7 +276,7 @@ class Session:
             try:
                 found = self._decoder.next_frame()
                 if found is not None and found[0] == b"B":
-                    self._continue_download(*wire.split_chunk(found[1]))
+                    self._download.take(*wire.split_chunk(found[1]))
                     continue
                 if found is not None:
                     message = wire.decode(found[1])
@@ -324,52 +317,6 @@ class Session:
                 self._upload = None
                 return
             upload.on_the_way_bytes += len(chunk)
-
-    def _begin_download(self, transfer: int, size_bytes: int) -> None:
-        self._refuse_download("")
-        self._download = _Download(transfer, None)
-        try:
-            if self._blobs is None:
-                raise OSError("this run keeps no content")
-            self._download.incoming = self._blobs.incoming(size_bytes)
-        except OSError as error:
-            self._refuse_download(str(error))
-
-    def _continue_download(self, transfer: int, chunk: bytes) -> None:
-        download = self._download
-        if download is None or download.transfer != transfer or download.incoming is None:
-            return
-        try:
-            download.incoming.write(chunk)
-        except OSError as error:
-            self._refuse_download(str(error))
-
-    def _end_download(self, transfer: int, sha256: str, size_bytes: int) -> None:
-        """Keep what has come when it is what was sent, and tell the host; one without a digest was given up there."""
-        download = self._download
-        if download is None or download.transfer != transfer or download.incoming is None:
-            return
-        if not sha256:
-            self._refuse_download("")
-            return
-        try:
-            download.incoming.finish(sha256, size_bytes)
-        except OSError as error:
-            self._refuse_download(str(error))
-            return
-        self._download = None
-        self._send({"type": "taken", "transfer": transfer, "why": ""})
-
-    def _refuse_download(self, why: str) -> None:
-        """Forget what has come of it; tell the host why, when there is a reason that it does not know."""
-        download = self._download
-        if download is None:
-            return
-        if download.incoming is not None:
-            download.incoming.discard()
-            download.incoming = None
-        if why:
-            self._send({"type": "taken", "transfer": download.transfer, "why": why})
 
     def _prove_reachable(self, window_s: float) -> None:
         """Reach the host on a new connection, as a next run would, and tell the agent whether and why not.

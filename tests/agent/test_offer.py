@@ -16,6 +16,7 @@ from orchestr.agent import wire
 from orchestr.agent.resource import Task
 from orchestr.blobs import BlobStore, Incoming
 from orchestr.engine import session as engine_session
+from orchestr.engine.download import Download
 from orchestr.engine.session import Session, SessionOptions
 from orchestr.errors import UnreachableError
 from orchestr.inventory import ConnectionSettings
@@ -127,10 +128,8 @@ def test_what_is_damaged_on_its_way_is_refused(
     session: Session, store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Content whose digest differs from the sender's is not kept, and the sender's task fails."""
-    whole = Session._continue_download
-    monkeypatch.setattr(
-        Session, "_continue_download", lambda self, number, chunk: whole(self, number, b"x" + chunk[1:])
-    )
+    whole = Download.take
+    monkeypatch.setattr(Download, "take", lambda self, number, chunk: whole(self, number, b"x" + chunk[1:]))
     path = tmp_path / "zeros"
     path.write_bytes(bytes(100))
     result = offered(session, Offering(("cat", str(path))))
