@@ -11,6 +11,7 @@ import pytest
 
 import orchestr
 from orchestr import events
+from orchestr.blobs import BlobStore
 from orchestr.data_moves import Placement, keeper
 from orchestr.resources.trees import Tree
 from orchestr.transport.memory import MemorySystem, Node, memory_connector
@@ -48,6 +49,7 @@ def deploy(host, params):
     elif host.in_group("store"):
         yield File("/opt/started", content=host.name)
 '''
+hold = BlobStore.hold
 STAGES = ("look", "measure", "!stop", "take", "place", "retire", "!start")
 
 
@@ -312,6 +314,20 @@ def test_what_cannot_move_is_refused_first(cluster: Cluster, monkeypatch: pytest
     result = cluster.run_once("many")
     assert result.exit_code == 1 and words[what] in cluster.errors(result)
     assert {name: host.writes for name, host in cluster.hosts.items()} == writes
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_nothing_stays_on_this_machine(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, is_failing: bool) -> None:
+    """When a run is over, also after a failure, the controller holds nothing of what went through it."""
+    made: list[BlobStore] = []
+    monkeypatch.setattr("orchestr.engine.run.BlobStore", lambda *given: made.append(BlobStore(*given)) or made[-1])
+    if is_failing:
+        monkeypatch.setattr("orchestr.resources.trees.TreeRetired.perform", _fail)
+    cluster.inventory("many", "a b c", "b")
+    held: list[int] = []
+    monkeypatch.setattr(BlobStore, "hold", lambda store, *given: held.append(1) or hold(store, *given))
+    assert cluster.run_once("many").exit_code == (1 if is_failing else 0)
+    assert held and made and not any(store._held for store in made)
 
 
 def test_a_host_that_goes_and_is_dead_ends_it_before_anything_is_changed(cluster: Cluster) -> None:
