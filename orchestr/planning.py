@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,28 +50,32 @@ class PlanContext:
     _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
     _with_role: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
     _addresses_of: dict[str, dict[str, None]] = field(default_factory=dict)
+    _looking_up: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def group(self, name: str) -> tuple[Peer, ...]:
         """Return the hosts of a group, gathered once for all who ask."""
-        if name not in self._groups:
-            members = self.inventory.members(name) if name in self.inventory.groups else ()
-            self._groups[name] = tuple(Peer(self, host) for host in members)
-        return self._groups[name]
+        with self._looking_up:  # hosts that ask at the same time wait for the first instead of looking too
+            if name not in self._groups:
+                members = self.inventory.members(name) if name in self.inventory.groups else ()
+                self._groups[name] = tuple(Peer(self, host) for host in members)
+            return self._groups[name]
 
     def addresses_of(self, group: str) -> dict[str, None]:
         """Return the addresses of a group's hosts, each once, looked up once. Raises InputError as `Peer.address`."""
-        if group not in self._addresses_of:
-            self._addresses_of[group] = dict.fromkeys(peer.address for peer in self.group(group))
-        return self._addresses_of[group]
+        with self._looking_up:
+            if group not in self._addresses_of:
+                self._addresses_of[group] = dict.fromkeys(peer.address for peer in self.group(group))
+            return self._addresses_of[group]
 
     def with_role(self, role: str) -> tuple[Peer, ...]:
         """Return the hosts that get a role in some play, gathered once for all who ask."""
-        if role not in self._with_role:
-            assignments = self.assignments.items()
-            names = {name for (_, name), uses in assignments if any(use.role.name == role for use in uses)}
-            hosts = self.inventory.hosts.values()
-            self._with_role[role] = tuple(Peer(self, host) for host in hosts if host.name in names)
-        return self._with_role[role]
+        with self._looking_up:
+            if role not in self._with_role:
+                assignments = self.assignments.items()
+                names = {name for (_, name), uses in assignments if any(use.role.name == role for use in uses)}
+                hosts = self.inventory.hosts.values()
+                self._with_role[role] = tuple(Peer(self, host) for host in hosts if host.name in names)
+            return self._with_role[role]
 
     def has(self, host: str) -> bool:
         """Tell whether a host is in the inventory."""

@@ -119,8 +119,8 @@ class _Channel:
 def _note(decoder: wire.Decoder, counted: Counter[str], tell: Callable[[], None]) -> None:
     found = decoder.next_frame()
     while found is not None:
-        kind = "chunk" if found[0] == b"B" else _type_of(found[1])
-        if kind != "beat":
+        kind = {b"B": "chunk", b"P": "pack"}.get(found[0]) or _type_of(found[1])
+        if kind not in ("beat", "pack"):  # a pack belongs to the message after it
             counted[kind] += 1
             tell()
         found = decoder.next_frame()

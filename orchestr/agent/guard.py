@@ -18,9 +18,8 @@ from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import CommandFailed, Reader, System
+from orchestr.agent.unconfirmed import DIRECTORY, PREFIX, pending
 
-DIRECTORY = "/run/orchestr"
-PREFIX = "guard-"
 MARGIN_S = 1.0  # the agent stops waiting this long before the host undoes by itself
 
 
@@ -60,13 +59,6 @@ def armed(system: System, undo: Undo, window_s: float, what: str) -> Iterator[No
         "see what keeps the controller's address out on this host, or give it more time",
         system.unreached,
     )
-
-
-def pending(reader: Reader) -> Tuple[str, ...]:
-    """Return the directories of switches that a run which died left armed: their change is not confirmed."""
-    names = [name for name in reader.list_directory(DIRECTORY) if name.startswith(PREFIX)]
-    found = tuple("%s/%s" % (DIRECTORY, name) for name in names)
-    return tuple(path for path in found if not reader.stat(path + "/confirmed"))
 
 
 def settle(system: System) -> None:

@@ -8,7 +8,7 @@ the real ones. What the sources need at run time is here with the same meaning (
 from __future__ import annotations
 
 import sys
-from collections import namedtuple
+from _collections import _tuplegetter  # type: ignore[import-not-found]  # of CPython since 3.8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,18 +46,54 @@ def TypeVar(name: str, *bounds: Any, **options: Any) -> Any:
 
 # -- NamedTuple -------------------------------------------------------------------------------------------------------
 class _NamedTupleType(type):
+    """Make a tuple of what derives from NamedTuple, as collections.namedtuple does, which compiles code each time."""
+
     def __new__(cls, name: str, bases: Any, namespace: Any) -> Any:
         fields = tuple(_annotations_in(namespace))
-        defaults = [namespace[field] for field in fields if field in namespace]
-        made = namedtuple(name, fields, defaults=defaults, module=namespace["__module__"])  # type: ignore[misc]
-        for key, value in namespace.items():
-            if key not in fields and key not in ("__module__", "__classcell__", "__dict__", "__weakref__"):
-                setattr(made, key, value)
-        return made
+        defaults = {field: namespace.pop(field) for field in fields if field in namespace}
+        made = {field: _tuplegetter(number, "") for number, field in enumerate(fields)}
+        made.update(_fields=fields, _field_defaults=defaults, __slots__=(), __match_args__=fields)
+        made.update(__new__=_new_tuple, _make=classmethod(_make), _replace=_replace_in, _asdict=_as_dict)
+        made.update(__repr__=_repr_of_tuple, __getnewargs__=tuple, **namespace)
+        return type(name, (tuple,), made)
 
 
 def _annotations_in(namespace: Any) -> Any:
     return namespace.get("__annotations__", {})
+
+
+def _new_tuple(cls: Any, *given: Any, **values: Any) -> Any:
+    fields = cls._fields
+    if values or len(given) != len(fields):
+        left = fields[len(given) :]
+        if len(given) > len(fields) or not values.keys() <= {*left}:
+            raise TypeError("%s takes %s" % (cls.__name__, ", ".join(fields)))
+        values = {**cls._field_defaults, **values}
+        missing = [field for field in left if field not in values]
+        if missing:
+            raise TypeError("%s needs %s" % (cls.__name__, ", ".join(missing)))
+        given = (*given, *[values[field] for field in left])
+    return tuple.__new__(cls, given)
+
+
+def _make(cls: Any, values: Any) -> Any:
+    return cls(*values)
+
+
+def _replace_in(self: Any, **changes: Any) -> Any:
+    values = [changes.pop(name, value) for name, value in zip(self._fields, self)]
+    if changes:
+        raise ValueError("%s has no %s" % (type(self).__name__, ", ".join(changes)))
+    return tuple.__new__(type(self), values)
+
+
+def _as_dict(self: Any) -> Any:
+    return dict(zip(self._fields, self))
+
+
+def _repr_of_tuple(self: Any) -> str:
+    inside = ", ".join("%s=%r" % pair for pair in zip(self._fields, self))
+    return "%s(%s)" % (type(self).__name__, inside)
 
 
 NamedTuple: Any = type.__new__(_NamedTupleType, "NamedTuple", (), {})

@@ -37,26 +37,31 @@ class Agent:
         make_system: SystemFactory = System,
         gather_facts: Callable[[], Dict[str, Any]] = facts.gather,
         on_lost: Optional[Callable[[], None]] = None,
-        add_modules: Optional[Callable[[bytes], None]] = None,
+        finder: Any = None,
     ) -> None:
         self._read, self._write = read, write
         self._start = start
         self._gather_facts = gather_facts
         self._on_lost = on_lost or _die
-        self._add_modules = add_modules
+        self._finder = finder
+        if finder is not None:
+            finder.ask = self._ask_for_module
         self._lock: Optional[HostLock] = None
         self._decoder = wire.Decoder()
         self._requests: "queue.SimpleQueue[Dict[str, Any]]" = queue.SimpleQueue()
         self._blobs: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
         self._confirmations: "queue.SimpleQueue[bool]" = queue.SimpleQueue()
         self._answers: "queue.SimpleQueue[Tuple[int, str]]" = queue.SimpleQueue()  # offer → why it was not taken
+        self._modules_came: "queue.SimpleQueue[str]" = queue.SimpleQueue()
         self._secrets: Set[str] = set()
         self._out: List[bytes] = []
+        self._fine: List[float] = []  # seconds of the tasks that were ok and are not told of yet
+        self._first_fine = 0
         self._out_lock = threading.Lock()
         self._is_unsent = threading.Event()  # something waits for company
         self._ending = threading.Event()
         self._sent_at = self._heard_at = time.monotonic()
-        self._task_id = ""
+        self._task_id = self._untold = ""  # the task at work; the same while the controller does not know
         self._transfer = 0
         self.system = make_system(
             run_id=str(start.get("run", "")),
@@ -114,18 +119,35 @@ class Agent:
         self.system.forget(("*",))
         failed_id = ""
         has_pending = False
-        for task in request["tasks"]:
-            self._task_id = task.id
+        for number, task in enumerate(request["tasks"]):
             began = time.monotonic()
-            self.send({"type": "started", "task": task.id})
+            self._begin_task(task.id)
             result = self._result(task, check, has_pending, failed_id)
             has_pending = has_pending or (check and result["verdict"] in (converge.CHANGED, converge.UNKNOWN))
             if result["verdict"] == converge.FAILED and not check:
                 failed_id = failed_id or task.id
-            result["elapsed_s"] = round(time.monotonic() - began, 4)
-            self._send_result(task, self._redacted(result))
+            elapsed_s = round(time.monotonic() - began, 4)
+            if len(result) == 1 and result["verdict"] == converge.OK:
+                self._end_fine(number, elapsed_s)
+            else:
+                self._send_result(task, self._redacted(dict(result, elapsed_s=elapsed_s)))
+        self._task_id = self._untold = ""
         self.send({"type": "done", "request": request.get("request", "")})
         self.flush()
+
+    def _begin_task(self, task_id: str) -> None:
+        """Note what is at work: the controller is told when something is sent while it still is."""
+        self._task_id = self._untold = task_id
+        if not self._is_unsent.is_set():
+            self._is_unsent.set()
+
+    def _end_fine(self, number: int, elapsed_s: float) -> None:
+        """Note that a task was ok; those of a row are told of together."""
+        with self._out_lock:
+            self._untold = ""
+            if not self._fine:
+                self._first_fine = number
+            self._fine.append(elapsed_s)
 
     def _send_result(self, task: Task, result: Dict[str, Any]) -> None:
         try:
@@ -207,6 +229,18 @@ class Agent:
             if number == offer:
                 return why
 
+    def _ask_for_module(self, name: str) -> None:
+        """Have a module sent that a function imports, and return when it came (or there is none)."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # the thread that would hear the answer: what it imports has come along
+        self.send({"type": "lacking", "module": name})
+        self.flush()
+        try:
+            while self._modules_came.get(timeout=wire.LOST_S * 2) != name:
+                pass
+        except queue.Empty:
+            raise ImportError("the controller did not send %s" % name) from None
+
     def _confirm(self, window_s: float) -> bool:
         while not self._confirmations.empty():
             self._confirmations.get_nowait()
@@ -220,7 +254,10 @@ class Agent:
     # -- sending --------------------------------------------------------------------------------------------------
     def send(self, message: Dict[str, Any]) -> None:
         """Queue a message; it leaves at once when the last write was long enough ago, else with the next."""
-        self._queue(wire.encode(message))
+        data = wire.encode(message)
+        with self._out_lock:
+            self._tell_of_tasks(is_over=message["type"] == "result")
+            self._out.append(data)
         if time.monotonic() - self._sent_at > FLUSH_S:
             self.flush()
         elif not self._is_unsent.is_set():
@@ -230,8 +267,18 @@ class Agent:
         with self._out_lock:
             self._out.append(data)
 
+    def _tell_of_tasks(self, is_over: bool = False) -> None:
+        """Queue what is to be known before the next message: which tasks were fine, and which one is at work."""
+        if self._fine:
+            self._out.append(wire.encode({"type": "fine", "first": self._first_fine, "elapsed_s": self._fine}))
+            self._fine = []
+        if self._untold and not is_over:
+            self._out.append(wire.encode({"type": "started", "task": self._untold}))
+        self._untold = ""
+
     def flush(self) -> None:
         with self._out_lock:
+            self._tell_of_tasks()
             data = b"".join(self._out)
             self._out.clear()
             if data:
@@ -271,13 +318,18 @@ class Agent:
         if kind == b"B":
             self._blobs.put(payload)
             return
+        if kind == b"P":
+            if self._finder is not None:
+                self._finder.add(payload)
+            return
         message = wire.decode(payload, self._remember)
         if message["type"] in ("tasks", "stop"):
             self._requests.put(message)
-        elif message["type"] == "modules" and self._add_modules is not None:
-            self._add_modules(message["packed"])
+        elif message["type"] == "modules" and self._finder is not None:
             for name in message["imports"]:
                 __import__(name)
+            if message["asked"]:
+                self._modules_came.put(message["asked"])
         elif message["type"] == "confirm":
             self.system.unreached = str(message.get("why", ""))
             self._confirmations.put(bool(message["reached"]))
@@ -340,7 +392,7 @@ def _die() -> None:
     os._exit(98)
 
 
-def main(start: Dict[str, Any], add_modules: Callable[[bytes], None]) -> None:
+def main(start: Dict[str, Any], finder: Any) -> None:
     """Take over descriptors 0 and 1 for the frames, give children and stray prints /dev/null, and serve."""
     os.umask(0o022)
     os.chdir("/")  # where all commands run
@@ -359,7 +411,7 @@ def main(start: Dict[str, Any], add_modules: Callable[[bytes], None]) -> None:
 
     write(b"\n" + str(start["nonce"]).encode("ascii") + b"\n")
     try:
-        agent = Agent(lambda size: os.read(incoming, size), write, start, add_modules=add_modules)
+        agent = Agent(lambda size: os.read(incoming, size), write, start, finder=finder)
         agent.serve()
     except Exception as error:
         process.start_no_more()

@@ -6,9 +6,12 @@ A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then 
   never by import path; Secrets as ``{"$s": text}``, bytes as ``{"$b": base64}``; every list becomes a tuple.
 * ``B``: four bytes with the number of the ``need`` it answers, then a piece of the blob; no piece means there is none.
   From the agent: the number of its ``offer``, then a piece of what it offers.
+* ``P``: packed modules, which the ``modules`` message after it is about.
 
 Messages to the agent: ``modules, tasks, confirm, taken, beat, stop``, and blobs. From it: ``hello, locked, started,
-output, result, need, got, offer, offered, reachable, done, beat, fatal``, and what it offers.
+output, result, fine, need, got, offer, offered, lacking, reachable, done, beat, fatal``, and what it offers.
+``started`` is said of tasks that last; ``fine`` stands for the results of some that follow each other and were ok, with
+nothing more to tell: ``first`` counts from 0.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from orchestr.agent.secret import Secret
 
 PROTOCOL = 1
 MAGIC = b"oR"
+KINDS = (b"J", b"B", b"P")
 HEADER = struct.Struct(">2scI")
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes in one frame
 PACKET = 32 * 1024 - 64  # bytes of ours in one full SSH packet: sshd takes 32 KiB, paramiko keeps 64 bytes of them
@@ -74,7 +78,7 @@ class Decoder:
         if len(self._buffer) < HEADER.size:
             return None
         magic, kind, size = HEADER.unpack_from(self._buffer)
-        if magic != MAGIC or size > MESSAGE_LIMIT or kind not in (b"J", b"B"):
+        if magic != MAGIC or size > MESSAGE_LIMIT or kind not in KINDS:
             raise ProtocolError("not a frame: %r" % bytes(self._buffer[:80]))
         end = HEADER.size + size
         if len(self._buffer) < end:

@@ -1,8 +1,9 @@
 """What is sent to a host's python3: the agent's modules, made the same every time, imported there from memory.
 
 Compiling them takes a host longer than a converged play, so a host whose python is the controller's version gets them
-compiled (as python itself keeps them in ``__pycache__``), any other as sources. The agent itself comes as both, as its
-python is not known before; what tasks need is sent as the agent's hello asks for.
+compiled (as python itself keeps them in ``__pycache__``), any other as sources. The agent itself comes compiled, and
+another python asks for its sources. Of the resources goes what their modules import as they are imported; what
+functions of theirs import (how to apply what rarely differs) is asked for when such a function runs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
-import json
 import marshal
 import re
 import secrets
@@ -59,7 +59,9 @@ AGENT_MODULES = (
     "orchestr.agent.serve",
     "orchestr.resources",
 )
-_IMPORT = re.compile(r"^[ \t]*(?:from|import) (orchestr\.(?:agent|resources))(?:\.(\w+))?(?: import ([\w, ]+))?", re.M)
+_IMPORT = re.compile(
+    r"^([ \t]*)(?:from|import) (orchestr\.(?:agent|resources))(?:\.(\w+))?(?: import ([\w, ]+))?", re.MULTILINE
+)
 _making = threading.RLock()
 Made = TypeVar("Made")
 
@@ -99,30 +101,44 @@ def _path(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def imports_of(module: str) -> tuple[str, ...]:
-    """Return the agent and resource modules that a module's source imports."""
-    return _imports_in(source(module))
+def imports_of(module: str, by_functions: bool = True) -> tuple[str, ...]:
+    """Return the agent and resource modules that a module's source imports, its functions' imports included or not."""
+    return _imports_in(source(module), by_functions)
 
 
 @functools.cache
-def _imports_in(text: str) -> tuple[str, ...]:
+def _imports_in(text: str, by_functions: bool) -> tuple[str, ...]:
     found: set[str] = set()
-    for package, name, members in _IMPORT.findall(text):
+    for indent, package, name, members in _IMPORT.findall(text):
+        if indent and not by_functions:
+            continue
         names = [name] if name else [member.split(" as ")[0].strip() for member in members.split(",")]
         found.update(f"{package}.{item}" for item in names if item)
     return tuple(sorted(found))
 
 
 def modules_for(classes: Iterable[type]) -> list[str]:
-    """Return the resource modules (and what they import) that define these classes and are not in the agent itself."""
-    todo = sorted({cls.__module__ for cls in classes})
-    done: list[str] = []
+    """Return the modules, not in the agent itself, without which those that define these classes can't be imported."""
+    return _closure({cls.__module__ for cls in classes}, by_functions=False)
+
+
+def modules_asked_for(module: str, sent: Iterable[str]) -> list[str]:
+    """Return what a host needs to import a module that a function of those it was sent imports; none of any other."""
+    if module not in _closure(sent, by_functions=True):
+        return []
+    known = set(sent)
+    return [name for name in _closure([module], by_functions=False) if name not in known]
+
+
+def _closure(modules: Iterable[str], by_functions: bool) -> list[str]:
+    todo = sorted(modules)
+    done: set[str] = set()
     while todo:
         module = todo.pop()
         if module in done or module in AGENT_MODULES:
             continue
-        done.append(module)
-        todo.extend(imports_of(module))
+        done.add(module)
+        todo.extend(imports_of(module, by_functions))
         todo.extend(parent for parent in [module.rpartition(".")[0]] if parent)
     return sorted(done)
 
@@ -161,14 +177,17 @@ def _compiled(module: str) -> bytes | str:
 
 @_made_once
 def _bootstrap() -> str:
-    agent = packed(AGENT_MODULES, BYTECODE)
-    return f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {len(agent)}, {BYTECODE!r}, "
+    return f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {len(agent_sources())}, {BYTECODE!r}, "
 
 
 @_made_once
-def modules_frame(modules: tuple[str, ...], imports: tuple[str, ...], bytecode: str) -> bytes:
-    """Return the message that brings these modules and has the agent import those its tasks are made of."""
-    return wire.encode({"type": "modules", "packed": packed(modules, bytecode), "imports": imports})
+def modules_frame(modules: tuple[str, ...], imports: tuple[str, ...], bytecode: str, asked: str = "") -> bytes:
+    """Return the frames that bring these modules and have the agent import those its tasks are made of.
+
+    ``asked`` names the module that the agent has asked for, if it has.
+    """
+    message = {"type": "modules", "imports": imports, "asked": asked}
+    return wire.frame(b"P", packed(modules, bytecode)) + wire.encode(message)
 
 
 def new_nonce() -> str:
@@ -178,8 +197,13 @@ def new_nonce() -> str:
 
 def program(start: dict[str, Any]) -> bytes:
     """Return the compressed program that starts an agent with ``start`` (nonce, run, holder, lock)."""
-    begin = f"{_bootstrap()}__import__('json').loads({json.dumps(start)!r}))\n"
-    return zlib.compress(begin.encode("utf-8"), LEVEL) + packed(AGENT_MODULES, BYTECODE) + packed(AGENT_MODULES, "")
+    begin = f"{_bootstrap()}{start!r})\n"  # texts, numbers and dictionaries of them, which python reads as written
+    return zlib.compress(begin.encode("utf-8"), LEVEL) + packed(AGENT_MODULES, BYTECODE)
+
+
+def agent_sources() -> bytes:
+    """Return what a program that finds itself under another python asks for: the agent's modules as sources."""
+    return packed(AGENT_MODULES, "")
 
 
 def loader(size: int) -> str:

@@ -148,6 +148,10 @@ class Session:
         seen = b""
         give_up = time.monotonic() + START_TIMEOUT_S
         while True:
+            asked = seen.find(nonce + b"?\n")
+            if asked >= 0:  # the host's python is another one than ours
+                seen = seen[asked + len(nonce) + 2 :]
+                self._channel.write(bundle.agent_sources())
             found = seen.find(nonce + b"\n")
             if found >= 0:
                 self._decoder.feed(seen[found + len(nonce) + 1 :])
@@ -181,7 +185,7 @@ class Session:
     def run_tasks(
         self, tasks: Sequence[Task], *, check: bool, on_message: OnMessage, silence_s: float = wire.LOST_S
     ) -> None:
-        """Send all tasks in one request; pass on ``started``, ``output`` and ``result`` messages until all are done.
+        """Send all tasks in one request; pass on ``started`` (of what lasts), ``output`` and ``result`` messages.
 
         Raises UnreachableError when the connection breaks or the agent is silent for ``silence_s``, AgentError when
         the agent itself fails.
@@ -203,7 +207,11 @@ class Session:
                     return
                 if message["type"] == "fatal":
                     raise AgentError(str(message["message"]), host=self.host)
-                if not self._is_answered(message):
+                if message["type"] == "fine":
+                    first, elapsed_s = int(message["first"]), message["elapsed_s"]
+                    for task, each_s in zip(tasks[first:], elapsed_s, strict=False):
+                        on_message({"type": "result", "task": task.id, "verdict": "ok", "elapsed_s": each_s})
+                elif not self._is_answered(message):
                     on_message(message)
         finally:
             self._download.forget()
@@ -219,6 +227,8 @@ class Session:
             self._download.begin(int(message["transfer"]), int(message["size_bytes"]))
         elif kind == "offered":
             self._download.end(int(message["transfer"]), str(message["sha256"]), int(message["size_bytes"]))
+        elif kind == "lacking":
+            self._send_module(str(message["module"]))
         elif kind == "reachable":
             threading.Thread(target=self._prove_reachable, args=(float(message["window_s"]),), daemon=True).start()
         else:
@@ -241,6 +251,12 @@ class Session:
         self._sent_modules.update(modules)
         wanted = tuple(sorted({cls.__module__ for cls in classes}.intersection(modules)))
         return bundle.modules_frame(tuple(modules), wanted, self._bytecode)
+
+    def _send_module(self, name: str) -> None:
+        """Send a module that a function on the host imports, with what that one needs."""
+        modules = bundle.modules_asked_for(name, self._sent_modules)
+        self._sent_modules.update(modules)
+        self._send_frames(bundle.modules_frame(tuple(modules), (), self._bytecode, name))
 
     # -- messages -------------------------------------------------------------------------------------------------
     def beat(self) -> None:

@@ -24,6 +24,8 @@ _PLAIN_NAMES = {
 def syntax_error(problem: Exception, text: str, file: str) -> InputError:
     """Return the InputError for what PyYAML raised while composing ``text``."""
     position = _place(problem, text, file)
+    if "nesting depth" in str(problem):
+        return position.error("is nested too deeply to be read", next_step="check its brackets and indentation")
     line = _line(text, position)
     if looks_like_ini(text):
         return ini_error(file)

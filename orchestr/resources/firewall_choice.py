@@ -7,9 +7,8 @@ from typing import ClassVar, Optional, Tuple
 
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
-from orchestr.resources import firewalld_state
+from orchestr.resources import firewalld_presence
 from orchestr.resources.firewall_backend import Backend
-from orchestr.resources.firewalld import Firewalld
 from orchestr.resources.packages import Package
 from orchestr.resources.ufw import Ufw
 
@@ -21,15 +20,19 @@ def backend_of(reader: Reader, choice: str = "auto") -> Backend:
 
     Raises ResourceError where ufw is asked for and firewalld runs.
     """
-    is_running = firewalld_state.is_running(reader)
+    is_running = firewalld_presence.is_running(reader)
     if choice == "ufw" and is_running:
         raise ResourceError(
             "this host runs firewalld, and ufw beside it would contradict it",
             "leave the choice to the host (firewall_backend: auto), or: systemctl disable --now firewalld",
         )
     if choice == "auto":
-        choice = "firewalld" if is_running or firewalld_state.is_ours(reader) else "ufw"
-    return Firewalld() if choice == "firewalld" else Ufw()
+        choice = "firewalld" if is_running or firewalld_presence.is_ours(reader) else "ufw"
+    if choice != "firewalld":
+        return Ufw()
+    from orchestr.resources.firewalld import Firewalld  # much code, which only such hosts need
+
+    return Firewalld()
 
 
 def check_backend(backend: str) -> None:

@@ -19,7 +19,7 @@ from orchestr.resources.firewall_backend import Backend, Wish
 from orchestr.resources.firewall_rules import Entry, Wanted
 from orchestr.resources.firewalld_rules import RICH, SINGLE, Item, Placed, entries_of
 from orchestr.resources.firewalld_state import Goal, Now
-from orchestr.resources.ufw import RESTORE
+from orchestr.resources.netfilter import RESTORE
 
 #: Among single rules those that deny come first, as with firewalld's own; limits have an odd priority.
 _SINGLES = {"deny": SINGLE, "limit": SINGLE + 1, "allow": SINGLE + 2}

@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from orchestr.agent import guard
 from orchestr.agent.resource import NotObservable, ResourceError, State
 from orchestr.agent.system import Reader
+from orchestr.agent.unconfirmed import pending
 from orchestr.resources import docker_user, firewalld_direct, firewalld_rules, netfilter
 from orchestr.resources.firewall_backend import Wish
 from orchestr.resources.firewall_plan import mentions, with_ssh
 from orchestr.resources.firewall_rules import SINGLE_TAG, SSH_TAG, TAG, Entry, Session, Wanted, session_of
+from orchestr.resources.firewalld_presence import CONF, default_zone, is_running
 from orchestr.resources.firewalld_rules import ICMP, RICH, SSH, SSH_FIRST, Item, Placed, entries_of, placed
 from orchestr.resources.netfilter import Live
 
-CONF, ZONES, VENDOR = "/etc/firewalld/firewalld.conf", "/etc/firewalld/zones/%s.xml", "/usr/lib/firewalld/zones/%s.xml"
+VENDOR = "/usr/lib/firewalld/zones/%s.xml"
 WANTED_BY = "/etc/systemd/system/multi-user.target.wants/firewalld.service"
 #: What ``published`` is while its rules are others than wanted: where these differ too, a diff only shows them.
 FOLLOWS = "deny, by other rules"
@@ -59,29 +60,6 @@ class Goal(NamedTuple):
     permanent: FrozenSet[Item]
     runtime: FrozenSet[Item]
     lines: Dict[int, List[str]]
-
-
-def is_running(reader: Reader) -> bool:
-    """Tell whether this host's firewall is firewalld, running."""
-    if reader.which("firewalld") is None:
-        return False
-    found: bool = reader.once(
-        ("firewall", "is_firewalld"), lambda: reader.query(["systemctl", "is-active", "firewalld"]).ok
-    )
-    return found
-
-
-def is_ours(reader: Reader) -> bool:
-    """Tell whether firewalld, off, is the firewall we were told to use before: its zone has rules of ours, ufw none."""
-    if reader.which("firewalld") is None or "ENABLED=yes" in (reader.read_text("/etc/ufw/ufw.conf") or ""):
-        return False
-    text = reader.read_text(ZONES % default_zone(reader.read_text(CONF) or "")) or ""
-    return re.search(r'priority="(2[0-4]\d\d\d|32767)"', text) is not None
-
-
-def default_zone(conf: str) -> str:
-    found = re.search(r"(?m)^DefaultZone=(\S+)", conf)
-    return found.group(1) if found else "public"
 
 
 def read(reader: Reader) -> Now:
@@ -264,7 +242,7 @@ def observed(reader: Reader, now: Now, goal: Goal, wish: Wish) -> State:
         "ssh": _ssh(now, goal),
         "kernel": _kernel(now, goal),
         "published": _published(now, goal),
-        "unconfirmed": guard.pending(reader),
+        "unconfirmed": pending(reader),
         "incoming": _incoming(now, wish),
         "outgoing": "allow",
         "routed": _routed(now, wish),

@@ -19,6 +19,9 @@ _LONG = {
     "--destination": "-d", "--in-interface": "-i", "--out-interface": "-o", "--jump": "-j", "--goto": "-g",
 }  # fmt: skip
 
+#: Loads rules without touching other chains; waits for Docker's own calls where the kernel has one lock for all.
+RESTORE = {4: ("iptables-restore", "-w", "10", "-n"), 6: ("ip6tables-restore", "-w", "10", "-n")}
+
 Canonical = FrozenSet[Tuple[str, str]]
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestr.resources.stack import Stack, StackService
 
 POLL_S, GONE_S = 0.4, 120.0
+BACK_S = 30.0  # for the tasks of the version before, once swarm calls a rollback completed
 ERRORS_SHOWN, LOG_LINES = 4, 12
 MISSING_IMAGE = "No such image"
 ENDED_WELL = "unhealthy, and so stopped; or it ended by itself (status 0)"
@@ -32,14 +33,17 @@ def until_steady(system: System, stack: "Stack", before: FrozenSet[str]) -> None
     said: Dict[str, str] = {}
     steady_since: Optional[float] = None
     steady_tasks: FrozenSet[str] = frozenset()
+    back_until: Optional[float] = None
     best, moved = -1, system.monotonic()
     while True:
         system.forget((stack_state.FAMILY, swarm_state.FAMILY))
         found = stack_state.services(system, stack.name)
         texts = _texts(stack, found)
         _say(system, said, texts)
-        _refuse_given_up(system, stack, found, before)
         now = system.monotonic()
+        back_until = (back_until or now + BACK_S) if _is_coming_back(stack, found, texts) else None
+        if back_until is None or now >= back_until:
+            _refuse_given_up(system, stack, found, before)
         tasks = frozenset(task.id for each in found.values() for task in (*each.running, *each.completed))
         if all(texts[each.name] == stack_view.wanted(each) for each in stack.services):
             if steady_since is None or tasks != steady_tasks:
@@ -67,6 +71,12 @@ def _say(system: System, said: Dict[str, str], texts: Dict[str, str]) -> None:
         if said.get(name) != text:
             system.say("%s: %s" % (name, text))
             said[name] = text
+
+
+def _is_coming_back(stack: "Stack", found: Dict[str, Found], texts: Dict[str, str]) -> bool:
+    """Tell whether a service is rolled back, and the tasks of its version before do not all run yet."""
+    back = [each for each in stack.services if each.name in found and found[each.name].update == "rollback_completed"]
+    return any(texts[each.name] != stack_view.wanted(each) for each in back)
 
 
 def _refuse_given_up(system: System, stack: "Stack", found: Dict[str, Found], before: FrozenSet[str]) -> None:

@@ -112,6 +112,10 @@ class SwarmNode(Resource):
             system.sleep(0.2)
 
 
+def _is_down(node: Node) -> bool:
+    return node.state == "down"
+
+
 def _is_settled(managers: List[Node]) -> bool:
     reachable = [each for each in managers if each.reachability == "reachable"]
     return any(each.is_leader for each in managers) and len(reachable) > len(managers) // 2
@@ -131,12 +135,14 @@ class SwarmTwins(Resource):
     """No old entry of a node that came back: its engine was new, so it joined under a new id and its old name.
 
     Safe to remove is only an entry that is Down, no manager that others count on, and whose name and address a Ready
-    node with another id has now: machines made from one image may share a name. Entries named in ``gone`` (ids of
-    hosts that left) go in any case, once they are Down.
+    node with another id has now: machines made from one image may share a name. Where ``current`` (ids that hosts
+    call their own now) has that other id, the entry is old before the managers miss its engine, and is waited for
+    until it is Down. Entries named in ``gone`` (ids of hosts that left) go in any case, once they are Down.
     Observes: the list of nodes. Changes: removes such entries, made workers first. Never touches: any other node.
     """
 
     gone: Tuple[str, ...] = ()
+    current: Tuple[str, ...] = ()
     name: str = "old nodes"
 
     touches: ClassVar[Tuple[str, ...]] = ("swarm",)
@@ -153,9 +159,10 @@ class SwarmTwins(Resource):
 
     def _old(self, reader: Reader) -> List[Node]:
         nodes = swarm_state.nodes(reader)
-        ready = {(each.hostname, each.address) for each in nodes if each.is_ready}
-        down = [each for each in nodes if each.state == "down"]
-        twins = [each for each in down if (each.hostname, each.address) in ready and each.id not in self.gone]
+        living = {(each.hostname, each.address) for each in nodes if each.is_ready and each.id not in self.gone}
+        own = {(each.hostname, each.address) for each in nodes if each.id in self.current}
+        others = [each for each in nodes if each.id not in (*self.gone, *self.current)]
+        twins = [each for each in others if (each.hostname, each.address) in (living if _is_down(each) else own)]
         return [*twins, *(each for each in nodes if each.id in self.gone)]
 
     def apply(self, system: System, change: Change) -> None:
@@ -166,13 +173,13 @@ class SwarmTwins(Resource):
             docker_api.call(system, "DELETE", "/nodes/%s" % old.id, {"force": "1"})
             system.forget((swarm_state.FAMILY,))
 
-
     def _await_down(self, system: System, old: Node) -> None:
         give_up = system.monotonic() + DOWN_S
-        while old.state != "down":
+        while not _is_down(old):
             if system.monotonic() > give_up:
                 raise ResourceError(
-                    "%s has left, and is still %s after %.0f s" % (old.hostname, old.state, DOWN_S), "docker node ls"
+                    "%s (%s) has left, and is still %s after %.0f s" % (old.hostname, old.id, old.state, DOWN_S),
+                    "see what answers under its name: docker node ls",
                 )
             system.sleep(0.3)
             system.forget((swarm_state.FAMILY,))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from orchestr.agent import guard
 from orchestr.agent.resource import NotObservable, ResourceError, State
 from orchestr.agent.system import Reader
+from orchestr.agent.unconfirmed import pending
 from orchestr.resources import docker_user, netfilter, ufw_files
 from orchestr.resources.firewall_backend import Wish
 from orchestr.resources.firewall_plan import mentions, merged, with_ssh
@@ -162,7 +162,7 @@ def observed(reader: Reader, now: Now, goal: Goal, wish: Wish) -> State:
         "ssh": _ssh(now, goal),
         "kernel": kernel(now),
         "published": _published(now, goal),
-        "unconfirmed": guard.pending(reader),
+        "unconfirmed": pending(reader),
     }
     return dict(state, **{name: _policy(now, name) for name in CHAINS})
 

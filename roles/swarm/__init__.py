@@ -196,7 +196,8 @@ def _nodes(host: Host, params: Params) -> Iterator[Resource]:
     for peer in _leavers(host):
         yield SwarmNode(node_id(peer), peer.name, role="worker", availability="drain")
         yield SwarmDrained(node_id(peer), peer.name)
-    yield SwarmTwins()
+    own = (node_id(peer) for peer in (*members(host), *host.group(LEAVING)))
+    yield SwarmTwins(current=tuple(each for each in own if each))
 
 
 def _is_ours(host: Host, peer: Peer) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orchestr.agent import guard, process
+from orchestr.agent import guard, process, unconfirmed
 from orchestr.agent.system import CommandFailed, System
 from orchestr.transport.memory import MemoryHost, MemorySystem
 
@@ -44,7 +44,8 @@ class HereSystem(System):
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a file that will change; guards go to ``guards`` beside it."""
-    monkeypatch.setattr(guard, "DIRECTORY", str(tmp_path / "guards"))
+    for module in (guard, unconfirmed):
+        monkeypatch.setattr(module, "DIRECTORY", str(tmp_path / "guards"))
     (tmp_path / "rules").write_text("old\n")
     (tmp_path / "rules").chmod(0o660)
     return tmp_path

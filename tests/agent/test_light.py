@@ -8,6 +8,7 @@ import importlib
 import marshal
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +160,14 @@ def _both() -> tuple[dict[str, Any], dict[str, Any]]:
     [
         "Point(1), Point(1).sum, Point(y=1, x=2)._replace(x=3), Point._fields, Point.__doc__, Point(1) == (1, 2)",
         "Point()",
+        "Point(1, 2, 3)",
+        "Point(1, x=2)",
+        "Point(1, z=2)",
+        "Point(1)._asdict(), Point._make([1, 2]), repr(Point(1)), Point._field_defaults",
+        "hash(Point(1)) == hash((1, 2)), Point(1) < Point(2), [*Point(1)], Point(1)[1:]",
+        "Point._make([1, 2, 3])",
+        "setattr(Point(1), 'x', 2)",
+        "setattr(Point(1), 'z', 2)",
         "Point(1).x.__class__, isinstance(Point(1), tuple), Point.__name__, Point.__module__",
         "Child(1), Child(1, 'b', [3], 9), Child(b='x', a=2).c, Child(1) == Child(1), Child(1) == Base(1)",
         "Child()",
@@ -214,11 +223,16 @@ def _agent_python(after: str, bytecode: str = bundle.BYTECODE) -> str:
     start = start.replace("    serve.main(", "    found(").replace(bundle.BYTECODE, bytecode)
     rest = unpack.unused_data.hex()
     given = f"class d:\n  unused_data = bytes.fromhex({rest!r})\n"
-    program = f"{given}import sys\ndef found(start, add):\n  {after}\nexec({start!r})\n"
-    command = [sys.executable, "-S", "-E", "-s", "-"]
-    done = subprocess.run(command, input=program, capture_output=True, text=True, check=False)
+    program = f"{given}import sys\ndef found(start, finder):\n  {after}\nexec({start!r})\n"
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(program)
+        file.flush()
+        command = [sys.executable, "-S", "-E", "-s", file.name]
+        asked = b"" if bytecode == bundle.BYTECODE else bundle.agent_sources()
+        done = subprocess.run(command, input=asked, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    assert (b"\nn?\n" in done.stdout) == bool(asked), "sources are asked for where they are needed, and nowhere else"
+    return done.stdout.decode().strip().rpartition("\n")[2]
 
 
 #: Modules of the standard library that an agent may have imported when it says hello, those of python's own

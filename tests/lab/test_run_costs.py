@@ -23,10 +23,10 @@ NODE = "lab5"
 NODES = [NODE]
 TASKS = 40  # of benchmarks/project's role, all of them converged when it is counted
 
-# Bounds: what was measured and a quarter. To the host go key exchange and login (3 kB), the agent's program (to 90 kB),
-# the modules of the resources in use (75 to 200 kB, by whether they go compiled) and the forty tasks; from it come the
-# login (2 kB), the facts, two messages per task. Lower them when a change makes a run cheaper; raise them only together
-# with the reason why a run must cost more.
+# Bounds: what was measured and a quarter. To the host go key exchange and login (3 kB), the agent's program (70 kB),
+# the modules of the resources in use (60 to 100 kB, by whether they go compiled) and the forty tasks; from it come the
+# login (2 kB), the facts, a few messages for all results. Lower them when a change makes a run cheaper; raise them only
+# together with the reason why a run must cost more.
 TO_HOST_BYTES = 380_000
 FROM_HOST_BYTES = 12_500
 PLAY_TO_HOST_BYTES = 12_000  # each further play: its forty tasks
@@ -128,12 +128,13 @@ def counted(line: Line, project: Path, plays: int) -> Passed:
 
 @pytest.mark.parametrize("plays", [1, 3])
 def test_a_converged_run_costs_one_of_everything(line: Line, bench: Path, plays: int) -> None:
-    """One TCP connection, one SSH channel, one agent start; per play one request; two messages back per task."""
+    """One TCP connection, one SSH channel, one agent start; per play one request; results come back together."""
     passed, costs = counted(line, bench, plays), line.costs
     assert (passed.connections, line.channels, costs.agent_starts) == (1, ["session"], 1)
     assert costs.to_host == {"program": 1, "modules": 1, "tasks": plays, "stop": 1}
-    tasks = TASKS * plays
-    assert costs.from_host == {"hello": 1, "started": tasks, "result": tasks, "done": plays}
+    # How many share a message depends on how fast the host is; none has one of its own for being ok.
+    assert costs.from_host.pop("fine") + costs.from_host.pop("started", 0) <= 2 * TASKS * plays
+    assert costs.from_host == {"hello": 1, "done": plays}
 
 
 @pytest.mark.parametrize("plays", [1, 3])

@@ -231,6 +231,37 @@ def test_only_dead_twins_are_removed() -> None:
     assert [node["ID"] for node in double.nodes] == [MANAGER, WORKER, "new"]
 
 
+def missed_after(double: SwarmDouble, node: dict[str, Any], looks: int) -> None:
+    """Let the managers miss a node once the list of nodes was asked for this often."""
+    answer = double.answer
+
+    def counted(method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> Any:
+        nonlocal looks
+        looks -= (method, path) == ("GET", "/nodes")
+        node["Status"]["State"] = "ready" if looks > 0 else "down"
+        return answer(method, path, query, body)
+
+    double.answer = counted  # type: ignore[method-assign]  # the same, counted
+
+
+@pytest.mark.parametrize("looks", [1, 5, 1_000_000])
+def test_an_entry_that_its_host_has_outlived_is_waited_for(looks: int) -> None:
+    """A host that joined anew names its own entry: the other under its name goes as soon as it is Down, not before."""
+    double = SwarmDouble()
+    old = double.nodes[2]
+    double.nodes.append({**json.loads(json.dumps(old)), "ID": "new"})
+    assert run(double, SwarmTwins())["verdict"] == "ok"
+    assert run(double, SwarmTwins(current=(MANAGER, WORKER, old["ID"], "new")))["verdict"] == "ok"
+    missed_after(double, old, looks)
+    result = run(double, SwarmTwins(current=(MANAGER, WORKER, "new")))
+    if looks < 1000:
+        assert result["verdict"] == "changed", result
+        assert [node["ID"] for node in double.nodes] == [MANAGER, WORKER, "new"]
+    else:
+        assert old["ID"] in result["error"]["message"] and "still ready" in result["error"]["message"]
+        assert old in double.nodes
+
+
 def test_a_dead_manager_twin_is_demoted_before_it_is_removed() -> None:
     """Removing a manager from the list would leave its voice in the majority."""
     double = SwarmDouble()

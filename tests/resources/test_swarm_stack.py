@@ -158,6 +158,25 @@ def test_after_a_rollback_the_old_inventory_has_nothing_to_change() -> None:
     assert run(double, shop())["verdict"] == "ok"
 
 
+@pytest.mark.parametrize("takes_s", [5.0, 1e9])
+def test_a_rollback_is_told_when_the_version_before_runs_again(takes_s: float) -> None:
+    """Swarm calls a rollback completed before its tasks are up: they are waited for, though not for ever."""
+    double = SwarmDouble()
+    run(double, shop())
+    double.fate["web"] = "rolled back"
+    returning, began, answer = double.tasks[0], double.host.clock, double.answer
+
+    def late(method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> Any:
+        is_up = double.services[0]["UpdateStatus"] == {} or double.host.clock > began + takes_s
+        returning["Status"]["State"] = "running" if is_up else "starting"
+        return answer(method, path, query, body)
+
+    double.answer = late  # type: ignore[method-assign]  # the same, later
+    assert "was rolled back" in run(double, shop("app:2"))["error"]["message"]
+    assert returning["Status"]["State"] == ("running" if takes_s < 60 else "starting")
+    assert double.host.clock < began + 60
+
+
 def test_a_missing_image_is_not_waited_for() -> None:
     """A task that is rejected again and again for want of its image ends the run, naming the image."""
     double = SwarmDouble()

@@ -60,7 +60,7 @@ RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
         st.sampled_from(["", "active", "pause", "drain"]),
         LABELS,
     ),
-    "swarm_twins": st.builds(SwarmTwins),
+    "swarm_twins": st.builds(SwarmTwins, current=st.sampled_from([(), ("twin",), (IDS[2], MANAGER)])),
     "swarm_network": st.builds(
         SwarmNetwork,
         st.sampled_from(["one", "two"]),
@@ -113,4 +113,4 @@ def snapshot(double: SwarmDouble) -> str:
 
 
 REFUSALS = ("manager", "majority", "in place", "another swarm", "known by", "in no swarm", "no node of this swarm")
-WORLD = World("swarm", RESOURCES, swarms(), snapshot, (*REFUSALS, "tasks still run"))
+WORLD = World("swarm", RESOURCES, swarms(), snapshot, (*REFUSALS, "tasks still run", "still ready after"))

@@ -143,6 +143,7 @@ def test_one_manager_looks_after_all_nodes(swarm: Any) -> None:
     labels = [each.labels for each in planned if isinstance(each, SwarmNode)]
     assert labels == [(), (), (("tier", "work"),), ()]
     assert [type(each) for each in planned[-2:]] == [SwarmDrained, SwarmTwins]
+    assert set(planned[-1].current) >= {"id-lab3", "id-lab4"}
     assert one.plan("nodes", "lab2") == []
     assert [type(each) for each in one.plan("leaving", "lab4")] == [SwarmLeft]
     [cleaned] = one.plan("nodes that left", "lab1")

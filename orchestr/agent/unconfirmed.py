@@ -1,0 +1,17 @@
+"""Changes that a dead man's switch would still undo: where `guard` keeps them, and which there are."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from orchestr.agent.system import Reader
+
+DIRECTORY = "/run/orchestr"
+PREFIX = "guard-"
+
+
+def pending(reader: Reader) -> Tuple[str, ...]:
+    """Return the directories of switches that a run which died left armed: their change is not confirmed."""
+    names = [name for name in reader.list_directory(DIRECTORY) if name.startswith(PREFIX)]
+    found = tuple("%s/%s" % (DIRECTORY, name) for name in names)
+    return tuple(path for path in found if not reader.stat(path + "/confirmed"))

@@ -1,0 +1,34 @@
+"""Whether firewalld is a host's packet filter; all else of firewalld travels only to hosts where it is."""
+
+from __future__ import annotations
+
+from orchestr.agent.system import Reader
+
+CONF, ZONES = "/etc/firewalld/firewalld.conf", "/etc/firewalld/zones/%s.xml"
+
+
+def is_running(reader: Reader) -> bool:
+    """Tell whether this host's firewall is firewalld, running."""
+    if reader.which("firewalld") is None:
+        return False
+    found: bool = reader.once(
+        ("firewall", "is_firewalld"), lambda: reader.query(["systemctl", "is-active", "firewalld"]).ok
+    )
+    return found
+
+
+def is_ours(reader: Reader) -> bool:
+    """Tell whether firewalld, off, is the firewall we were told to use before: its zone has rules of ours, ufw none."""
+    if reader.which("firewalld") is None or "ENABLED=yes" in (reader.read_text("/etc/ufw/ufw.conf") or ""):
+        return False
+    text = reader.read_text(ZONES % default_zone(reader.read_text(CONF) or "")) or ""
+    import re
+
+    return re.search(r'priority="(2[0-4]\d\d\d|32767)"', text) is not None
+
+
+def default_zone(conf: str) -> str:
+    import re
+
+    found = re.search(r"(?m)^DefaultZone=(\S+)", conf)
+    return found.group(1) if found else "public"
