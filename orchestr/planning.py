@@ -44,6 +44,8 @@ class PlanContext:
     outcomes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
     new_hosts: frozenset[str] = frozenset()
+    departing: PlanContext | None = None  # of the inventory an upgrade leaves, for the hosts that it lets go
+    staying: PlanContext | None = None  # the other way round: of the inventory that comes
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
     _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
     _with_role: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
@@ -74,6 +76,10 @@ class PlanContext:
                 hosts = self.inventory.hosts.values()
                 self._with_role[role] = tuple(Peer(self, host) for host in hosts if host.name in names)
             return self._with_role[role]
+
+    def has(self, host: str) -> bool:
+        """Tell whether a host is in the inventory."""
+        return host in self.inventory.hosts
 
     def take_notes(self) -> Iterator[tuple[str, str]]:
         """Yield each note once, whichever of the hosts' threads asks."""
@@ -213,6 +219,16 @@ class Host(Peer):
     def blobs(self) -> BlobStore:
         """Where content for this run is registered."""
         return self._context.blobs
+
+    def staying(self, role: str) -> list[Peer]:
+        """Return the hosts that get a role; for a host that an upgrade lets go, by the inventory that comes."""
+        return list((self._context.staying or self._context).with_role(role))
+
+    def departing(self, role: str) -> list[Peer]:
+        """Return the hosts that an upgrade lets go and that had a role by the inventory they were in."""
+        staying = self._context.staying or self._context
+        gone = staying.departing
+        return [] if gone is None else [peer for peer in gone.with_role(role) if not staying.has(peer.name)]
 
     def needed_ports(self) -> list[Rule]:
         """Return the firewall rules that all roles of this host, in all plays, say they need."""

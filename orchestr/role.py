@@ -43,6 +43,7 @@ LIFECYCLE = (
     "upgrade",
     "preflight",
     "leave",
+    "hand_over",
 )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE_S = 30.0
 DISK_NEEDED_BYTES = 1 << 30
+STILL_THERE = "untouched, still part of the cluster"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class UpgradeResult:
     topology: Topology
     verification: VerifyResult | None = None
     states: dict[str, str] = field(default_factory=dict)
+    has_parted: bool = False  # with the hosts that go: their turn came
 
     @property
     def exit_code(self) -> int:
@@ -113,10 +115,15 @@ def upgrade(
     with RunSession(on_event, connector, journal=journal) as session:
         main = session.prepare(after, playbook, options)
         parting = _parting_run(session, before, playbook, topology, main) if topology.removed else None
+        if parting is not None and _hands_over(main, parting):
+            _introduce(main, parting)
         _announce(main, topology)
         result = UpgradeResult(main.execute(), topology)
         if parting is not None and result.run.exit_code == EXIT_DONE:
+            result.has_parted = True
             _merge(result.run, parting.execute())
+        elif main.departing is not None:  # what they came to so far
+            result.run.hosts.update(main.departing.result.hosts)
         if verify and result.run.exit_code == EXIT_DONE:
             from orchestr.verification.run import verify_in
 
@@ -163,6 +170,26 @@ def rollback(
     )
 
 
+def _hands_over(main: Run, parting: Run) -> bool:
+    """Tell whether hosts that go have something to hand over: a role with that function, in the same plays."""
+    plays = [number for number in range(len(parting.playbook.plays)) if parting.play_hosts[number]]
+    return main.playbook.path == parting.playbook.path and any(_has(parting, each, "hand_over") for each in plays)
+
+
+def _introduce(main: Run, parting: Run) -> None:
+    """Let the hosts that stay and those that go know of each other, and take part in one run."""
+    main.departing = parting
+    main.context.departing, parting.context.staying = parting.context, main.context
+
+
+def _handing_over(run: Run, number: int, forecast: bool = False) -> Iterator[Step]:
+    """What hosts that go do in a play, before those that stay have their turn."""
+    parting = run.departing
+    if parting is not None and parting.play_hosts[number] and _has(parting, number, "hand_over"):
+        name = f"{parting.playbook.plays[number].name}: hosts that go"
+        yield Step(number, [parting.play_hosts[number]], "hand_over", name, forecast=forecast, of=parting)
+
+
 def _schedule(run: Run, topology: Topology) -> list[Step]:
     """Return the steps, once all hosts are connected and their facts known; none when the facts forbid it."""
     problems = list(_problems(run))
@@ -174,7 +201,7 @@ def _schedule(run: Run, topology: Topology) -> list[Step]:
     plays = [number for number in range(len(run.playbook.plays)) if run.play_hosts[number]]
     return [
         *_lifecycle_steps(run, plays, "preflight", "preflight", run.hosts),
-        *(_forecast(run, number, topology) for number in plays),
+        *(step for number in plays for step in _forecast(run, number, topology)),
         *_lifecycle_steps(run, plays, "backup", "backup before", topology.kept, if_changing=True),
         *(step for number in plays for step in _deploy(run, number, topology)),
         *(step for number in plays if _has(run, number, "drain") for step in _kept_last(run, number, topology)),
@@ -206,16 +233,18 @@ def _is_changing(run: Run, number: int) -> Callable[[str], bool]:
     return lambda host: run.has_forecast(host, number)
 
 
-def _forecast(run: Run, number: int, topology: Topology) -> Step:
+def _forecast(run: Run, number: int, topology: Topology) -> Iterator[Step]:
+    yield from _handing_over(run, number, forecast=True)
     hosts = _in_play(run, number, topology.kept)
     title = f"what would change: {run.playbook.plays[number].name}"
-    return Step(number, [hosts] if hosts else [], title=title, forecast=True)
+    yield Step(number, [hosts] if hosts else [], title=title, forecast=True)
 
 
 def _deploy(run: Run, number: int, topology: Topology) -> Iterator[Step]:
     """New hosts one by one; then those that were there, unless their restart hurts: these come last of all."""
     name = run.playbook.plays[number].name
     new, kept = _in_play(run, number, topology.new), _in_play(run, number, topology.kept)
+    yield from _handing_over(run, number)
     yield Step(number, [[host] for host in new], title=f"{name}: new hosts")
     if not _has(run, number, "drain"):
         yield Step(number, [[host] for host in kept], title=name)
@@ -287,13 +316,18 @@ def _parted(found: HostResult) -> str:
     return "already stopped" if found.ok else "nothing to stop on it, no longer part of the cluster"
 
 
+def _still_there(found: HostResult) -> str:
+    """Say how a host stands that was to go, where the upgrade failed before its turn."""
+    return f"handed over what it had ({_changes(found.changed)}), not stopped" if found.changed else STILL_THERE
+
+
 def _states(run: Run, topology: Topology, result: UpgradeResult) -> Iterator[tuple[str, str]]:
     """Yield how each machine stands, in words; after a failure this is what the user reads first."""
     for host, found in result.run.hosts.items():
         if found.has_failed:
             state = f"failed after {_changes(found.changed)}" if found.changed else "failed, nothing changed on it"
         elif host in topology.removed:
-            state = _parted(found)
+            state = _parted(found) if result.has_parted else _still_there(found)
         elif found.changed:
             state = f"{'added' if host in topology.new else 'changed'} ({_changes(found.changed)})"
         else:
@@ -302,7 +336,7 @@ def _states(run: Run, topology: Topology, result: UpgradeResult) -> Iterator[tup
         run.emit(events.Note(state, host))
     for host in topology.removed:
         if host not in result.run.hosts:
-            yield host, "untouched, still part of the cluster"
-            run.emit(events.Note("untouched, still part of the cluster", host))
+            yield host, STILL_THERE
+            run.emit(events.Note(STILL_THERE, host))
     if result.run.exit_code == EXIT_FAILED:
         run.emit(events.Note("to go back: orchestr rollback " + run.id + "; to go on: the same command again"))

@@ -35,12 +35,7 @@ def run(
     the group is killed and the exception passed on.
     """
     try:
-        # The lock is held until the child is known, so that kill_all cannot miss it.
-        with _groups_lock:
-            if _is_ending:
-                raise OSError("the agent is ending")
-            child = Child(argv, environment, takes_input=bool(input))
-            _groups.add(child.pid)
+        child = begin(argv, environment, takes_input=bool(input))
     except FileNotFoundError:
         return 127, b"", ("%s: not found" % argv[0]).encode(), False
     except PermissionError:
@@ -48,17 +43,31 @@ def run(
     try:
         out, err, timed_out = _communicate(child, input, timeout_s, output_limit, on_output)
     except BaseException:
-        _signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, signal.SIGKILL)
         child.wait()
         raise
     finally:
-        child.close()
-        with _groups_lock:
-            _groups.discard(child.pid)
+        end(child)
         if hasattr(input, "close"):
             input.close()
     assert child.exit is not None
     return child.exit, out, err, timed_out
+
+
+def begin(argv: List[str], environment: Mapping[str, str], takes_input: bool) -> Child:
+    """Start a child; the lock is held until it is known, so that kill_all cannot miss it."""
+    with _groups_lock:
+        if _is_ending:
+            raise OSError("the agent is ending")
+        child = Child(argv, environment, takes_input=takes_input)
+        _groups.add(child.pid)
+        return child
+
+
+def end(child: Child) -> None:
+    child.close()
+    with _groups_lock:
+        _groups.discard(child.pid)
 
 
 def start_no_more() -> None:
@@ -74,12 +83,12 @@ def kill_all() -> None:
         groups = list(_groups)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in groups:
-            _signal_group(group, number)
+            signal_group(group, number)
         if groups and number == signal.SIGTERM:
             time.sleep(0.5)
 
 
-def _signal_group(group: int, number: int) -> None:
+def signal_group(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -131,10 +140,10 @@ def _communicate(
     for each in lines.values():
         each.flush()
     if timed_out:
-        _signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, signal.SIGKILL)
     if not child.wait(10 if timed_out else max(0.1, deadline - time.monotonic())):
         timed_out = True
-        _signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, signal.SIGKILL)
         child.wait()
     return bytes(kept[outputs[0]]), bytes(kept[outputs[1]]), timed_out
 

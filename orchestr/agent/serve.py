@@ -51,6 +51,7 @@ class Agent:
         self._requests: "queue.SimpleQueue[Dict[str, Any]]" = queue.SimpleQueue()
         self._blobs: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
         self._confirmations: "queue.SimpleQueue[bool]" = queue.SimpleQueue()
+        self._answers: "queue.SimpleQueue[Tuple[int, str]]" = queue.SimpleQueue()  # offer → why it was not taken
         self._modules_came: "queue.SimpleQueue[str]" = queue.SimpleQueue()
         self._secrets: Set[str] = set()
         self._out: List[bytes] = []
@@ -63,7 +64,11 @@ class Agent:
         self._task_id = self._untold = ""  # the task at work; the same while the controller does not know
         self._transfer = 0
         self.system = make_system(
-            run_id=str(start.get("run", "")), on_output=self._output, fetch=self._fetch, confirm=self._confirm
+            run_id=str(start.get("run", "")),
+            on_output=self._output,
+            fetch=self._fetch,
+            confirm=self._confirm,
+            line=self,
         )
 
     # -- main thread ----------------------------------------------------------------------------------------------
@@ -181,8 +186,7 @@ class Agent:
 
     def _fetch(self, digest: str, size_bytes: int) -> Iterator[bytes]:
         """Yield a blob's chunks; a window of them is on its way, so that the line is never idle."""
-        self._transfer += 1
-        self.send({"type": "need", "digest": digest, "transfer": self._transfer})
+        self.send({"type": "need", "digest": digest, "transfer": self.next_transfer()})
         self.flush()
         left = size_bytes
         while left > 0:
@@ -204,6 +208,26 @@ class Agent:
             number, chunk = wire.split_chunk(payload)
             if number == transfer:
                 return chunk
+
+    def next_transfer(self) -> int:
+        """Return the number of what is about to be fetched or offered."""
+        self._transfer += 1
+        return self._transfer
+
+    def send_chunk(self, offer: int, chunk: bytes) -> None:
+        """Send a piece of an offer, when the line takes it."""
+        self._queue(wire.chunk_frame(offer, chunk))
+        self.flush()
+
+    def answer_to(self, offer: int, timeout_s: float) -> Optional[str]:
+        """Return why the controller does not take an offer, "" when it has all of it, None when it said nothing."""
+        while True:
+            try:
+                number, why = self._answers.get(timeout=timeout_s)
+            except queue.Empty:
+                return None
+            if number == offer:
+                return why
 
     def _ask_for_module(self, name: str) -> None:
         """Have a module sent that a function imports, and return when it came (or there is none)."""
@@ -238,6 +262,10 @@ class Agent:
             self.flush()
         elif not self._is_unsent.is_set():
             self._is_unsent.set()
+
+    def _queue(self, data: bytes) -> None:
+        with self._out_lock:
+            self._out.append(data)
 
     def _tell_of_tasks(self, is_over: bool = False) -> None:
         """Queue what is to be known before the next message: which tasks were fine, and which one is at work."""
@@ -305,6 +333,8 @@ class Agent:
         elif message["type"] == "confirm":
             self.system.unreached = str(message.get("why", ""))
             self._confirmations.put(bool(message["reached"]))
+        elif message["type"] == "taken":
+            self._answers.put((int(message["transfer"]), str(message["why"])))
 
     def _remember(self, secret: Secret) -> None:
         for part in secret.parts or (secret.reveal(),):

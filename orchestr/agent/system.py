@@ -248,12 +248,14 @@ class System(Reader):
         on_output: Optional[Callable[[str], None]] = None,
         fetch: Optional[Callable[[str, int], Iterator[bytes]]] = None,
         confirm: Optional[Callable[[float], bool]] = None,
+        line: Any = None,
     ) -> None:
         super().__init__()
         self.run_id = run_id
         self._on_output = on_output
         self._fetch = fetch
         self._confirm = confirm
+        self.line = line  # to the controller, for what is sent there (offer.py)
         self.unreached = ""  # why the controller could not reach this host anew when it was last asked to
 
     def run(

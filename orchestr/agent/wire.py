@@ -5,11 +5,13 @@ A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then 
 * ``J``: one message, a JSON object with a ``"type"``. Dataclasses travel by registered kind (``{"$k": kind, ...}``),
   never by import path; Secrets as ``{"$s": text}``, bytes as ``{"$b": base64}``; every list becomes a tuple.
 * ``B``: four bytes with the number of the ``need`` it answers, then a piece of the blob; no piece means there is none.
+  From the agent: the number of its ``offer``, then a piece of what it offers.
 * ``P``: packed modules, which the ``modules`` message after it is about.
 
-Messages to the agent: ``modules, tasks, confirm, beat, stop``, and blobs. From it: ``hello, locked, started, output,
-result, fine, need, got, lacking, reachable, done, beat, fatal``. ``started`` is said of tasks that last; ``fine``
-stands for the results of some that follow each other and were ok, with nothing more to tell: ``first`` counts from 0.
+Messages to the agent: ``modules, tasks, confirm, taken, beat, stop``, and blobs. From it: ``hello, locked, started,
+output, result, fine, need, got, offer, offered, lacking, reachable, done, beat, fatal``, and what it offers.
+``started`` is said of tasks that last; ``fine`` stands for the results of some that follow each other and were ok, with
+nothing more to tell: ``first`` counts from 0.
 """
 
 from __future__ import annotations

@@ -71,8 +71,12 @@ class Fleet:
         """Tell whether the fleet is being left: what fails from then on, fails for that reason."""
         return self._ended.is_set()
 
-    def open(self, hosts: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Connect to the hosts not connected yet; return the facts of those that answered. Failures become events."""
+    def open(self, hosts: Iterable[str], emit: Consumer | None = None) -> dict[str, dict[str, Any]]:
+        """Connect to the hosts not connected yet; return the facts of those that answered. Failures become events.
+
+        ``emit`` takes the events where these hosts are another run's.
+        """
+        emit = emit or self._emit
         wanted = [host for host in dict.fromkeys(hosts) if host not in self._sessions]
 
         def connect(host: str) -> dict[str, Any] | None:
@@ -91,13 +95,13 @@ class Fleet:
                     return None
                 # The transport knows addresses only; here is what the command is to be given.
                 step = error.next_step.replace(" INVENTORY ", f" {self._inventory_path} ").replace(" HOST", f" {host}")
-                self._emit(HostUnreachable(host, error.message, step, error.stderr, exit_code=error.exit_code))
+                emit(HostUnreachable(host, error.message, step, error.stderr, exit_code=error.exit_code))
                 return None
             except Exception as error:
                 self._sessions.pop(host, None)
-                self._emit(_fault(host, error))
+                emit(_fault(host, error))
                 return None
-            self._emit(HostConnected(host, round(time.monotonic() - began, 3)))
+            emit(HostConnected(host, round(time.monotonic() - began, 3)))
             return facts
 
         return {host: facts for host, facts in self.each(wanted, connect).items() if facts is not None}

@@ -14,7 +14,7 @@ from orchestr.agent.secret import mask
 from orchestr.blobs import BlobStore
 from orchestr.engine.collector import Collector
 from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
-from orchestr.engine.journal import new_run_id
+from orchestr.engine.journal import new_run_id, state_directory
 from orchestr.errors import EXIT_FAILED, EXIT_INTERRUPTED, HostError, InputError, OrchestrError
 from orchestr.inventory.patterns import split_pattern
 from orchestr.inventory.position import EXTRA_VARIABLES, input_error
@@ -37,7 +37,7 @@ class Step:
     """One play (by its number) for some hosts, batch by batch, with one of the roles' lifecycle functions.
 
     A ``forecast`` step observes only, and what it finds counts as no result: it goes to ``Run.forecast``. ``hosts_if``
-    is asked for each host just before its turn.
+    is asked for each host just before its turn. ``of`` is the run whose hosts these are, where it is another one's.
     """
 
     number: int
@@ -46,6 +46,7 @@ class Step:
     title: str = ""
     forecast: bool = False
     hosts_if: Callable[[str], bool] | None = None
+    of: Run | None = None
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,11 @@ class Run:
         self._given_up: set[str] = set()
         self._secrets: dict[str, list[str]] = {}
         self._settings: dict[str, ConnectionSettings] = {}
-        self._blobs = BlobStore()
+        self._blobs = BlobStore(state_directory())
         self.context = PlanContext(inventory, playbook, self._blobs, new_hosts=options.new_hosts)
         self.forecast: dict[str, list[dict[str, Any]]] = {}
+        self.departing: Run | None = None  # of hosts that an upgrade lets go, where they have something to hand over
+        self._has_departing_failed = False
         self.play_hosts = {number: self._hosts_of(play) for number, play in enumerate(playbook.plays)}
         self._plays_of = _plays_of(self.play_hosts)
         self.hosts = [name for name in inventory.hosts if name in self._plays_of]
@@ -135,6 +138,13 @@ class Run:
         if host not in self._settings:
             self._settings[host] = self._connection(host)
         return self._settings[host]
+
+    def _any_connection(self, host: str) -> ConnectionSettings:
+        """Return how a host is reached, one that an upgrade lets go as well."""
+        departing = self.departing
+        if departing is not None and host in departing.hosts:
+            return departing.connection(host)
+        return self.connection(host)
 
     def _connection(self, host: str) -> ConnectionSettings:
         settings = self.inventory.connection(host)
@@ -227,10 +237,12 @@ class Run:
                 lock=not options.check,
                 forks=options.forks,
                 blobs=self._blobs,
-                settings=self.connection,
+                settings=self._any_connection,
             ) as fleet:
                 self._play_all(fleet)
             self.result.conclude(options.check)
+            if self._has_departing_failed and self.departing is not None:
+                self.result.exit_code = self.result.exit_code or self.departing.result.conclude(options.check)
         except KeyboardInterrupt:
             self.emit(events.RunStopped("interrupted; the agents end by themselves and keep no lock"))
             self.result.exit_code = EXIT_INTERRUPTED
@@ -239,6 +251,8 @@ class Run:
             self.result.exit_code = EXIT_FAILED
             self._finish(began)
             raise
+        finally:
+            self._blobs.close()
         self._finish(began)
         return self.result
 
@@ -249,6 +263,10 @@ class Run:
 
     def _play_all(self, fleet: Fleet) -> None:
         self.context.facts.update(fleet.open(self.hosts))
+        if self.departing is not None and not self._open_departing(fleet, self.departing):
+            why = "a host that goes can't be reached, and may have what the others need; nothing was changed"
+            self.emit(events.RunStopped(why))
+            return
         if self.result.locked and not self.options.check:
             self.emit(events.RunStopped("a host is held by another run; nothing was changed"))
             return
@@ -256,8 +274,18 @@ class Run:
             self.emit(events.RunStopped("not every host can be reached; nothing was changed"))
             return
         for step in (self.options.schedule or Run.steps)(self):
-            if step.batches and not self._step(fleet, step):
+            if not step.batches:
+                continue
+            if step.of is not None:
+                self._has_departing_failed = not step.of._step(fleet, step)
+            if self._has_departing_failed or (step.of is None and not self._step(fleet, step)):
                 return
+
+    def _open_departing(self, fleet: Fleet, departing: Run) -> bool:
+        """Connect to the hosts that an upgrade lets go; tell whether all are there to hand over what they have."""
+        departing.context.facts.update(fleet.open(departing.hosts, departing.emit))
+        self._has_departing_failed = any(host.has_failed for host in departing.result.hosts.values())
+        return not self._has_departing_failed
 
     def steps(self) -> list[Step]:
         """Return the plays in their own order and batches."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestr.agent import wire
 from orchestr.agent.resource import Task
 from orchestr.engine import bundle
+from orchestr.engine.download import Download
 from orchestr.engine.privilege import agent_command, answer_password_prompt
 from orchestr.engine.start_errors import locked, no_agent
 from orchestr.errors import AgentError, HostError, UnreachableError
@@ -75,6 +76,7 @@ class Session:
         self._sent_modules: set[str] = set()
         self._bytecode = ""
         self._upload: _Upload | None = None
+        self._download = Download(blobs, self._send)
         self._closed = False
 
     # -- start and end --------------------------------------------------------------------------------------------
@@ -198,27 +200,40 @@ class Session:
         except UnreachableError:
             self._raise_last_words()
             raise
-        while True:
-            message = self._next_message(time.monotonic() + silence_s)
-            kind = message["type"]
-            if kind == "done":
-                return
-            if kind == "need":
-                self._begin_upload(str(message["digest"]), int(message["transfer"]))
-            elif kind == "got":
-                self._continue_upload(int(message["size_bytes"]))
-            elif kind == "fine":
-                first, elapsed_s = int(message["first"]), message["elapsed_s"]
-                for task, each_s in zip(tasks[first:], elapsed_s, strict=False):
-                    on_message({"type": "result", "task": task.id, "verdict": "ok", "elapsed_s": each_s})
-            elif kind == "lacking":
-                self._send_module(str(message["module"]))
-            elif kind == "reachable":
-                threading.Thread(target=self._prove_reachable, args=(float(message["window_s"]),), daemon=True).start()
-            elif kind == "fatal":
-                raise AgentError(str(message["message"]), host=self.host)
-            else:
-                on_message(message)
+        try:
+            while True:
+                message = self._next_message(time.monotonic() + silence_s)
+                if message["type"] == "done":
+                    return
+                if message["type"] == "fatal":
+                    raise AgentError(str(message["message"]), host=self.host)
+                if message["type"] == "fine":
+                    first, elapsed_s = int(message["first"]), message["elapsed_s"]
+                    for task, each_s in zip(tasks[first:], elapsed_s, strict=False):
+                        on_message({"type": "result", "task": task.id, "verdict": "ok", "elapsed_s": each_s})
+                elif not self._is_answered(message):
+                    on_message(message)
+        finally:
+            self._download.forget()
+
+    def _is_answered(self, message: dict[str, Any]) -> bool:
+        """Do what a task on the host asks of the controller; tell whether the message was such a wish."""
+        kind = message["type"]
+        if kind == "need":
+            self._begin_upload(str(message["digest"]), int(message["transfer"]))
+        elif kind == "got":
+            self._continue_upload(int(message["size_bytes"]))
+        elif kind == "offer":
+            self._download.begin(int(message["transfer"]), int(message["size_bytes"]))
+        elif kind == "offered":
+            self._download.end(int(message["transfer"]), str(message["sha256"]), int(message["size_bytes"]))
+        elif kind == "lacking":
+            self._send_module(str(message["module"]))
+        elif kind == "reachable":
+            threading.Thread(target=self._prove_reachable, args=(float(message["window_s"]),), daemon=True).start()
+        else:
+            return False
+        return True
 
     def _raise_last_words(self) -> None:
         """Raise AgentError when an agent that takes nothing more has said why."""
@@ -276,6 +291,9 @@ class Session:
         while True:
             try:
                 found = self._decoder.next_frame()
+                if found is not None and found[0] == b"B":
+                    self._download.take(*wire.split_chunk(found[1]))
+                    continue
                 if found is not None:
                     message = wire.decode(found[1])
                     if message["type"] != "beat":

@@ -41,6 +41,9 @@ class MemoryHost:
 
     nodes: dict[str, Node] = field(default_factory=dict)
     commands: dict[tuple[str, ...], Answer] = field(default_factory=dict)
+    streams: dict[tuple[str, ...], Callable[[MemorySystem, tuple[str, ...]], Iterator[bytes]]] = field(
+        default_factory=dict
+    )  # commands whose output is sent to the controller as it comes
     http: dict[str, tuple[int, bytes] | Callable[[str, bytes], tuple[int, bytes]]] = field(default_factory=dict)
     ports: set[tuple[str, int]] = field(default_factory=set)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -119,6 +122,14 @@ class MemorySystem(System):
     def run(self, argv: Sequence[str], **options: Any) -> Completed:
         self._written()
         return super().run(argv, **options)
+
+    def output_of(self, argv: Sequence[str], timeout_s: float) -> Iterator[bytes]:
+        words = tuple(argv)
+        self.host.log.append(words)
+        found = [size for size in range(len(words), 0, -1) if words[:size] in self.host.streams]
+        if not found:
+            raise CommandFailed(Completed(words, 127, "", f"{words[0]}: not found"))
+        yield from self.host.streams[words[: found[0]]](self, words)
 
     # -- files ----------------------------------------------------------------------------------------------------
     def _written(self) -> None:

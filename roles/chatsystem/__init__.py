@@ -10,20 +10,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestr import data_moves
 from orchestr.agent.resource import Resource, Task
 from orchestr.container_model import Network
 from orchestr.container_role import image, stopped
+from orchestr.data_moves import Placement
 from orchestr.errors import InputError
 from orchestr.resources.files import Directory
 from orchestr.resources.firewall import Rule
 from orchestr.resources.ports import PortsFree
+from orchestr.resources.trees import Tree
 from orchestr.stack import SwarmService, stack
 from orchestr.swarm_hosts import acting_manager
 from orchestr.system_services import is_on_swarm, one_machine, services_of
 
 from . import moving
 from .params import Params as Params
-from .resources import COMPOSE, STACK, DataSurvey
+from .resources import COMPOSE, STACK, DataSurvey, ServicesStopped
 from .servers import NETWORK, SERVERS, servers
 
 if TYPE_CHECKING:
@@ -33,12 +36,14 @@ DIRECTORY = "/opt/chatsystem"
 PROJECT = "chatsystem"
 STORAGE, GATEWAY = "chatsystem_storage", "chatsystem_gateway"
 PARTS = ("etcd", "mysql", "redis", "elasticsearch", "rabbitmq")
+UPLOADS = "chatsystem_uploads"
+VOLUMES = {"redis": "redis-data", "elasticsearch": "es-data", "rabbitmq": "rabbitmq-data"}  # of those that move
 
 
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
     """Yield one stage of it; playbooks/chatsystem.yml has them in their order."""
-    stages = {"look": _look, "save": _save, "nodes": _nodes, "services": _services, "report": _report}
-    return stages[params.stage](host, params)
+    stages = {"look": _look, "save": _save, "nodes": _nodes, "leave": _leave, "services": _services}
+    return {**stages, "report": _report}[params.stage](host, params)
 
 
 def _look(host: Host, params: Params) -> Iterator[Resource]:
@@ -46,12 +51,39 @@ def _look(host: Host, params: Params) -> Iterator[Resource]:
 
 
 def _save(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the database out of a swarm that the inventory has no more, while its nodes still reach each other."""
+    """Yield the end of what must end while a swarm's nodes reach each other and its services are where they were.
+
+    That is: all of a stack that the inventory has no more, its database saved; or services whose data moves within the
+    swarm, before their labels do. What cannot be moved is refused here, where nothing was changed.
+    """
+    moving.assert_all_in_sight(host)
+    data_moves.assert_movable(host, "chatsystem", host.blobs.room_bytes())
+    moves = data_moves.moves(host, "chatsystem")
     if moving.old_form(host) == STACK:
         moving.announce(host)
         ids = part_ids(host)
         yield image(host, host.with_role("mysql")[0].params("mysql"))[0]
+        yield from moving.begun(moves)
         yield from moving.saved(host, ids, STACK)
+    elif host.outcome(moving.BEGUN).get("form") == STACK:
+        yield from moving.taken_back(host)
+        parts = moving.parts_moving(host)
+        if parts:
+            moving.announce_parts(host, parts)
+            yield from moving.begun(parts)
+            yield ServicesStopped(tuple(each.placement.service for each in parts))
+
+
+def _leave(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield the end of a compose project that becomes a stack, once the nodes have all that they need."""
+    if not runs_it(host):
+        return
+    if moving.old_form(host) == COMPOSE:
+        moving.announce(host)
+        yield from moving.begun(data_moves.moves(host, "chatsystem"))
+        yield from moving.saved(host, all_ids(host, params), COMPOSE)
+    elif host.outcome(moving.BEGUN).get("form") == COMPOSE:
+        yield from moving.taken_back(host)
 
 
 def _nodes(host: Host, params: Params) -> Iterator[Resource]:
@@ -63,13 +95,18 @@ def _nodes(host: Host, params: Params) -> Iterator[Resource]:
 
 def _services(host: Host, params: Params) -> Iterator[Resource]:
     if runs_it(host):
-        ids = {reference: known for _, found in images(host, params) for reference, known in found.items()}
-        yield from running(host, params, {**ids, **part_ids(host)})
+        yield from running(host, params, all_ids(host, params))
 
 
 def _report(host: Host, params: Params) -> Iterator[Resource]:
     moving.report(host)
     return iter(())
+
+
+def all_ids(host: Host, params: Params) -> dict[str, str]:
+    """Return the ids of all images that are sent (reference → id)."""
+    ids = {reference: known for _, found in images(host, params) for reference, known in found.items()}
+    return {**ids, **part_ids(host)}
 
 
 def images(host: Host, params: Params) -> list[tuple[Resource, dict[str, str]]]:
@@ -85,25 +122,13 @@ def running(host: Host, params: Params, ids: dict[str, str]) -> Iterator[Resourc
     if not old:
         yield from moving.forgotten(host)
     else:
-        if old == COMPOSE:
-            _assert_files_stay(host)
-            moving.announce(host)
-        yield from moving.saved(host, ids, old)
         parts = [each for each in services if each.name not in SERVERS]
         yield from _form(host, params, parts, ids, is_whole=False)
         yield from moving.loaded(host, ids)
     yield from _form(host, params, services, ids)
-    if old:
+    found = host.outcome(moving.BEGUN)
+    if old or found.get("is_stopped") or found.get("awaited") or moving.parts_moving(host):
         yield from moving.ended()
-
-
-def _assert_files_stay(host: Host) -> None:
-    """Refuse to leave file_server's uploads behind: the database moves by itself, they do not."""
-    if not keeps_files(host):
-        raise InputError(
-            f"file_server's uploads are on {host.name}, and the inventory would have them on another host",
-            next_step=f"put {host.name} into the group {STORAGE}; to have them elsewhere, copy them there afterwards",
-        )
 
 
 def _form(
@@ -177,9 +202,28 @@ def has_gateway(host: Host) -> bool:
 
 
 def keeps_files(host: Host) -> bool:
-    """Tell whether file_server's uploads are kept here: in the group chatsystem_storage, else on the first host."""
-    keepers = host.group(STORAGE) or host.with_role("chatsystem")
-    return keepers[0].name == host.name
+    """Tell whether file_server's uploads are kept here."""
+    return files_host(host) == host.name
+
+
+def files_host(host: Host) -> str:
+    """Return where file_server's uploads are kept: in the group chatsystem_storage, else on the first host."""
+    return (host.group(STORAGE) or host.with_role("chatsystem"))[0].name
+
+
+def data_trees(host: Host, params: Params) -> tuple[Placement, ...]:
+    """Return what has to move when it is to be on another host: the uploads, and volumes.
+
+    Not MySQL's, which moves as a dump, nor etcd's: registrations renew themselves.
+    """
+    uploads = Placement(Tree(UPLOADS, path=params.data_directory), files_host(host), "file_server", STORAGE)
+    names = {role: f"{PROJECT}_{volume}" for role, volume in VOLUMES.items()}
+    volumes = [
+        Placement(Tree(name, volume=name), peer.name, role, role)
+        for role, name in names.items()
+        for peer in host.with_role(role)[:1]
+    ]
+    return tuple(replace(each, known_on=moving.known_on(host, each)) for each in (uploads, *volumes))
 
 
 def ports(host: Host, params: Params) -> Iterator[Rule]:

@@ -47,7 +47,7 @@ class Params(ContainerParams):
         "host answers on the node it runs on",
     )
     wait_s: float = Field(default=300, ge=10, description="how long all of it may take to be up")
-    stage: Literal["look", "save", "nodes", "services", "report"] = Field(
+    stage: Literal["look", "save", "nodes", "leave", "services", "report"] = Field(
         description="what a play does; playbooks/chatsystem.yml has them in their order"
     )
 

@@ -1,8 +1,8 @@
 """ChatSystem's data on its way between a compose project and a stack: what is there, saved, loaded, and the downtime.
 
 The database travels as a dump through ``/var/lib/orchestr/moves/chatsystem`` (0700) of the host that runs the services;
-the other volumes keep their names, and their data, on their hosts. Killed anywhere, a move goes on from where it was:
-the dump appears whole or not at all, and the old form is removed only after it.
+the other volumes and the uploads are moved, where they have to be, by the role data_moves. Killed anywhere, a move goes
+on from where it was: the dump appears whole or not at all, and the old form is removed only after it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from orchestr.resources import docker, docker_api
 PROJECT = "chatsystem"
 MOVES = "/var/lib/orchestr/moves/chatsystem"
 DUMP, SOURCE, STOPPED, LOGIN = (MOVES + "/" + name for name in ("mysql.sql", "source", "stopped_at", "login.cnf"))
+AWAITED = MOVES + "/awaited"  # which trees a move has begun with: {name: [host it is on, host it belongs on]}
 SERVICE = "com.docker.compose.service"
 KEPT = "/var/backups/orchestr/chatsystem"
 LONGEST_S = 24 * 3600.0
 START_S = 180.0  # from a container's start to MySQL's first answer, and from a removal to its end
 PAUSE_S = 0.5
 COMPOSE, STACK = "compose", "stack"
+NODE_LABEL, UPLOADS = "orchestr.role.", "/im/data"
 
 
 def containers(reader: Reader) -> List[Dict[str, Any]]:
@@ -40,6 +42,29 @@ def stack_services(reader: Reader) -> List[Dict[str, Any]]:
     return docker_api.listed(reader, "/services", {"label": ["com.docker.stack.namespace=" + PROJECT]})
 
 
+def _places(reader: Reader) -> Dict[str, Tuple[str, str]]:
+    """Return node label → (id, hostname) of the first node that carries it, as this host, a manager, knows them."""
+    info = docker.get(reader, "/info") or {}
+    nodes = docker_api.listed(reader, "/nodes", {}) if (info.get("Swarm") or {}).get("ControlAvailable") else []
+    found: Dict[str, Tuple[str, str]] = {}
+    for node in nodes:
+        for label in (node.get("Spec") or {}).get("Labels") or {}:
+            name = str((node.get("Description") or {}).get("Hostname") or "")
+            found.setdefault(label.partition(NODE_LABEL)[2], (str(node["ID"]), name))
+    return found
+
+
+def _uploads(reader: Reader) -> str:
+    """Return which directory of this host a running file_server keeps its uploads in, "" when none runs here."""
+    for each in docker.get(reader, "/containers/json") or ():
+        labels = each.get("Labels") or {}
+        if PROJECT in (labels.get("com.docker.compose.project"), labels.get("com.docker.stack.namespace")):
+            for mount in each.get("Mounts") or ():
+                if mount.get("Destination") == UPLOADS:
+                    return str(mount.get("Source") or "")
+    return ""
+
+
 def _is_there(reader: Reader, form: str) -> bool:
     return bool(containers(reader) if form == COMPOSE else stack_services(reader))
 
@@ -49,21 +74,34 @@ def _is_there(reader: Reader, form: str) -> bool:
 class DataSurvey(Survey):
     """In which form ChatSystem is on this host, and how much its database holds, for the plays after it.
 
-    Observes: the engine's containers, services and volumes, an unfinished move. Changes: nothing.
+    Outcome also: where a swarm binds its services to, and which trees an unfinished move is about.
+    Observes: the engine's containers, services, nodes and volumes, an unfinished move. Changes: nothing.
     """
 
     name: str = PROJECT
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        import json
+
         pending = (reader.read_text(SOURCE) or "").strip()
         try:
             form = COMPOSE if containers(reader) else STACK if stack_services(reader) else ""
             size = self._size_bytes(reader) if form else 0
+            places, uploads = _places(reader) if form == STACK else {}, _uploads(reader)
         except ResourceError:  # no engine yet
-            form, size = "", 0
+            form, size, places, uploads = "", 0, {}, ""
         # The database has come over already: from here on the new form's is the one that counts.
         is_loaded = bool(pending) and form not in ("", pending) and reader.stat(DUMP) is None
-        return {"form": form, "pending": pending, "is_loaded": is_loaded, "database_bytes": size}
+        return {
+            "form": form,
+            "pending": pending,
+            "is_loaded": is_loaded,
+            "is_stopped": reader.stat(STOPPED) is not None,
+            "awaited": json.loads(reader.read_text(AWAITED) or "{}"),
+            "database_bytes": size,
+            "places": places,
+            "uploads": uploads,
+        }
 
     def _size_bytes(self, reader: Reader) -> int:
         volume = docker.get(reader, "/volumes/%s_mysql-data" % PROJECT) or {}
@@ -146,13 +184,7 @@ class DataSaved(Action):
             for each in running:
                 docker_api.call(system, "POST", "/containers/%s/stop" % each["Id"], {"t": "15"}, timeout_s=60)
             return bool(running)
-        names = ["%s_%s" % (PROJECT, name) for name in self.servers]
-        found = [each for each in stack_services(system) if each["Spec"]["Name"] in names]
-        for each in found:
-            docker_api.call(system, "DELETE", "/services/" + each["ID"])
-        ids = [each["ID"] for each in found]
-        _await(system, lambda: not _has_running_task(system, ids), "the servers do not end")
-        return bool(found)
+        return _services_removed(system, self.servers)
 
     def _dump(self, system: System) -> None:
         for each in containers(system) if self.source == COMPOSE else ():
@@ -190,10 +222,38 @@ class FormRemoved(Action):
         if self.form == COMPOSE:
             system.run(["docker", "compose", "--project-directory", self.directory, "down"], timeout_s=300)
             return
+        ids = [each["ID"] for each in stack_services(system)]
         system.run(["docker", "stack", "rm", PROJECT], timeout_s=300)
         network = "/networks/" + self.network
         _await(system, lambda: not stack_services(system), "the stack's services do not go")
+        _await(system, lambda: not _has_running_task(system, ids), "the stack's containers do not end")
         _await(system, lambda: docker.get(system, network) is None, "the network %s does not go" % self.network)
+
+
+@dataclass(frozen=True)
+@registered("chatsystem_services_stopped")
+class ServicesStopped(Action):
+    """These services of the stack ended on all nodes, for their data to move; the next deploy brings them back.
+
+    Observes: whether they are in the swarm. Changes: removes them, and notes when. Never touches: other services, data.
+    """
+
+    services: Tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return ",".join(self.services)
+
+    def is_done(self, reader: Reader) -> bool:
+        names = {each["Spec"]["Name"] for each in stack_services(reader)}
+        return not names.intersection("%s_%s" % (PROJECT, name) for name in self.services)
+
+    def perform(self, system: System) -> None:
+        system.make_directory(MOVES, mode=0o700)
+        if system.stat(STOPPED) is None:
+            system.write_bytes(STOPPED, ("%.3f" % system.now()).encode("ascii"))
+        system.say("stopping %s" % ", ".join(self.services))
+        _services_removed(system, self.services)
 
 
 @dataclass(frozen=True)
@@ -256,12 +316,14 @@ class DowntimeEnded(Action):
         return self.name
 
     def is_done(self, reader: Reader) -> bool:
-        return reader.stat(SOURCE) is None
+        return all(reader.stat(mark) is None for mark in (SOURCE, STOPPED, AWAITED))
 
     def perform(self, system: System) -> None:
-        seconds = system.now() - float(system.read_text(STOPPED) or system.now())
-        system.notes[(self.kind, self.label)] = {"downtime_s": round(seconds, 1)}
-        system.say("ChatSystem is up again; it was down for %.0f s" % seconds)
+        if system.stat(STOPPED) is not None:
+            seconds = system.now() - float(system.read_text(STOPPED) or system.now())
+            what = "down" if system.stat(SOURCE) is not None else "partly down"
+            system.notes[(self.kind, self.label)] = {"downtime_s": round(seconds, 1), "what": what}
+            system.say("ChatSystem is up again; it was %s for %.0f s" % (what, seconds))
         system.remove(MOVES)
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
@@ -273,6 +335,17 @@ def _keep_dump(system: System) -> None:
     if system.stat(DUMP) is not None:
         system.make_directory(KEPT, mode=0o700)
         system.run(["mv", DUMP, "%s/mysql-%d.sql" % (KEPT, system.now())])
+
+
+def _services_removed(system: System, services: Sequence[str]) -> bool:
+    """Remove services of the stack and wait until their tasks have ended; tell whether there was any."""
+    names = ["%s_%s" % (PROJECT, name) for name in services]
+    found = [each for each in stack_services(system) if each["Spec"]["Name"] in names]
+    for each in found:
+        docker_api.call(system, "DELETE", "/services/" + each["ID"])
+    ids = [each["ID"] for each in found]
+    _await(system, lambda: not _has_running_task(system, ids), "the servers do not end")
+    return bool(found)
 
 
 def _has_running_task(reader: Reader, services: Sequence[str]) -> bool:

@@ -31,6 +31,7 @@ WORLDS: tuple[World, ...] = tuple(importlib.import_module(f"{worlds.__name__}.{n
 #: Kinds that no second run can find done, and why.
 NEVER_DONE = {
     "archive": "a backup is made each time it is asked for",
+    "tree_taken": "what is there is packed each time, so that no earlier state of it is sent",
     "swarm_token_rotation": "a token is made anew each time it is asked for",
 }
 #: Kinds that change nothing, and what they are for.
@@ -42,6 +43,8 @@ GATES = {
     "swarm_ingress": "refuses to go on without IPVS",
     "swarm_survey": "looks, and tells later plays what it found",
     "tcp_answer": "waits for an answer",
+    "tree_measure": "looks, and tells later plays what it found",
+    "tree_survey": "looks, and tells later plays what it found",
     "unit_active": "waits for a unit",
 }
 

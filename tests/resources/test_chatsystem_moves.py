@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import subprocess
@@ -85,6 +86,9 @@ class ChatDouble:
             return 204, None
         if path == "/info":
             return 200, {"Swarm": {"ControlAvailable": self.is_manager}}
+        if path == "/nodes":
+            labels = {"orchestr.role.chatsystem_storage": "true"}
+            return 200, [{"ID": "n3", "Spec": {"Labels": labels}, "Description": {"Hostname": "lab3"}}]
         if path == "/services":
             return 200, [{"ID": name, "Spec": {"Name": f"chatsystem_{name}"}} for name in sorted(self.services)]
         if parts[0] == "services":
@@ -136,6 +140,7 @@ class ChatDouble:
 
     def _stack_removed(self, system: MemorySystem, words: tuple[str, ...], input: bytes) -> None:
         self.events.append("removed")
+        self.ending.update(dict.fromkeys(self.services, self.lingers))
         self.services.clear()
 
     # -- what is there --------------------------------------------------------------------------------------------
@@ -189,7 +194,8 @@ def test_the_servers_end_before_the_dump_and_the_rest_after_it(form: str) -> Non
     assert run(double, saved(form), check=True)["verdict"] == "changed" and double.events == []
     assert run(double, saved(form))["verdict"] == "changed"
     assert sorted(double.events[:2]) == ["stop gateway_server", "stop user_server"]
-    assert double.events[2:] == ["dump", "removed"]
+    # A stack is gone when its containers have ended: until then what they have mounted is not at rest.
+    assert double.events[2:] == ["dump", "removed", *(["stop mysql"] if form == STACK else [])]
     assert double.dump() == ["one", ENDING.strip()]
     assert run(double, saved(form))["verdict"] == "ok"
 
@@ -291,6 +297,27 @@ def test_the_dump_is_readable_for_root_alone(tmp_path: Path) -> None:
     assert (target.read_text(), target.stat().st_mode & 0o777) == ("INSERT\n", 0o600)
 
 
+@pytest.mark.parametrize("form", [STACK])
+def test_services_whose_data_moves_end_and_only_they(form: str) -> None:
+    """The others run on; the time is noted once; killed anywhere, the next run goes on."""
+    stopped = moves.ServicesStopped(("user_server",))
+    for deaths in range(4):
+        double = ChatDouble(form)
+        with contextlib.suppress(Killed):
+            run(double, stopped, writes_left=deaths)
+        noted = double.host.nodes.get(moves.STOPPED)
+        double.host.clock += 100
+        assert run(double, stopped)["verdict"] in ("ok", "changed")
+        assert double.services == {"mysql", "gateway_server"}
+        if noted is not None:
+            assert double.host.nodes[moves.STOPPED].data == noted.data
+    double = ChatDouble(form)
+    run(double, stopped)
+    assert double.events == ["stop user_server"] and run(double, stopped)["verdict"] == "ok"
+    assert run(double, moves.DowntimeEnded())["outcome"]["what"] == "partly down"
+    assert run(double, moves.DowntimeEnded())["verdict"] == "ok"
+
+
 # -- into the new form ------------------------------------------------------------------------------------------------
 @pytest.fixture
 def moved() -> ChatDouble:
@@ -362,6 +389,15 @@ def test_the_survey_says_the_form_and_the_size(form: str, size: int) -> None:
         "pending": "",
         "database_bytes": size,
     }
+
+
+def test_the_survey_says_where_services_are_bound_and_what_is_awaited() -> None:
+    """A manager tells which node carries which role, and which trees a move has begun with."""
+    double = ChatDouble(STACK)
+    double.host.add_file(moves.AWAITED, '{"chatsystem_uploads": ["lab1", "lab3"]}')
+    outcome = run(double, moves.DataSurvey())["outcome"]
+    assert outcome["places"] == {"chatsystem_storage": ("n3", "lab3")}
+    assert outcome["awaited"] == {"chatsystem_uploads": ["lab1", "lab3"]} and outcome["is_stopped"] is False
 
 
 def test_the_survey_knows_of_a_move_under_way(moved: ChatDouble) -> None:

@@ -109,6 +109,7 @@ class _Routes(dict[str, Any]):
 KINDS = {
     "chatsystem_data": st.builds(moves.DataSurvey),
     "chatsystem_data_saved": st.builds(moves.DataSaved, st.just(CLIENT), FORMS, st.just(SERVERS)),
+    "chatsystem_services_stopped": st.builds(moves.ServicesStopped, st.sampled_from([SERVERS, ("mysql",)])),
     "chatsystem_form_removed": st.builds(moves.FormRemoved, FORMS, st.just(CLIENT.network)),
     "chatsystem_data_loaded": st.builds(moves.DataLoaded, st.just(CLIENT)),
     "chatsystem_move_forgotten": st.builds(moves.MoveForgotten),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestr import data_moves
 from orchestr.errors import InputError
 from orchestr.planning import Host
 from orchestr.resources.files import File
@@ -343,14 +344,142 @@ def test_a_compose_project_that_no_manager_has_is_refused(monkeypatch: pytest.Mo
     moving.assert_in_reach(many.host, "lab1")
 
 
-def test_uploads_are_not_left_behind(monkeypatch: pytest.MonkeyPatch, many: System) -> None:
-    """A move to a swarm that keeps uploads on another host is refused before anything is stopped."""
-    role = importlib.import_module("orchestr_roles.chatsystem")
-    outcome = {SURVEY: {"form": "compose", "pending": "", "database_bytes": 0}}
-    monkeypatch.setitem(many.planned.run.context.outcomes, "lab1", outcome)
-    monkeypatch.setattr(role, "keeps_files", lambda host: False)
-    with pytest.raises(InputError, match="file_server's uploads are on lab1"):
+TREES = "data_moves/tree_survey:chatsystem"
+UPLOADS, REDIS_DATA = "chatsystem_uploads", "chatsystem_redis-data"
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say what the looks of a run have found: the form on lab1, and which host has (or marks) which trees."""
+
+    def say(system: System, form: str, *, noted: dict[str, Any] | None = None, **holders: dict[str, str]) -> None:
+        survey = {"form": form, "pending": "", "database_bytes": 50_000_000, **(noted or {})}
+        for name in system.planned.run.hosts:
+            trees = {
+                tree: {word: word in state.split() for word in ("has", "is_used", "leaving", "arrived")}
+                for tree, state in holders.get(name, {}).items()
+            }
+            outcomes: dict[str, Any] = {TREES: {"node": f"id-of-{name}", "trees": trees}}
+            for tree in trees:
+                measured = {"size_bytes": 30_000_000, "free_bytes": 10**12, "is_mount": False}
+                outcomes[f"data_moves/tree_measure:{tree}"] = measured
+            if name == "lab1":
+                outcomes[SURVEY] = survey
+            monkeypatch.setitem(system.planned.run.context.outcomes, name, outcomes)
+
+    return say
+
+
+def on_lab3(document: dict[str, Any]) -> None:
+    document["children"]["chatsystem_storage"] = {"hosts": {"lab3": None}}
+
+
+def kinds(system: System, host: str, *wanted: str) -> list[str]:
+    found = [task.resource for task in system.planned.tasks(host)]
+    return [f"{each.kind} {each.label}" for each in found if each.kind in wanted]
+
+
+MOVING = ("tree_taken", "tree_placed", "tree_retired", "tree_stays")
+
+
+def test_uploads_and_volumes_go_where_the_inventory_has_them(changed: Callable[..., System], looked: Any) -> None:
+    """What is on another host than it belongs on is taken there, placed here and put aside; MySQL and etcd are not."""
+    system = changed(on_lab3)
+    looked(system, "compose", lab1={UPLOADS: "has is_used", REDIS_DATA: "has"})
+    assert kinds(system, "lab1", *MOVING) == [f"tree_taken {UPLOADS}", f"tree_retired {UPLOADS}"]
+    assert kinds(system, "lab3", *MOVING) == [f"tree_placed {UPLOADS}"]
+    assert kinds(system, "lab2", *MOVING) == []
+    placements = data_moves.placements(system.host, "chatsystem")
+    assert {each.tree.name for each in placements} == {
+        UPLOADS,
+        REDIS_DATA,
+        "chatsystem_es-data",
+        "chatsystem_rabbitmq-data",
+    }
+
+
+def test_data_is_taken_between_the_stop_and_the_start(changed: Callable[..., System], looked: Any) -> None:
+    """Out of compose: the database saved and the containers gone, then the uploads, then the new form."""
+    system = changed(on_lab3)
+    looked(system, "compose", lab1={UPLOADS: "has is_used"})
+    order = kinds(system, "lab1", "chatsystem_data_saved", *MOVING, "stack", "chatsystem_downtime")
+    assert [each.split()[0] for each in order] == [
+        "chatsystem_data_saved",
+        "tree_taken",
+        "tree_retired",
+        "stack",
+        "stack",
+        "chatsystem_downtime",
+    ]
+
+
+def test_the_expected_downtime_counts_the_files(changed: Callable[..., System], looked: Any) -> None:
+    """Their size is named, with the way they go, and adds to the seconds."""
+    told = []
+    for has in ("", "has is_used"):
+        system = changed(on_lab3)
+        looked(system, "compose", lab1={UPLOADS: has})
+        system.planned.tasks("lab1")
+        told += [text for _, text in system.planned.run.context.take_notes() if "expect about" in text]
+    assert "expect about 70 s" in told[0] and UPLOADS not in told[0]
+    assert f"{UPLOADS} 30.0 MB from lab1 to lab3; expect about 76 s" in told[1]
+
+
+def test_within_a_swarm_the_service_stops_before_its_label_moves(changed: Callable[..., System], looked: Any) -> None:
+    """Only the service whose data moves is stopped, before the nodes are labelled anew: else it would start empty."""
+    system = changed(on_lab3)
+    looked(system, "stack", lab1={UPLOADS: "has is_used", REDIS_DATA: "has is_used"})
+    order = kinds(system, "lab1", "chatsystem_services_stopped", "swarm_node", *MOVING, "stack", "chatsystem_downtime")
+    assert order[0] == "chatsystem_services_stopped file_server" and "swarm_node" in order[1]
+    rest = [each.split()[0] for each in order if not each.startswith("swarm_node")]
+    assert rest == ["chatsystem_services_stopped", "tree_taken", "tree_retired", "stack", "chatsystem_downtime"]
+
+
+def test_data_that_is_where_it_belongs_is_left_alone(many: System, looked: Any) -> None:
+    """A run that moves nothing measures, stops and takes nothing."""
+    looked(many, "stack", lab1={UPLOADS: "has is_used", REDIS_DATA: "has is_used"})
+    assert kinds(many, "lab1", "tree_measure", "chatsystem_services_stopped", "chatsystem_downtime", *MOVING) == []
+
+
+@pytest.mark.parametrize(
+    ("noted", "holders", "words"),
+    [
+        ({"places": {"chatsystem_storage": ("id-of-lab9", "lab9")}}, {}, "is on lab9, which is not among this run's"),
+        ({"awaited": {UPLOADS: ("lab8", "lab9")}}, {}, "on its way from lab8 to lab9, and none of this run's hosts"),
+        ({"uploads": "/srv/files"}, {}, "keeps its uploads in /srv/files of lab1, and the inventory names /opt"),
+        ({}, {"lab1": {UPLOADS: "has"}, "lab2": {UPLOADS: "has"}}, "is on lab1 and on lab2, and nothing says which"),
+    ],
+)
+def test_nothing_is_left_behind_in_silence(many: System, looked: Any, noted: Any, holders: Any, words: str) -> None:
+    """Data on a host that is not seen, under another directory or in two places is refused before anything changes."""
+    looked(many, "stack", noted=noted, **holders)
+    with pytest.raises(InputError, match=words):
         many.planned.tasks("lab1")
+
+
+def test_a_move_that_is_noted_says_which_counts(changed: Callable[..., System], looked: Any) -> None:
+    """With old data on the target and the service stopped already, the note of the first attempt decides."""
+    system = changed(on_lab3)
+    noted = {"awaited": {UPLOADS: ("lab1", "lab3")}, "is_stopped": True}
+    looked(system, "stack", noted=noted, lab1={UPLOADS: "has"}, lab3={UPLOADS: "has"})
+    assert kinds(system, "lab3", *MOVING) == [f"tree_placed {UPLOADS}"]
+    assert kinds(system, "lab1", "chatsystem_downtime") == ["chatsystem_downtime chatsystem"]
+
+
+def test_where_a_service_is_bound_its_data_counts(many: System, looked: Any) -> None:
+    """Old data that somebody left on another host keeps no run from going on, also while nothing runs."""
+    noted = {"places": {"redis": ("id-of-lab1", "lab1")}}
+    looked(many, "stack", noted=noted, lab1={REDIS_DATA: "has"}, lab2={REDIS_DATA: "has"})
+    assert kinds(many, "lab1", *MOVING) == []
+    looked(many, "compose", lab1={REDIS_DATA: "has"}, lab2={REDIS_DATA: "has"})
+    assert kinds(many, "lab1", *MOVING) == []
+
+
+def test_one_that_was_taken_back_stays_and_its_copy_goes(many: System, looked: Any) -> None:
+    """The mark of a tree that stays is removed, and the copy elsewhere is put aside."""
+    looked(many, "stack", lab1={UPLOADS: "has leaving"}, lab3={UPLOADS: "has arrived"})
+    assert kinds(many, "lab1", *MOVING) == [f"tree_stays {UPLOADS}"]
+    assert kinds(many, "lab3", *MOVING) == [f"tree_retired {UPLOADS}"]
 
 
 def test_a_move_saves_before_it_starts_and_loads_before_the_servers(

@@ -1,0 +1,63 @@
+"""What a host offers, on its way into the run's store: whole and unharmed, or refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestr.blobs import BlobStore, Incoming
+
+
+class Download:
+    """One offer at a time, of one host. ``send`` gives the host its answer; nothing is kept of what was refused."""
+
+    def __init__(self, blobs: BlobStore | None, send: Callable[[dict[str, Any]], None]) -> None:
+        self._blobs, self._send = blobs, send
+        self._transfer = 0
+        self._incoming: Incoming | None = None
+
+    def begin(self, transfer: int, size_bytes: int) -> None:
+        """Take in an offer of about this size."""
+        self.forget()
+        self._transfer = transfer
+        try:
+            if self._blobs is None:
+                raise OSError("this run keeps no content")
+            self._incoming = self._blobs.incoming(size_bytes)
+        except OSError as error:
+            self._refuse(str(error))
+
+    def take(self, transfer: int, chunk: bytes) -> None:
+        """Write a piece of the offer; those of one that was refused are dropped."""
+        if self._incoming is None or transfer != self._transfer:
+            return
+        try:
+            self._incoming.write(chunk)
+        except OSError as error:
+            self._refuse(str(error))
+
+    def end(self, transfer: int, sha256: str, size_bytes: int) -> None:
+        """Keep what has come when it is what was sent, and tell the host; without a digest it was given up there."""
+        if self._incoming is None or transfer != self._transfer:
+            return
+        if not sha256:
+            self.forget()
+            return
+        try:
+            self._incoming.finish(sha256, size_bytes)
+        except OSError as error:
+            self._refuse(str(error))
+            return
+        self._incoming = None
+        self._send({"type": "taken", "transfer": transfer, "why": ""})
+
+    def forget(self) -> None:
+        """Keep nothing of what is on its way."""
+        if self._incoming is not None:
+            self._incoming.discard()
+            self._incoming = None
+
+    def _refuse(self, why: str) -> None:
+        self.forget()
+        self._send({"type": "taken", "transfer": self._transfer, "why": why})

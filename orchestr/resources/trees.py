@@ -1,0 +1,301 @@
+"""Directories with data on their way from one host to another: packed here, unpacked there, the old one kept.
+
+The content travels through the controller, as a tar stream that is stored on no host: killed anywhere, it is packed
+again. A tree is at its place whole or not at all. Until the one it was taken from is put aside (`TreeRetired`), that
+one counts; nothing removes a tree. Marks of what is under way are in ``/var/lib/orchestr/trees`` (0700).
+Source: tar(1) of GNU, format gnu: owners by number, modes, times to the second, links, holes; no ACL, no attributes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
+
+from orchestr.agent.offer import offer
+from orchestr.agent.resource import Action, ResourceError, Survey, registered
+from orchestr.agent.system import Reader, System
+from orchestr.resources import docker, docker_api
+from orchestr.resources.files import Blob, real_path
+from orchestr.resources.images import verified
+
+MARKS = "/var/lib/orchestr/trees"
+PACK = ("tar", "--create", "--format=gnu", "--numeric-owner", "--sort=name", "--sparse", "--directory")
+UNPACK = ("tar", "--extract", "--numeric-owner", "--same-owner", "--same-permissions", "--directory")
+LONGEST_S = 24 * 3600.0
+UNUSED_S = 120.0  # from the stop of a service to the end of its container
+PAUSE_S = 0.5
+
+
+@dataclass(frozen=True)
+@registered("tree")
+class Tree:
+    """A directory (``path``), or what a volume of the engine holds (``volume``), under a name for people and marks."""
+
+    name: str
+    path: str = ""
+    volume: str = ""
+
+    def place(self, reader: Reader) -> str:
+        """Return where it is on this host, links followed; "" for a volume that is not there."""
+        if not self.volume:
+            return real_path(reader, self.path)
+        return str((docker.get(reader, "/volumes/" + self.volume) or {}).get("Mountpoint") or "")
+
+    def has_content(self, reader: Reader) -> bool:
+        """Tell whether there is anything in it: an empty directory is none."""
+        place = self.place(reader)
+        return bool(place) and bool(reader.list_directory(place))
+
+    def users(self, reader: Reader) -> List[str]:
+        """Return the names of running containers that have it mounted. Raises EngineSilent."""
+        mine, found = {self.place(reader), self.path, self.volume} - {""}, []
+        for each in docker.get(reader, "/containers/json") or ():
+            mounts = each.get("Mounts") or ()
+            if any(mount.get("Source") in mine or mount.get("Name") in mine for mount in mounts):
+                found.append(",".join(each.get("Names") or ("?",)).lstrip("/"))
+        return found
+
+    def mark(self, what: str) -> str:
+        return "%s/%s.%s" % (MARKS, self.name, what)
+
+    @property
+    def leaving(self) -> str:
+        """The mark of a tree that is being taken: it counts, whoever else has a copy."""
+        return self.mark("leaving")
+
+    @property
+    def arrived(self) -> str:
+        """The mark of a copy, which says of what (sha256)."""
+        return self.mark("arrived")
+
+
+@dataclass(frozen=True)
+@registered("tree_survey")
+class TreeSurvey(Survey):
+    """Which of these trees are on this host, which are under way, which are in use, for the plays after it.
+
+    Observes: directories, volumes, marks, the engine's running containers. Changes: nothing.
+    """
+
+    name: str
+    trees: Tuple[Tree, ...]
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        return {"node": _node(reader), "trees": {each.name: _found(reader, each) for each in self.trees}}
+
+
+def _node(reader: Reader) -> str:
+    """Return this host's id in its swarm, "" outside of one."""
+    try:
+        return str(((docker.get(reader, "/info") or {}).get("Swarm") or {}).get("NodeID") or "")
+    except ResourceError:  # no engine (yet)
+        return ""
+
+
+def _found(reader: Reader, tree: Tree) -> Dict[str, bool]:
+    try:
+        has, is_used = tree.has_content(reader), bool(tree.users(reader))
+    except ResourceError:
+        has, is_used = not tree.volume and tree.has_content(reader), False
+    leaving, arrived = reader.stat(tree.leaving) is not None, reader.stat(tree.arrived) is not None
+    return {"has": has, "is_used": is_used, "leaving": leaving, "arrived": arrived}
+
+
+@dataclass(frozen=True)
+@registered("tree_measure")
+class TreeMeasure(Survey):
+    """How much a tree holds, how much room there is beside it, and whether it can be renamed at all.
+
+    Observes: du, df, mountpoint. Changes: nothing.
+    """
+
+    name: str
+    tree: Tree
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        try:
+            place = self.tree.place(reader)
+        except ResourceError:
+            place = ""
+        size = _number(reader, ["du", "-s", "-B1", place]) if place and reader.stat(place) is not None else 0
+        beside = place or "/var/lib/docker"
+        while reader.stat(beside) is None and beside.strip("/"):
+            beside = beside.rpartition("/")[0] or "/"
+        free = _number(reader, ["df", "--output=avail", "-B1", beside])
+        is_mount = bool(place) and reader.query(["mountpoint", "-q", place]).ok
+        return {"size_bytes": size, "free_bytes": free, "is_mount": is_mount, "place": place}
+
+
+def _number(reader: Reader, argv: List[str]) -> int:
+    """Return the first number that a command says, -1 when it says none."""
+    done = reader.query(argv, timeout_s=3600.0)
+    return next((int(word) for word in done.stdout.split() if word.isdigit()), -1) if done.ok else -1
+
+
+@dataclass(frozen=True)
+@registered("tree_taken")
+class TreeTaken(Action):
+    """A tree packed and sent to the controller, where it is until the run ends. Outcome: its sha256 and size.
+
+    Observes: nothing. Changes: marks the tree as leaving. Never touches: the tree. Waits for containers that still use
+    it to end.
+    """
+
+    tree: Tree
+    size_bytes: int = 0
+
+    @property
+    def label(self) -> str:
+        return self.tree.name
+
+    def is_done(self, reader: Reader) -> bool:
+        return False
+
+    def perform(self, system: System) -> None:
+        if not self.tree.has_content(system):
+            raise ResourceError("%s is not there (any more)" % self.tree.name, "run the same command again")
+        system.make_directory(MARKS, mode=0o700)
+        system.write_bytes(self.tree.leaving, b"")
+        _await_unused(system, self.tree)
+        argv = [*PACK, self.tree.place(system), "."]
+        sha256, size_bytes = offer(system, argv, self.size_bytes, LONGEST_S)
+        system.notes[(self.kind, self.label)] = {"sha256": sha256, "size_bytes": size_bytes}
+        system.say("%s: %.1f MB are on their way" % (self.tree.name, size_bytes / 1e6))
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
+        return found
+
+
+@dataclass(frozen=True)
+@registered("tree_placed")
+class TreePlaced(Action):
+    """A tree that was taken elsewhere, at its place here; what was there before is kept beside it (``.kept-TIME``).
+
+    Observes: whether exactly this content has arrived. Changes: unpacks it beside its place, then renames it. Never
+    touches: what it replaces, but for its name.
+    """
+
+    tree: Tree
+    blob: Blob
+
+    @property
+    def label(self) -> str:
+        return self.tree.name
+
+    def is_done(self, reader: Reader) -> bool:
+        said = (reader.read_text(self.tree.arrived) or "").strip()
+        return said == self.blob.sha256 != "" and self.tree.has_content(reader)
+
+    def perform(self, system: System) -> None:
+        if self.tree.volume:
+            docker_api.call(system, "POST", "/volumes/create", body={"Name": self.tree.volume})
+        _await_unused(system, self.tree)
+        place = self.tree.place(system)
+        beside = place + ".arriving"
+        system.remove(beside)
+        system.make_directory(beside, mode=0o700)
+        has_ended: List[bool] = []
+        system.run([*UNPACK, beside], input=_verified(system, self.blob, has_ended), timeout_s=LONGEST_S)
+        if not has_ended:
+            raise ResourceError("tar took only a part of %s" % self.tree.name, "run the same command again")
+        system.run(["sync", "--file-system", beside])  # durable before the source is put aside
+        _put_aside(system, place, "kept")
+        system.run(["mv", "--no-target-directory", beside, place])
+        system.make_directory(MARKS, mode=0o700)
+        system.write_bytes(self.tree.arrived, self.blob.sha256.encode("ascii"))
+
+
+@dataclass(frozen=True)
+@registered("tree_retired")
+class TreeRetired(Action):
+    """A tree that counts no more, because another host has what was in it: kept beside its place (``.moved-TIME``).
+
+    Observes: whether anything is at its place, and marks. Changes: renames it. Never touches: what is in it.
+    """
+
+    tree: Tree
+
+    @property
+    def label(self) -> str:
+        return self.tree.name
+
+    def is_done(self, reader: Reader) -> bool:
+        marks = (self.tree.leaving, self.tree.arrived)
+        return not self.tree.has_content(reader) and all(reader.stat(each) is None for each in marks)
+
+    def perform(self, system: System) -> None:
+        place = self.tree.place(system)
+        found, empty = system.stat(place) if place else None, place + ".empty"
+        if found is not None and system.list_directory(place):
+            _await_unused(system, self.tree)
+            if self.tree.volume:  # the engine wants the directory
+                system.make_directory(empty, mode=found.mode, uid=found.uid, gid=found.gid)
+            _put_aside(system, place, "moved")
+        if place and system.stat(empty) is not None and system.stat(place) is None:
+            system.run(["mv", "--no-target-directory", empty, place])
+        system.remove(self.tree.arrived)
+        system.remove(self.tree.leaving)
+
+
+@dataclass(frozen=True)
+@registered("tree_stays")
+class TreeStays(Action):
+    """A tree that was to leave and stays after all.
+
+    Observes: the mark of one that leaves. Changes: removes it. Never touches: the tree.
+    """
+
+    tree: Tree
+
+    @property
+    def label(self) -> str:
+        return self.tree.name
+
+    def is_done(self, reader: Reader) -> bool:
+        return reader.stat(self.tree.leaving) is None
+
+    def perform(self, system: System) -> None:
+        system.remove(self.tree.leaving)
+
+
+def _put_aside(system: System, place: str, why: str) -> None:
+    """Rename what is at a place to a name with the time, where there is anything; an empty directory just goes."""
+    if system.stat(place) is None:
+        return
+    if not system.list_directory(place):
+        system.run(["rmdir", place])
+        return
+    import time
+
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(system.now()))
+    aside, number = "%s.%s-%s" % (place, why, moment), 1
+    while system.stat(aside) is not None:
+        number += 1
+        aside = "%s.%s-%s-%d" % (place, why, moment, number)
+    system.run(["mv", "--no-target-directory", place, aside])
+    system.say("what was at %s is kept as %s" % (place, aside))
+
+
+def _await_unused(system: System, tree: Tree) -> None:
+    """Return when no running container has it mounted. Raises ResourceError when one does not end within UNUSED_S."""
+    give_up = system.monotonic() + UNUSED_S
+    while True:
+        try:
+            users = tree.users(system)
+        except docker.EngineSilent:
+            return
+        if not users:
+            return
+        if system.monotonic() > give_up:
+            raise ResourceError(
+                "%s is in use by %s, and would be copied half written" % (tree.name, ", ".join(users)),
+                "stop that container (docker stop), then run the same command again",
+            )
+        system.sleep(PAUSE_S)
+
+
+def _verified(system: System, blob: Blob, has_ended: List[bool]) -> Iterator[bytes]:
+    """Yield a blob as `images.verified` does, and say when all of it was taken."""
+    yield from verified(system, blob)
+    has_ended.append(True)
