@@ -89,6 +89,7 @@ def _last(lines: List[str], pattern: "re.Pattern[str]") -> Optional[int]:
 class Line(Resource):
     """One line of a file: it stands in place of the last line that the regular expression ``match`` finds.
 
+    A line that ``match`` does not find itself is as wanted once it is there, whatever else matches.
     Without ``match``, or when nothing matches, it is added after the last line that ``insert_after`` (a regular
     expression) finds, else at the end. ``present=False`` removes every line that matches (or equals it).
     Observes: that line. Changes: only that line, the file written atomically. Never touches: the other lines, their
@@ -139,9 +140,12 @@ class Line(Resource):
     def _found(self, lines: List[str]) -> Optional[int]:
         """Return the index of the line that is, or is to become, this one."""
         found = _last(lines, re.compile(self.match)) if self.match else None
-        if found is None and (self.present or not self.match):
-            equal = [number for number, line in enumerate(lines) if bare(line) == self._text]
-            return equal[-1] if equal else None
+        if not self.present and self.match:
+            return found
+        equal = [number for number, line in enumerate(lines) if bare(line) == self._text]
+        # A line that its own pattern does not find has taken its place: no other one gives way to it again.
+        if equal and (found is None or not re.search(self.match, self._text)):
+            return equal[-1]
         return found
 
     def _after(self, lines: List[str]) -> List[str]:

@@ -33,6 +33,7 @@ def host_with(content: str | bytes, mode: int = 0o644) -> MemoryHost:
         ("", Line("/etc/f", "c"), "c\n"),
         ("a\r\nb\r\n", Line("/etc/f", "c"), "a\r\nb\r\nc\r\n"),
         ("#Port 22\nPort 23\nx\n", Line("/etc/f", "Port 24", match="^#?Port "), "#Port 22\nPort 24\nx\n"),
+        ("#opt\n#opt\nx\n", Line("/etc/f", "opt 1", match="^#opt"), "#opt\nopt 1\nx\n"),
         ("x\r\nPort 23", Line("/etc/f", "Port 24", match="^Port"), "x\r\nPort 24"),
         ("[a]\nx\n[b]\n", Line("/etc/f", "y", insert_after=r"^\[a\]"), "[a]\ny\nx\n[b]\n"),
         ("[a]\n", Line("/etc/f", "y", insert_after="nothing"), "[a]\ny\n"),
