@@ -27,7 +27,7 @@ from orchestr.system_services import is_on_swarm, one_machine, services_of
 from . import moving
 from .params import Params as Params
 from .resources import COMPOSE, STACK, DataSurvey, ServicesStopped
-from .servers import NETWORK, SERVERS, servers
+from .servers import NETWORK, SERVERS, published, servers
 
 if TYPE_CHECKING:
     from orchestr.planning import Host
@@ -228,7 +228,7 @@ def data_trees(host: Host, params: Params) -> tuple[Placement, ...]:
 
 def ports(host: Host, params: Params) -> Iterator[Rule]:
     """Yield the gateway's two ports: the only way in, and where a swarm publishes on every node, on every node."""
-    if is_on_swarm(host) and params.publish == "host" and not has_gateway(host):
+    if is_on_swarm(host) and published(host, params) == "host" and not has_gateway(host):
         return
     yield Rule(params.http_port, comment="chatsystem gateway")
     yield Rule(params.websocket_port, comment="chatsystem gateway WebSocket")

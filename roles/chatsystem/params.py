@@ -41,10 +41,10 @@ class Params(ContainerParams):
     speech_api_key: SecretText | None = Field(default=None, description="the key of that account")
     speech_secret_key: SecretText | None = Field(default=None, description="the secret of that account")
     update_delay_s: float = Field(default=5, ge=0, description="pause between two replicas of a rolling update")
-    publish: Literal["ingress", "host"] = Field(
-        default="ingress",
+    publish: Literal["ingress", "host"] | None = Field(
+        default=None,
         description="how a swarm publishes the gateway: ingress answers on every node and needs IPVS in the kernel; "
-        "host answers on the node it runs on",
+        "host answers on the node it runs on; as swarm_publish_mode says where this is not set",
     )
     wait_s: float = Field(default=300, ge=10, description="how long all of it may take to be up")
     stage: Literal["look", "save", "nodes", "leave", "services", "report"] = Field(

@@ -88,7 +88,7 @@ class DataSurvey(Survey):
             form = COMPOSE if containers(reader) else STACK if stack_services(reader) else ""
             size = self._size_bytes(reader) if form else 0
             places, uploads = _places(reader) if form == STACK else {}, _uploads(reader)
-        except ResourceError:  # no engine yet
+        except docker.EngineSilent:  # none yet; a swarm that cannot answer is an error, not a host without anything
             form, size, places, uploads = "", 0, {}, ""
         # The database has come over already: from here on the new form's is the one that counts.
         is_loaded = bool(pending) and form not in ("", pending) and reader.stat(DUMP) is None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from orchestr.containers import ContainerService, HealthCheck, Limits
 from orchestr.errors import InputError
 from orchestr.secret import Secret
 from orchestr.stack import Change, Deploy, MountedFile, SwarmService
+from orchestr.swarm_hosts import publishing
 from orchestr.system_services import is_on_swarm, pinned_to
 
 if TYPE_CHECKING:
@@ -72,13 +73,30 @@ def _service(host: Host, params: Params, name: str, server: Server) -> SwarmServ
         replicas=params.replicas.get(name, 1),
     )
     update = Change(delay_s=params.update_delay_s, order="stop-first")
+    how = published(host, params)
     deploy = Deploy(
         constraints=pinned_to(PLACES.get(name, "chatsystem")),
         update=update,
-        publish=params.publish,
-        endpoint_mode="vip" if is_gateway and params.publish == "ingress" else "dnsrr",
+        publish=how,
+        endpoint_mode="vip" if is_gateway and how == "ingress" else "dnsrr",
     )
     return SwarmService(container, deploy, (configuration(host, params, name, server),))
+
+
+def published(host: Host, params: Params) -> Literal["ingress", "host"]:
+    """Return how the gateway is published: ``ingress`` or ``host``; on one machine that makes no difference.
+
+    Raises InputError where the swarm has no mesh and the gateway is to be published through it.
+    """
+    if not is_on_swarm(host):
+        return params.publish or "ingress"
+    of_swarm: Literal["ingress", "host"] = "host" if publishing(host)["publish"] == "host" else "ingress"
+    if params.publish == "ingress" and of_swarm == "host":
+        raise InputError(
+            "chatsystem_publish is ingress, and swarm_publish_mode is host: the swarm is said to have no mesh",
+            next_step="leave chatsystem_publish out, or set it to host; or set swarm_publish_mode: ingress",
+        )
+    return params.publish or of_swarm
 
 
 def _replica(on_swarm: bool, count: int) -> dict[str, str]:

@@ -13,9 +13,10 @@ from orchestr.system_services import is_on_swarm
 from orchestr.verification.inside import outside_address
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import containers, on, where
+from orchestr.verification.websocket import HandshakeRefused
 
 from . import PARTS, PROJECT, Params, all_services, has_gateway, runs_it
-from .servers import SERVERS
+from .servers import SERVERS, published
 
 INTERNAL_PORTS = (2379, 2380, 3306, 6379, 9200, 9300, 5672, 15672, *(server.port for server in SERVERS.values()))
 SILENCE_S = 1.3
@@ -48,18 +49,42 @@ ask("DELETE", queue)
 
 
 def test_gateway_answers_outside(outside: Outside, machine: Host, params: Params) -> None:
-    """From outside, the gateway takes connections for HTTP and WebSocket where it is published."""
+    """From outside, the gateway answers HTTP on its one port and a WebSocket's handshake on the other."""
     address = outside_address(machine)
-    is_mesh = not is_on_swarm(machine) or params.publish == "ingress"
+    is_mesh = not is_on_swarm(machine) or published(machine, params) == "ingress"
     is_there = is_mesh or containers(on(machine), PROJECT, "gateway_server")
     if not has_gateway(machine) or not is_there:
         return
-    for port in (params.http_port, params.websocket_port):
-        found = outside.connects(address, port)
-        assert found == "open", (
-            f"the gateway's port {port} at {address} is {found} from outside; look at: docker ps, ufw status, "
-            "and without IPVS in the kernel set chatsystem_publish: host"
+    for port, why in ((params.http_port, _why_no_http), (params.websocket_port, _why_no_websocket)):
+        problem = why(outside, address, port)
+        assert not problem, (
+            f"the gateway at {address} does not answer on {port} from outside: {problem}; look at: docker ps, "
+            "ufw status, and without IPVS in the kernel set swarm_publish_mode: host"
         )
+
+
+def _why_no_http(outside: Outside, address: str, port: int) -> str:
+    """Return why a port gives no HTTP answer, of whatever status; "" when it does."""
+    try:
+        outside.get(f"http://{_bracketed(address)}:{port}/")
+    except OSError as error:
+        return f"{outside.connects(address, port)}, {error}"
+    return ""
+
+
+def _why_no_websocket(outside: Outside, address: str, port: int) -> str:
+    """Return why a port does not take part in a WebSocket's handshake; to refuse it is to take part."""
+    try:
+        outside.websocket(f"ws://{_bracketed(address)}:{port}/").close()
+    except HandshakeRefused:
+        return ""
+    except OSError as error:
+        return f"{outside.connects(address, port)}, {error}"
+    return ""
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def test_internal_ports_are_closed_to_outside(outside: Outside, machine: Host, params: Params) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
+import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.lab.cluster import Done, Orchestr, wait_until
-from tests.lab.conftest import ADDRESSES, ROOT, ssh
+from tests.lab.conftest import ADDRESSES, ROOT, lab, ssh
 
 NODES = ("lab1", "lab2", "lab3")
 SINGLE = ROOT / "inventories/lab/chatsystem-single.yml"
@@ -63,6 +68,40 @@ def notes(done: Done) -> list[str]:
 
 
 @dataclass
+class Absence:
+    """When somebody who asks the gateway all the time got no answer, first and last."""
+
+    first: float | None = None
+    last: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.last - self.first if self.first is not None and self.last is not None else 0.0
+
+
+@contextmanager
+def away() -> Iterator[Absence]:
+    """Ask the gateway all the time meanwhile."""
+    absence, is_over = Absence(), threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.2):
+            try:
+                urllib.request.urlopen(GATEWAY, timeout=2).close()
+            except OSError:
+                absence.last = time.monotonic()
+                absence.first = absence.first or absence.last
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield absence
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@dataclass
 class Story:
     """What happened, in order."""
 
@@ -70,6 +109,9 @@ class Story:
     first: Done
     second: Done
     keys_of_one: dict[str, str]
+    mysql_anew: Done
+    texts_with_mysql_anew: list[str]
+    absence: Absence
     upgraded: Done
     after_upgrade: Done
     in_swarm: list[str]
@@ -90,7 +132,10 @@ def story(tmp_path_factory: pytest.TempPathFactory, bare: list[str]) -> Story:
     say("on one machine")
     second = orchestr("plan", SINGLE)
     keys_of_one = registered()
-    upgraded = orchestr.succeed("upgrade", SINGLE, "--to", SWARM)
+    mysql_anew = orchestr.succeed("run", SINGLE, "-e", "mysql_max_connections=201")
+    texts_with_mysql_anew = said()
+    with away() as absence:
+        upgraded = orchestr.succeed("upgrade", SINGLE, "--to", SWARM)
     say("in the swarm")
     after_upgrade = orchestr("plan", SWARM)
     in_swarm = said()
@@ -109,6 +154,9 @@ def story(tmp_path_factory: pytest.TempPathFactory, bare: list[str]) -> Story:
         first,
         second,
         keys_of_one,
+        mysql_anew,
+        texts_with_mysql_anew,
+        absence,
         upgraded,
         after_upgrade,
         in_swarm,
@@ -158,6 +206,26 @@ def test_the_downtime_is_said_before_and_after(story: Story) -> None:
     assert saved == [("lab1", "from compose")]
     order = [str(event.get("message") or event.get("resource")) for event in story.upgraded.events]
     assert next(i for i, text in enumerate(order) if "expect about" in text) < order.index("chatsystem_data_saved")
+
+
+def test_the_downtime_is_what_users_saw(story: Story) -> None:
+    """The run's own figure covers all of the time in which somebody outside got no answer."""
+    [told] = [found for text in notes(story.upgraded) for found in re.findall(r"it was down for ([\d.]+) s", text)]
+    assert 0 < story.absence.seconds <= float(told) + 2  # two looks' patience
+
+
+def test_the_database_is_made_once(story: Story) -> None:
+    """A MySQL made anew over its data keeps it: the file for a new database, which drops tables, is not run again."""
+    assert ("lab1", "compose_project", "chatsystem") in story.mysql_anew.changes
+    assert story.texts_with_mysql_anew == ["on one machine"]
+
+
+def test_all_checks_passed_in_the_swarm(story: Story) -> None:
+    """The upgrade ended with the roles' checks from outside, none of them left out or failed on any machine."""
+    hosts = story.upgraded.result["verify"]["hosts"]
+    assert {name: {check["outcome"] for check in hosts[name]["checks"]} for name in NODES} == {
+        name: {"passed"} for name in NODES
+    }
 
 
 def test_the_swarm_converges(story: Story) -> None:
@@ -222,3 +290,36 @@ def test_several_gateways_are_refused(story: Story) -> None:
     refused = story.orchestr("plan", SINGLE, "-e", wanted)
     assert refused.exit == 2
     assert "chatsystem_allow_several_gateways" in refused.errors
+
+
+def test_checks_see_what_is_broken(story: Story) -> None:
+    """A registration that is gone, a queue that takes nothing, a gateway that is stopped: each is a failed check."""
+    etcdctl = "docker exec chatsystem-etcd-1 env ETCDCTL_API=3 etcdctl"
+    [key] = [key for key in registered() if key.startswith("/service/friend_service")]
+    ssh("lab1", f"{etcdctl} del {key}; docker stop -t 1 chatsystem-rabbitmq-1 chatsystem-gateway_server-1")
+    try:
+        done = story.orchestr("verify", SINGLE)
+    finally:
+        ssh("lab1", "docker start chatsystem-rabbitmq-1 chatsystem-gateway_server-1")
+        ssh("lab1", "docker restart -t 1 chatsystem-friend_server-1")
+    assert done.exit == 1
+    failed = [check["name"] for check in done.result["hosts"]["lab1"]["checks"] if check["outcome"] == "failed"]
+    for what in ("gateway_answers_outside", "registered_once", "message"):
+        assert any(what in name for name in failed), (what, failed)
+
+
+def test_bare_machines_become_the_swarm_in_one_run(story: Story) -> None:
+    """Without a step in between: one run, nothing left to change, all checks; a bad image is taken back."""
+    lab("reset", *NODES)
+    orchestr = story.orchestr
+    orchestr.succeed("run", SWARM)
+    say("into a new swarm")
+    assert orchestr("plan", SWARM).exit == 0
+    orchestr.succeed("verify", SWARM)
+    bad = json.dumps({"chatsystem_images": {"user_server": "redis:7"}})  # it has no user_server
+    refused = orchestr("run", SWARM, "-e", bad)
+    assert refused.exit == 1
+    assert [host for host, _ in refused.trouble] == ["lab1"] and "rolled back" in refused.trouble[0][1]
+    assert said() == ["into a new swarm"]
+    orchestr.succeed("run", SWARM)
+    assert len(registered()) == SERVICES

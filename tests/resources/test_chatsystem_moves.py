@@ -405,6 +405,21 @@ def test_the_survey_knows_of_a_move_under_way(moved: ChatDouble) -> None:
     assert run(moved, moves.DataSurvey())["outcome"]["pending"] == COMPOSE
 
 
+def test_a_swarm_that_cannot_answer_is_not_taken_for_nothing() -> None:
+    """Without a majority of managers nobody knows what is deployed: the run fails, and begins nothing beside it."""
+    double = ChatDouble(STACK)
+    answer = double.answer
+
+    def without_a_leader(method: str, path: str, query: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/services":
+            return 500, {"message": "rpc error: code = Unknown desc = The swarm does not have a leader."}
+        return answer(method, path, query)
+
+    double.answer = without_a_leader  # type: ignore[method-assign]  # the same, but for one question
+    result = run(double, moves.DataSurvey())
+    assert result["verdict"] == "failed" and "does not have a leader" in result["error"]["message"]
+
+
 def test_a_host_without_an_engine_has_no_form() -> None:
     """A new machine is no failure."""
     double = ChatDouble("")

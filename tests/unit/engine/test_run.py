@@ -274,6 +274,7 @@ def test_many_hosts_at_once(new_project: object, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("ORCHESTR_STATE", str(tmp_path / "state"))
     project = Project(tmp_path / "many", tuple(f"h{n}" for n in range(80)))
     result = project.run(forks=5)
+    assert {name: host.errors for name, host in result.hosts.items() if host.errors} == {}
     assert result.exit_code == 0
     assert {host.changed for host in result.hosts.values()} == {3}
 

@@ -181,6 +181,25 @@ def test_ports_are_opened_where_the_gateway_is_published(many: System, changed: 
     assert mesh.ports("chatsystem", "lab3") == {("9000", "tcp"): (), ("9001", "tcp"): ()}
 
 
+@pytest.mark.parametrize(("said", "found"), [({}, "host"), ({"swarm_publish_mode": "ingress"}, "ingress")])
+def test_the_gateway_is_published_as_the_swarm_publishes(
+    changed: Callable[..., System], said: dict[str, str], found: str
+) -> None:
+    """What the swarm is said to be able to do counts for the gateway as well."""
+
+    def without_own(document: dict[str, Any]) -> None:
+        document["vars"].pop("chatsystem_publish", None)
+
+    system = changed(without_own, **said)
+    assert system.services["gateway_server"].deploy.publish == found
+
+
+def test_a_mesh_that_the_swarm_has_not_is_refused(changed: Callable[..., System]) -> None:
+    """The gateway would answer nobody: that is bad input, whichever of the two lines is wrong."""
+    with pytest.raises(InputError, match="swarm_publish_mode is host"):
+        _ = changed(chatsystem_publish="ingress", swarm_publish_mode="host").services
+
+
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_no_password_stands_in_what_everybody_reads(either: System, password: str) -> None:
     """No environment, argument, health check, compose or stack file, and no task's description has a password."""

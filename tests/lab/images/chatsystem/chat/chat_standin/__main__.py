@@ -3,7 +3,7 @@
 Every service answers HTTP on its listen_port: GET / says who it is. What more there is:
 
     gateway   9000  POST /message {"session", "text"} → {"message_id"}; GET /message?session=S → [{…}];
-                    GET /services → what etcd knows; 9001 accepts connections
+                    GET /services → what etcd knows; 9001 takes WebSockets, and says nothing
     transmit        POST /message: to the queue      store   takes from the queue into MySQL and Elasticsearch;
                                                              GET /message?session=S
     file            PUT /file/NAME, GET /file/NAME in its data directory
@@ -11,10 +11,11 @@ Every service answers HTTP on its listen_port: GET / says who it is. What more t
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 import urllib.request
@@ -56,6 +57,30 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     do_GET = do_POST = do_PUT = _serve
+
+    def log_message(self, *args: Any) -> None:
+        """Probes would fill the log."""
+
+
+class WebSockets(BaseHTTPRequestHandler):
+    """Takes part in the handshake (RFC 6455, section 4.2.2), then listens until the other side goes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        key = self.headers.get("Sec-WebSocket-Key")
+        if not key:
+            self.send_error(426)
+            return
+        digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode(), usedforsecurity=False).digest()
+        self.send_response(101)
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade")):
+            self.send_header(name, value)
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest).decode())
+        self.end_headers()
+        self.close_connection = True
+        while self.rfile.read(1):
+            pass
 
     def log_message(self, *args: Any) -> None:
         """Probes would fill the log."""
@@ -156,14 +181,16 @@ def main() -> None:
     routes = globals()[service](flags, registry)
     Handler.routes = {"GET /": lambda query, body: (200, {"service": f"{service} (a stand-in)"}), **routes}
     server = ThreadingHTTPServer(("", int(flags.get("http_listen_port") or flags["listen_port"])), Handler)
-    listeners = [socket.create_server(("", int(flags["websocket_listen_port"])))] if service == "gateway" else []
+    if service == "gateway":
+        sockets = ThreadingHTTPServer(("", int(flags["websocket_listen_port"])), WebSockets)
+        sockets.daemon_threads = True
+        threading.Thread(target=sockets.serve_forever, daemon=True).start()
     if flags.get("instance_name"):
         registry.register(flags["instance_name"], flags["access_host"])
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"{service} started (a stand-in for the lab)", flush=True)
     server.serve_forever()
-    for listener in listeners:
-        listener.close()
+    if service == "gateway":
         parts.forget_statuses(flags)
 
 
