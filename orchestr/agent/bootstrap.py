@@ -55,9 +55,11 @@ class _Finder:
         return content if isinstance(content, str) else None
 
 
-def _start(code: bytes, text_size: int, magic: str, start: Dict[str, Any]) -> None:
+def _start(code: bytes, text_size: int, magic: str, start_in_hex: str) -> None:
     import gc
+    import json
 
+    start: Dict[str, Any] = json.loads(bytes.fromhex(start_in_hex).decode("utf-8"))
     gc.set_threshold(50_000, 20, 20)  # what is imported stays: looking through it time and again finds nothing
     finder = _Finder()
     # The modules came as code of the controller's python; any other asks for their sources.

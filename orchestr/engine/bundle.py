@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
+import json
 import marshal
 import re
 import secrets
@@ -197,7 +198,7 @@ def new_nonce() -> str:
 
 def program(start: dict[str, Any]) -> bytes:
     """Return the compressed program that starts an agent with ``start`` (nonce, run, holder, lock)."""
-    begin = f"{_bootstrap()}{start!r})\n"  # texts, numbers and dictionaries of them, which python reads as written
+    begin = f"{_bootstrap()}'{json.dumps(start).encode('utf-8').hex()}')\n"
     return zlib.compress(begin.encode("utf-8"), LEVEL) + packed(AGENT_MODULES, BYTECODE)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import json
 import queue
 import threading
 import zlib
@@ -202,5 +202,5 @@ def memory_connector(hosts: Mapping[str, MemoryHost]) -> Callable[[ConnectionSet
 def _start_in(program: bytes) -> dict[str, Any]:
     """Return what a bundled program passes to the agent it starts."""
     last = zlib.decompress(program).decode("utf-8").rstrip().rpartition("\n")[2]
-    found: dict[str, Any] = ast.literal_eval(last[last.index("{") : -1])
+    found: dict[str, Any] = json.loads(bytes.fromhex(last.rsplit("'", 2)[1]))
     return found
