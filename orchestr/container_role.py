@@ -5,7 +5,7 @@ A role says its services once, as a function; deploy, start, stop and restart ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from orchestr.secret import Secret
 
 if TYPE_CHECKING:
     from orchestr.image_archive import ImageSource
-    from orchestr.planning import Host
+    from orchestr.planning import Host, Peer
 
 #: What the examples have in place of secrets.
 PLACEHOLDER = "CHANGE-ME"
@@ -98,6 +98,24 @@ def image(host: Host, params: ContainerParams) -> tuple[Resource, dict[str, str]
     source = host.blobs.once(("image", chosen, params.image), found)
     source.register(host.blobs)
     return source.resource(), {params.image: source.image_id}
+
+
+def assert_same_image(reference: str, hosts: Iterable[Peer]) -> None:
+    """Raise InputError where hosts that pulled an image in this run have different ones under its name.
+
+    A registry's tag may move between two pulls, or long after the first: a service would run in two versions.
+    """
+    found: dict[str, list[str]] = {}
+    for each in hosts:
+        image_id = each.outcome(f"{PulledImage.kind}:{reference}").get("image")
+        if image_id:
+            found.setdefault(str(image_id), []).append(each.name)
+    if len(found) > 1:
+        told = "; ".join(f"{', '.join(names)}: {image_id[:19]}" for image_id, names in found.items())
+        raise InputError(
+            f"{reference} is not the same image on all hosts ({told})",
+            next_step=f"pin it (name:tag@sha256:…) or use a new tag; on a host that is behind: docker pull {reference}",
+        )
 
 
 def running(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Reader, System
@@ -144,6 +144,7 @@ class PulledImage(Resource):
     ``LOGINS``/config.json where that is there. Raises ValueError on a digest that is none, and on two.
 
     Observes: the references and repository digests the engine has. Changes: pulls. Never touches: other images.
+    Outcome: ``{"image": id}``, the sha256 of its configuration, by which hosts are told to have the same one.
     """
 
     reference: str
@@ -174,6 +175,10 @@ class PulledImage(Resource):
         if not self.digest or self.digest in digests:
             return {"image": self.digest or "present"}
         return {"image": ", ".join(digests) or "without a digest"}
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        found = docker.tagged(reader, self.reference)
+        return {"image": found["Id"]} if found else {}
 
     def apply(self, system: System, change: Change) -> None:
         is_pinned = "@" in self.reference

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestr import data_moves
 from orchestr.agent.resource import Resource, Task
 from orchestr.container_model import Network
-from orchestr.container_role import image, stopped
+from orchestr.container_role import assert_same_image, image, stopped
 from orchestr.data_moves import Placement
 from orchestr.errors import InputError
 from orchestr.resources.files import Directory
@@ -78,6 +78,7 @@ def _leave(host: Host, params: Params) -> Iterator[Resource]:
     """Yield the end of a compose project that becomes a stack, once the nodes have all that they need."""
     if not runs_it(host):
         return
+    _assert_same_images(host, params)
     if moving.old_form(host) == COMPOSE:
         moving.announce(host)
         yield from moving.begun(data_moves.moves(host, "chatsystem"))
@@ -95,7 +96,13 @@ def _nodes(host: Host, params: Params) -> Iterator[Resource]:
 
 def _services(host: Host, params: Params) -> Iterator[Resource]:
     if runs_it(host):
+        _assert_same_images(host, params)
         yield from running(host, params, all_ids(host, params))
+
+
+def _assert_same_images(host: Host, params: Params) -> None:
+    for name in dict.fromkeys((params.image, *params.images.values())):
+        assert_same_image(name, host.with_role("chatsystem"))
 
 
 def _report(host: Host, params: Params) -> Iterator[Resource]:

@@ -110,7 +110,9 @@ def test_a_tag_is_pulled_as_it_is_now(digests: list[str]) -> None:
     """A reference without a digest is what the registry has under the tag, found by its name afterwards."""
     assert run(PulledImage(f"{NAME}:1"))[0]["verdict"] == "changed"
     assert run(PulledImage(f"{NAME}:1"))[0]["verdict"] == "ok"
-    assert run(PulledImage(f"{NAME}:1", digests[1]))[0]["verdict"] == "ok"
+    [found] = run(PulledImage(f"{NAME}:1", digests[1]))
+    assert found["verdict"] == "ok"
+    assert found["outcome"]["image"] == ssh(NODE, f"docker image inspect --format '{{{{.Id}}}}' {NAME}:1").strip()
     assert run(PulledImage(f"{NAME}:1", digests[0]))[0]["verdict"] == "changed"
     tagged = ssh(NODE, f"docker image inspect --format '{{{{.RepoDigests}}}}' {NAME}:1")
     assert digests[0] in tagged

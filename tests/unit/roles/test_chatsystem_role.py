@@ -200,6 +200,22 @@ def test_a_mesh_that_the_swarm_has_not_is_refused(changed: Callable[..., System]
         _ = changed(chatsystem_publish="ingress", swarm_publish_mode="host").services
 
 
+@pytest.mark.parametrize("stage", ["leave", "services"])
+def test_hosts_that_pulled_different_images_are_told(many: System, stage: str) -> None:
+    """A tag that moved between two hosts' pulls stops the run before anything is stopped or deployed."""
+    context, params = many.planned.run.context, many.host.params("chatsystem")
+    label = f"chatsystem/pulled_image:{params.image}"
+    for name, image_id in {"lab1": "sha256:" + "a" * 64, "lab2": "sha256:" + "b" * 64}.items():
+        context.outcomes.setdefault(name, {})[label] = {"image": image_id}
+    try:
+        with pytest.raises(InputError, match=r"not the same image.*lab1: sha256:a.*lab2: sha256:b"):
+            list(many.module.deploy(many.host, params.model_copy(update={"stage": stage})))
+        context.outcomes["lab2"][label] = context.outcomes["lab1"][label]
+        list(many.module.deploy(many.host, params.model_copy(update={"stage": stage})))
+    finally:
+        context.outcomes.clear()
+
+
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_no_password_stands_in_what_everybody_reads(either: System, password: str) -> None:
     """No environment, argument, health check, compose or stack file, and no task's description has a password."""
