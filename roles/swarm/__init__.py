@@ -237,8 +237,11 @@ def _rotate(host: Host, params: Params) -> Iterator[Resource]:
 
 
 def leave(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield a host that an upgrade lets go out of the swarm; a manager has to be made a worker before."""
-    yield SwarmLeft()
+    """Yield a host that an upgrade lets go out of the swarm.
+
+    A manager has to be made a worker before, unless nobody stays in the swarm, which then ends with it.
+    """
+    yield SwarmLeft(last=not host.staying("swarm"))
 
 
 # -- the firewall --------------------------------------------------------------------------------

@@ -200,6 +200,20 @@ def test_a_mesh_that_the_swarm_has_not_is_refused(changed: Callable[..., System]
         _ = changed(chatsystem_publish="ingress", swarm_publish_mode="host").services
 
 
+def test_managers_leave_a_swarm_that_ends(one: System, many: System) -> None:
+    """Where nobody stays in the swarm, all its managers may go; else a manager is made a worker first."""
+    context = many.planned.run.context
+    role = load_role("swarm", ROOT)
+    host = Host(context, many.planned.run.inventory.host("lab2"), role)
+    module: Any = role.module
+    assert [each.last for each in module.leave(host, host.params("swarm"))] == [False]
+    context.staying = one.planned.run.context
+    try:
+        assert [each.last for each in module.leave(host, host.params("swarm"))] == [True]
+    finally:
+        context.staying = None
+
+
 @pytest.mark.parametrize("stage", ["leave", "services"])
 def test_hosts_that_pulled_different_images_are_told(many: System, stage: str) -> None:
     """A tag that moved between two hosts' pulls stops the run before anything is stopped or deployed."""
