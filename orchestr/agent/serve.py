@@ -137,7 +137,8 @@ class Agent:
 
     def _begin_task(self, task_id: str) -> None:
         """Note what is at work: the controller is told when something is sent while it still is."""
-        self._task_id = self._untold = task_id
+        with self._out_lock:
+            self._task_id = self._untold = task_id
         if not self._is_unsent.is_set():
             self._is_unsent.set()
 

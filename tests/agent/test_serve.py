@@ -113,6 +113,26 @@ def test_content_that_cannot_be_had_fails_the_task_only(session: Session, tmp_pa
     assert results(session, second)[0]["verdict"] == "changed"
 
 
+def test_what_lasts_is_announced_and_what_was_fine_before_it_is_told(session: Session, tmp_path: Path) -> None:
+    """A task at work is told of while it is, after the results of those before it; one that is done at once is not."""
+    go, there = tmp_path / "go", tmp_path / "there"
+    there.write_text("x")
+    quick = [Task(owned(there, "x"), id=str(number)) for number in range(3)]
+    slow = Task(Command(("sh", "-c", f"until test -e {go}; do sleep 0.02; done")), id="slow", timeout_s=30)
+    told: list[tuple[str, str]] = []
+
+    def listen(message: dict[str, Any]) -> None:
+        told.append((message["type"], message["task"]))
+        if told[-1] == ("started", "slow"):
+            go.touch()
+
+    results(session, *quick)  # what it takes to look at a file has come
+    session.run_tasks([*quick, slow, *quick], check=False, on_message=listen)
+    ended = [task for kind, task in told if kind == "result"]
+    assert ended == ["0", "1", "2", "slow", "0", "1", "2"]
+    assert told.index(("started", "slow")) == told.index(("result", "slow")) - 1
+
+
 def test_damaged_content_is_refused(session: Session, tmp_path: Path) -> None:
     """Content whose digest differs from the promised one never takes the file's place."""
     source, target = tmp_path / "source", tmp_path / "target"
