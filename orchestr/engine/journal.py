@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestr.errors import InputError
-from orchestr.events import Event, RunFinished, RunStarted, TaskOutput, TaskStarted
+from orchestr.events import Event, RunFinished, RunStarted, TaskFinished, TaskOutput, TaskStarted
 
 RECORD, EVENTS = "run.json", "events.jsonl"
+OK_S, OK_LINES = 0.5, 256  # how long, and how many, results that changed nothing may wait to be written
 _ESSENTIAL = ("run", "verb", "inventory")  # without these a record says nothing
 _OTHERS = "orchestr history lists those that are whole"
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # made once, not per event
@@ -39,6 +41,7 @@ def new_run_id() -> str:
 class Journal:
     """A consumer of events that writes them down as they come; a line is whole or absent.
 
+    Tasks that were ok wait for the next event that says more, at most OK_S and OK_LINES: of a killed run some lack.
     A run does not stop half way because this machine's disk is full: ``on_problem`` is told, and nothing more recorded.
     Raises InputError when there is nowhere to record to.
     """
@@ -48,6 +51,8 @@ class Journal:
         self._on_problem = on_problem
         self._known: dict[str, Any] = {}
         self._is_check = False
+        self._waiting: list[str] = []
+        self._written_s = 0.0
         self._lock = threading.Lock()
         try:
             self.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -68,11 +73,16 @@ class Journal:
                 self._on_problem(f"this run is not recorded any further: {error.strerror} ({self.directory})")
 
     def _record(self, event: Event) -> None:
-        line = _encode({"time": round(time.time(), 3), **event.to_json()}) + "\n"
+        now_s = time.time()
+        line = _encode({"time": round(now_s, 3), **event.to_json()}) + "\n"
         with self._lock:
             if self._descriptor < 0:
                 return
-            _write_all(self._descriptor, line.encode("utf-8", "backslashreplace"))
+            self._waiting.append(line)
+            can_wait = isinstance(event, TaskFinished) and event.verdict == "ok" and len(self._waiting) < OK_LINES
+            if not can_wait or now_s - self._written_s > OK_S:
+                self._written_s = now_s
+                self._write()
         if isinstance(event, (RunStarted, RunFinished)):
             self._summary(event)
 
@@ -91,9 +101,15 @@ class Journal:
             json.dump(self._known, stream)
         temporary.rename(self.directory / RECORD)
 
+    def _write(self) -> None:
+        lines, self._waiting = "".join(self._waiting), []
+        _write_all(self._descriptor, lines.encode("utf-8", "backslashreplace"))
+
     def close(self) -> None:
         with self._lock:
             if self._descriptor >= 0:
+                with contextlib.suppress(OSError):  # said already, or of what says nothing
+                    self._write()
                 os.close(self._descriptor)
                 self._descriptor = -1
 
