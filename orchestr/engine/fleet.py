@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestr.agent.wire import BEAT_S
@@ -109,11 +109,17 @@ class Fleet:
     def each(self, hosts: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
         """Do ``work`` for every host, as many at a time as forks allow; return what each gave, in the hosts' order.
 
-        The first exception that is not handled by ``work`` is raised when all have ended.
+        The first exception that is not handled by ``work`` is raised when all have ended; CancelledError when the
+        fleet is being left.
         """
         assert self._pool is not None
         names = list(hosts)
-        futures = [self._pool.submit(work, host) for host in names]
+        try:
+            futures = [self._pool.submit(work, host) for host in names]
+        except RuntimeError as error:
+            if not self.has_ended:
+                raise
+            raise CancelledError("the fleet is being left") from error
         wait(futures)  # in a way that a keyboard interrupt can break, and woken once
         return {host: future.result() for host, future in zip(names, futures, strict=True)}
 

@@ -200,6 +200,15 @@ def test_hosts_that_wait_their_turn_are_not_connected_to_after_the_end(project: 
     assert connected == ["a"]
 
 
+def test_a_fleet_that_is_left_takes_up_nothing_more(project: Project) -> None:
+    """What another thread asks of it then is cancelled, like all that waits its turn."""
+    inventory = load_inventory(project.root / "inventories/all.yml")
+    with Fleet(inventory, memory_connector(project.hosts), lambda event: None, run="r") as fleet:
+        pass
+    with pytest.raises(CancelledError):
+        fleet.each("ab", len)
+
+
 def _ignoring(work: Any) -> Any:
     def ignore() -> None:
         with contextlib.suppress(CancelledError):
