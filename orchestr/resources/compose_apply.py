@@ -36,6 +36,7 @@ def bring_about(system: System, project: "ComposeProject", views: Sequence[View]
 def stop(system: System, project: "ComposeProject") -> None:
     """Stop every container, each within its own grace period."""
     _compose(system, project, ["stop"], _stop_s(project.all_services), with_files=False)
+    compose_wait.until_at_rest(system, project.project)
 
 
 def remove(system: System, project: "ComposeProject") -> None:

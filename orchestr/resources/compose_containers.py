@@ -13,6 +13,7 @@ from orchestr.resources import docker
 
 DIGEST_LABEL = "orchestr.digest"
 _COMPOSE = "com.docker.compose."
+AT_REST = ("exited", "created", "dead")
 RUNNING, COMPLETED, UNHEALTHY, PAUSED, ABSENT = "running", "completed", "unhealthy", "paused", "absent"
 
 
@@ -62,6 +63,11 @@ def condition(state: str, status: str) -> str:
     if state == "exited":
         return "exited %s" % status[len("Exited ") :].partition(" ")[0]
     return state
+
+
+def is_at_rest(container: Container) -> bool:
+    """Tell whether nothing of a container runs."""
+    return container.condition.split()[0] in AT_REST
 
 
 def summary(containers: Sequence[Container], replicas: int, runs_once: bool) -> str:

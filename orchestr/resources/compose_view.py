@@ -12,7 +12,6 @@ from orchestr.resources.compose_containers import Container
 if TYPE_CHECKING:
     from orchestr.resources.compose import ComposeProject, ComposeService
 
-AT_REST = ("exited", "created", "dead")
 AT_WORK = (compose_containers.RUNNING, compose_containers.PAUSED)  # the unhealthy are restarted anyway
 MISREAD = "may have read other configuration since it was restarted"
 
@@ -128,5 +127,5 @@ def _has_loaded(
 
 
 def _stopped_text(containers: Sequence[Container]) -> str:
-    at_work = [item.condition for item in containers if item.condition.split()[0] not in AT_REST]
+    at_work = [item.condition for item in containers if not compose_containers.is_at_rest(item)]
     return at_work[0] if at_work else "stopped"

@@ -1,5 +1,8 @@
 """Waiting until services that were started are steady: healthy, or up for a while without dying again.
 
+The engine answers who stops or starts a container a moment before its list of containers has it, so the list is
+awaited too: what is observed next is read from there.
+
 ``docker compose up --wait`` takes a container in a crash loop without a health check for running, and one that should
 end (a one-off initialisation) for a failure; it also does not say whose log to read.
 """
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 POLL_S = 0.25
 RESTARTS_LIMIT = 8  # the engine doubles its delay from 100 ms: about 25 s of trying
 STEADY = ""
+LISTED_S = 10.0
 
 
 def until_steady(
@@ -41,6 +45,17 @@ def until_steady(
         if line != said:
             system.say(line)
             said = line
+        system.sleep(POLL_S)
+
+
+def until_at_rest(system: System, project: str) -> None:
+    """Return when no container of a project that was stopped is listed as at work; what still is then is to be told."""
+    give_up = system.monotonic() + LISTED_S
+    while True:
+        system.forget(("containers",))
+        found = compose_containers.project_containers(system, project)
+        if all(compose_containers.is_at_rest(item) for item in found) or system.monotonic() > give_up:
+            return
         system.sleep(POLL_S)
 
 
@@ -73,7 +88,7 @@ def _not_steady(
     state: Dict[str, Any] = details.get("State", {})
     if state.get("Status") in ("exited", "dead"):
         if runs_once and state["ExitCode"] == 0:
-            return STEADY
+            return STEADY if compose_containers.is_at_rest(container) else container.condition
         raise _failure(system, container, "exited with status %s" % state.get("ExitCode"))
     if details.get("RestartCount", 0) >= RESTARTS_LIMIT:
         raise _failure(system, container, "keeps restarting (exit status %s)" % state.get("ExitCode"))
@@ -89,7 +104,9 @@ def _not_steady(
         seen[container.id] = (state["StartedAt"], system.monotonic())
         return "restarted"
     is_settled = health == "healthy" or system.monotonic() - since >= settle_s
-    return STEADY if is_settled else "just started"
+    if not is_settled:
+        return "just started"
+    return STEADY if container.condition == compose_containers.RUNNING else container.condition
 
 
 def _last_probe(state: Dict[str, Any]) -> str:

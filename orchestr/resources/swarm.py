@@ -17,7 +17,7 @@ from orchestr.resources.swarm_account import published, refusal
 from orchestr.resources.swarm_state import Membership
 
 PORT = 2377
-JOIN_S = 60.0
+JOIN_S, DEMOTED_S = 60.0, 60.0
 THIS, REMOVED = "this one", "this one, which has removed this host"
 ADDRESS = "0123456789abcdefABCDEF.:"  # what an address is made of; an interface has another character
 
@@ -197,6 +197,7 @@ class SwarmMember(Resource):
 class SwarmLeft(Resource):
     """The host in no swarm. A manager has to be made a worker first (SwarmNode), which guards the majority.
 
+    Its own engine learns of that a moment after the other managers have agreed on it, and is waited for.
     ``last``: the swarm may end with this host, its last manager; all it knows is lost then.
     Observes: the engine's account. Changes: leaves. Never touches: the other nodes' list, which keeps a Down entry.
     """
@@ -219,6 +220,8 @@ class SwarmLeft(Resource):
 
     def apply(self, system: System, change: Change) -> None:
         found = swarm_state.membership(system)
+        if found.is_manager and not self.last:
+            found = _await_demoted(system, found)
         if found.is_manager and not self.last:
             raise ResourceError(
                 "this host is a manager, and leaving would break the swarm's majority",
@@ -249,6 +252,16 @@ def _await_active(system: System) -> Membership:
                 "see that 2377/tcp of the managers can be reached from here; journalctl -u docker -n 50",
             )
         system.sleep(0.2)
+
+
+def _await_demoted(system: System, found: Membership) -> Membership:
+    """Return the host's membership once its engine is no manager any more, if the swarm has it as a worker by now."""
+    give_up = system.monotonic() + DEMOTED_S
+    while found.is_manager and swarm_state.own_role(system, found) != "manager" and system.monotonic() < give_up:
+        system.sleep(0.2)
+        system.forget((swarm_state.FAMILY,))
+        found = swarm_state.membership(system)
+    return found
 
 
 def _require_no_live_restore(reader: Reader) -> None:

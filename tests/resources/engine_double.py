@@ -43,7 +43,8 @@ class _Answers(dict[str, Any]):
 class EngineDouble:
     """Containers by name; ``states`` says what a service's containers do once started (default: run).
 
-    A container named in ``dying`` has died and been started again each time one looks at it.
+    A container named in ``dying`` has died and been started again each time one looks at it. The list of containers
+    shows what was ``outdated`` times more, as an engine's does for a moment after a container was stopped or started.
     """
 
     def __init__(self, version: str = "26.1") -> None:
@@ -60,6 +61,8 @@ class EngineDouble:
         self.logs: dict[str, str] = {}
         self.states: dict[str, dict[str, Any]] = {}
         self.dying: set[str] = set()
+        self.outdated = 0
+        self._shown: list[dict[str, Any]] = []
         self.info: dict[str, Any] = {"DriverStatus": [["Backing Filesystem", "extfs"]]}
         self.asked: list[str] = []
         self._count = 0
@@ -85,7 +88,11 @@ class EngineDouble:
             return self.images
         if path == "/containers/json":
             assert "all=1" in query and "com.docker.compose.project" in query
-            return [self._listed(item) for item in self.containers.values()]
+            if self.outdated and self._shown:
+                self.outdated -= 1
+            else:
+                self._shown = [self._listed(item) for item in self.containers.values()]
+            return self._shown
         if parts[0] == "images":
             return self.details.get("/".join(parts[1:-1]))
         found = next((item for item in self.containers.values() if parts[1] in (item["Id"], item["Name"])), None)

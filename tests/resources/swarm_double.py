@@ -69,6 +69,7 @@ class SwarmDouble:
         self.documents: list[dict[str, Any]] = []
         self.said: list[str] = []
         self.other_writers = 0
+        self.demoted_in = 0  # after so many looks the engine knows that it is no manager any more
         self._count = 0
 
     @property
@@ -83,6 +84,9 @@ class SwarmDouble:
         if path == "/version":
             return 200, self.version
         if path == "/info":
+            if self.demoted_in:
+                self.demoted_in -= 1
+                self.info["ControlAvailable"] = self.demoted_in > 0
             return 200, {"Swarm": self.info, "LiveRestoreEnabled": self.live_restore}
         if parts[0] == "swarm":
             return self._swarm(method, parts[1:], query, body)

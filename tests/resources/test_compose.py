@@ -459,6 +459,14 @@ def test_a_project_can_be_stopped_and_removed(running: EngineDouble) -> None:
     assert run(running, removed)["verdict"] == "ok"
 
 
+def test_a_list_that_lags_behind_the_engine_is_awaited(running: EngineDouble) -> None:
+    """For a moment after the answer to a stop the engine's list has containers at work: that is no failure."""
+    assert run(running)["verdict"] == "ok"
+    running.outdated = 3  # what the task looks at before it stops anything, and twice after that
+    assert run(running, replace(PROJECT, running=False))["verdict"] == "changed"
+    assert running.outdated == 0
+
+
 def test_with_the_engine_stopped_a_plan_is_unknown_and_a_run_fails_clearly(running: EngineDouble) -> None:
     """No answer from the engine is never taken for an absent project."""
     running.is_up = False

@@ -163,6 +163,15 @@ def test_a_manager_does_not_just_leave() -> None:
     settle(SwarmDouble(), SwarmLeft(last=True))
 
 
+def test_a_manager_just_made_a_worker_is_awaited() -> None:
+    """Its engine learns of it after the managers have agreed: leaving waits for that, and needs no force."""
+    double = SwarmDouble()
+    double.nodes[0]["Spec"]["Role"] = "worker"
+    double.demoted_in = 4
+    assert run(double, SwarmLeft())["verdict"] == "changed"
+    assert double.demoted_in == 0 and [path for _, path, _ in double.written] == ["/swarm/leave"]
+
+
 # -- nodes ------------------------------------------------------------------------------------------------------------
 def managers(double: SwarmDouble, *reachabilities: str) -> None:
     """Make the nodes managers with these reachabilities, the first one the leader."""
