@@ -1,6 +1,7 @@
 # Sent as text and executed before anything else of orchestr exists on the host: imports modules from memory.
 from __future__ import annotations
 
+import builtins
 import marshal
 import sys
 import zlib
@@ -11,8 +12,26 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any, Dict, Union
 
-#: What our own modules get in place of these two, which are slow to import.
+#: Where names come from when a module that travelled takes them *from* these, which are slow to import.
 _STAND_INS = {"typing": "orchestr.agent.light", "dataclasses": "orchestr.agent.light"}
+#: The same for our own modules, which are known to need no more than is there.
+_OWN_STAND_INS = {
+    **_STAND_INS,
+    "json": "orchestr.agent.light_json",
+    "threading": "orchestr.agent.light_threading",
+    "queue": "_queue",
+    "signal": "_signal",
+    "struct": "_struct",
+}
+
+
+def _builtins(stand_ins: Dict[str, str]) -> Dict[str, Any]:
+    """Return the builtins of modules in which ``from json import loads`` takes it from what stands in for json."""
+
+    def import_(name: str, globals: Any = None, locals: Any = None, names: Any = (), level: int = 0) -> Any:
+        return __import__(stand_ins.get(name, name) if names else name, globals, locals, names, level)
+
+    return dict(vars(builtins), __import__=import_)
 
 
 class _Finder:
@@ -22,6 +41,7 @@ class _Finder:
         self.modules: Dict[str, Union[str, bytes]] = {}
         #: Gets a module of ours that did not come yet, by `add`; there is none before the agent serves.
         self.ask: Any = None
+        self._builtins, self._own_builtins = _builtins(_STAND_INS), _builtins(_OWN_STAND_INS)
 
     def add(self, packed: bytes) -> None:
         """Take in packed modules (name → source or marshalled code)."""
@@ -47,33 +67,39 @@ class _Finder:
             code = marshal.loads(content)  # noqa: S302
         else:
             code = compile(content, "<%s>" % module.__name__, "exec", dont_inherit=True)
-        names = tuple([_STAND_INS.get(name, name) for name in code.co_names])
-        exec(code.replace(co_names=names), module.__dict__)  # noqa: S102
+        is_own = module.__name__.startswith("orchestr.")
+        module.__dict__["__builtins__"] = self._own_builtins if is_own else self._builtins
+        exec(code, module.__dict__)  # noqa: S102
 
     def get_source(self, name: str) -> Any:
         content = self.modules.get(name)
         return content if isinstance(content, str) else None
 
 
-def _start(code: bytes, text_size: int, magic: str, start_in_hex: str) -> None:
+def _start(code: bytes, magic: str, start_in_hex: str) -> None:
     import gc
-    import json
 
-    start: Dict[str, Any] = json.loads(bytes.fromhex(start_in_hex).decode("utf-8"))
+    start: Dict[str, Any] = marshal.loads(bytes.fromhex(start_in_hex))  # noqa: S302
     gc.set_threshold(50_000, 20, 20)  # what is imported stays: looking through it time and again finds nothing
     finder = _Finder()
     # The modules came as code of the controller's python; any other asks for their sources.
-    finder.add(code if MAGIC_NUMBER.hex() == magic else _asked(start["nonce"], text_size))
+    finder.add(code if MAGIC_NUMBER.hex() == magic else _asked(start["nonce"]))
     sys.meta_path.insert(0, finder)
     from orchestr.agent import serve
 
     serve.main(dict(start, bytecode=MAGIC_NUMBER.hex()), finder)
 
 
-def _asked(nonce: str, size: int) -> bytes:
+def _asked(nonce: str) -> bytes:
     import os
 
     os.write(1, ("\n%s?\n" % nonce).encode("ascii"))
+    return _read_all(int.from_bytes(_read_all(4), "big"))
+
+
+def _read_all(size: int) -> bytes:
+    import os
+
     text = b""
     while len(text) < size:
         data = os.read(0, size - len(text))

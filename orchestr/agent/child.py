@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
+from signal import SIGPIPE, SIGXFSZ
 from typing import Any, List, Mapping, Optional, Tuple
 
 _LONGEST_NAP_S = 0.05
@@ -108,7 +108,7 @@ def _spawn(argv: List[str], environment: Mapping[str, str], actions: Any) -> int
 
 
 def _spawn_at(path: str, argv: List[str], environment: Mapping[str, str], actions: Any) -> int:
-    defaults = (signal.SIGPIPE, signal.SIGXFSZ)  # python itself ignores these two
+    defaults = (SIGPIPE, SIGXFSZ)  # python itself ignores these two
     try:
         return os.posix_spawn(path, argv, environment, file_actions=actions, setsid=True, setsigdef=defaults)
     except NotImplementedError:  # glibc before 2.26: a group of its own, in the agent's session

@@ -8,7 +8,7 @@ fsync of the directory. The file it replaces is kept under ``/var/lib/orchestr/b
 from __future__ import annotations
 
 import os
-import threading
+from threading import Lock
 from typing import Iterable, Optional, Set
 
 STATE_DIRECTORY = "/var/lib/orchestr"
@@ -16,7 +16,7 @@ PREFIX = ".orchestr-"
 BACKUPS_KEPT = 10  # runs whose replaced files are kept on a host
 
 _unfinished: Set[str] = set()
-_beginning = threading.Lock()  # held while a temporary is made and noted, so that none is missed when writing ends
+_beginning = Lock()  # held while a temporary is made and noted, so that none is missed when writing ends
 
 
 def write_atomically(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
+from json import dumps, loads
 from typing import Any, Dict, Optional
 
 
@@ -36,7 +36,7 @@ class HostLock:
                     return False
                 time.sleep(0.05)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(self._mine).encode("utf-8"), 0)
+        os.pwrite(descriptor, dumps(self._mine).encode("utf-8"), 0)
         self._descriptor = descriptor
         return True
 
@@ -44,7 +44,7 @@ class HostLock:
         """Return what the present holder wrote about itself; empty when it cannot be read."""
         try:
             with open(self._path, encoding="utf-8") as stream:
-                found = json.load(stream)
+                found = loads(stream.read())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
+from signal import SIGKILL
 from typing import Generator, List, Mapping, Optional, Sequence, Tuple
 
 from orchestr.agent import process, wire
@@ -95,11 +95,11 @@ def pour(
         if not child.wait(max(0.1, deadline - time.monotonic())):
             raise TimeoutError
     except TimeoutError:
-        process.signal_group(child.pid, signal.SIGKILL)
+        process.signal_group(child.pid, SIGKILL)
         child.wait()
-        return -signal.SIGKILL, bytes(said), True
+        return -SIGKILL, bytes(said), True
     except BaseException:
-        process.signal_group(child.pid, signal.SIGKILL)
+        process.signal_group(child.pid, SIGKILL)
         child.wait()
         raise
     finally:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-import threading
 import time
+from signal import SIGKILL, SIGTERM
+from threading import Lock
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 from orchestr.agent.child import Child
@@ -16,7 +16,7 @@ Input = Union[bytes, Iterator[bytes]]  # an iterator is read only as fast as the
 LINE_LIMIT = 64 * 1024  # bytes of one line of live output that are held back for its end
 
 _groups: Set[int] = set()
-_groups_lock = threading.Lock()
+_groups_lock = Lock()
 _is_ending = False  # no child is started any more
 
 
@@ -43,7 +43,7 @@ def run(
     try:
         out, err, timed_out = _communicate(child, input, timeout_s, output_limit, on_output)
     except BaseException:
-        signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, SIGKILL)
         child.wait()
         raise
     finally:
@@ -81,10 +81,10 @@ def kill_all() -> None:
     """Kill the process groups of all running children: first a polite signal, then a short wait, then for good."""
     with _groups_lock:
         groups = list(_groups)
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (SIGTERM, SIGKILL):
         for group in groups:
             signal_group(group, number)
-        if groups and number == signal.SIGTERM:
+        if groups and number == SIGTERM:
             time.sleep(0.5)
 
 
@@ -140,10 +140,10 @@ def _communicate(
     for each in lines.values():
         each.flush()
     if timed_out:
-        signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, SIGKILL)
     if not child.wait(10 if timed_out else max(0.1, deadline - time.monotonic())):
         timed_out = True
-        signal_group(child.pid, signal.SIGKILL)
+        signal_group(child.pid, SIGKILL)
         child.wait()
     return bytes(kept[outputs[0]]), bytes(kept[outputs[1]]), timed_out
 

@@ -7,9 +7,9 @@ them wakes up without a reason. A test transport drives the same agent by `begin
 from __future__ import annotations
 
 import os
-import queue
-import threading
 import time
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread, get_ident
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from orchestr.agent import converge, facts, filesystem, process, wire
@@ -48,21 +48,22 @@ class Agent:
             finder.ask = self._ask_for_module
         self._lock: Optional[HostLock] = None
         self._decoder = wire.Decoder()
-        self._requests: "queue.SimpleQueue[Dict[str, Any]]" = queue.SimpleQueue()
-        self._blobs: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
-        self._confirmations: "queue.SimpleQueue[bool]" = queue.SimpleQueue()
-        self._answers: "queue.SimpleQueue[Tuple[int, str]]" = queue.SimpleQueue()  # offer → why it was not taken
-        self._modules_came: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+        self._requests: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
+        self._blobs: "SimpleQueue[bytes]" = SimpleQueue()
+        self._confirmations: "SimpleQueue[bool]" = SimpleQueue()
+        self._answers: "SimpleQueue[Tuple[int, str]]" = SimpleQueue()  # offer → why it was not taken
+        self._modules_came: "SimpleQueue[str]" = SimpleQueue()
         self._secrets: Set[str] = set()
         self._out: List[bytes] = []
         self._fine: List[float] = []  # seconds of the tasks that were ok and are not told of yet
         self._first_fine = 0
-        self._out_lock = threading.Lock()
-        self._is_unsent = threading.Event()  # something waits for company
-        self._ending = threading.Event()
+        self._out_lock = Lock()
+        self._is_unsent = Event()  # something waits for company
+        self._ending = Event()
         self._sent_at = self._heard_at = time.monotonic()
         self._task_id = self._untold = ""  # the task at work; the same while the controller does not know
         self._transfer = 0
+        self._own_thread = get_ident()
         self.system = make_system(
             run_id=str(start.get("run", "")),
             on_output=self._output,
@@ -77,7 +78,7 @@ class Agent:
         if not self.begin():
             return
         for work in (self._listen, self._beat, self._watch):
-            threading.Thread(target=work, daemon=True).start()
+            Thread(target=work, daemon=True).start()
         while self.answer(self._requests.get()):
             pass
 
@@ -98,7 +99,7 @@ class Agent:
         """Return what was asked and waits to be answered, None when nothing does."""
         try:
             return self._requests.get_nowait()
-        except queue.Empty:
+        except Empty:
             return None
 
     def answer(self, request: Dict[str, Any]) -> bool:
@@ -204,7 +205,7 @@ class Agent:
         while True:
             try:
                 payload = self._blobs.get(timeout=wire.LOST_S * 2)
-            except queue.Empty:
+            except Empty:
                 raise OSError("the controller stopped sending") from None
             number, chunk = wire.split_chunk(payload)
             if number == transfer:
@@ -225,21 +226,21 @@ class Agent:
         while True:
             try:
                 number, why = self._answers.get(timeout=timeout_s)
-            except queue.Empty:
+            except Empty:
                 return None
             if number == offer:
                 return why
 
     def _ask_for_module(self, name: str) -> None:
         """Have a module sent that a function imports, and return when it came (or there is none)."""
-        if threading.current_thread() is not threading.main_thread():
+        if get_ident() != self._own_thread:
             return  # the thread that would hear the answer: what it imports has come along
         self.send({"type": "lacking", "module": name})
         self.flush()
         try:
             while self._modules_came.get(timeout=wire.LOST_S * 2) != name:
                 pass
-        except queue.Empty:
+        except Empty:
             raise ImportError("the controller did not send %s" % name) from None
 
     def _confirm(self, window_s: float) -> bool:
@@ -249,7 +250,7 @@ class Agent:
         self.flush()
         try:
             return self._confirmations.get(timeout=window_s)
-        except queue.Empty:
+        except Empty:
             return False
 
     # -- sending --------------------------------------------------------------------------------------------------
@@ -402,7 +403,7 @@ def main(start: Dict[str, Any], finder: Any) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     keep_descriptors()
-    lock = threading.Lock()
+    lock = Lock()
 
     def write(data: bytes) -> None:
         view = memoryview(data)

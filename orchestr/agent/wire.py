@@ -16,8 +16,8 @@ nothing more to tell: ``first`` counts from 0.
 
 from __future__ import annotations
 
-import json
-import struct
+from json import JSONEncoder, loads
+from struct import Struct
 from sys import intern
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -26,7 +26,8 @@ from orchestr.agent.secret import Secret
 PROTOCOL = 1
 MAGIC = b"oR"
 KINDS = (b"J", b"B", b"P")
-HEADER = struct.Struct(">2scI")
+HEADER = Struct(">2scI")
+NUMBER = Struct(">I")
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes in one frame
 PACKET = 32 * 1024 - 64  # bytes of ours in one full SSH packet: sshd takes 32 KiB, paramiko keeps 64 bytes of them
 CHUNK = 16 * PACKET - HEADER.size - 4  # bytes of a blob in one frame, which fills whole packets
@@ -37,7 +38,7 @@ LOST_S = 30.0  # the other side is given up when nothing came for this long
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _FIELDS: Dict[type, Tuple[Tuple[str, Any], ...]] = {}  # of registered dataclasses: name and default
 
-_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not per message
+_text = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not per message
 
 
 class ProtocolError(Exception):
@@ -53,12 +54,12 @@ def frame(kind: bytes, payload: bytes) -> bytes:
 
 def chunk_frame(transfer: int, chunk: bytes) -> bytes:
     """Return the frame of a piece of a blob, copied once."""
-    return b"".join((HEADER.pack(MAGIC, b"B", len(chunk) + 4), struct.pack(">I", transfer), chunk))
+    return b"".join((HEADER.pack(MAGIC, b"B", len(chunk) + 4), NUMBER.pack(transfer), chunk))
 
 
 def split_chunk(payload: bytes) -> Tuple[int, bytes]:
     """Return the transfer's number and the piece in a ``B`` payload."""
-    return struct.unpack_from(">I", payload)[0], payload[4:]
+    return int(NUMBER.unpack_from(payload)[0]), payload[4:]
 
 
 def encode(message: Dict[str, Any]) -> bytes:
@@ -95,7 +96,7 @@ class Decoder:
 def decode(payload: bytes, on_secret: Optional[Callable[[Secret], None]] = None) -> Dict[str, Any]:
     """Return the message in a ``J`` payload; ``on_secret`` is told of each Secret. Raises ProtocolError."""
     try:
-        message = _rich(json.loads(payload.decode("utf-8", "surrogatepass")), on_secret)
+        message = _rich(loads(payload.decode("utf-8", "surrogatepass")), on_secret)
     except (ValueError, KeyError, TypeError) as error:
         raise ProtocolError("not a message: %s" % error) from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
-import json
 import marshal
 import re
 import secrets
@@ -46,6 +45,8 @@ AGENT_MODULES = (
     "orchestr",
     "orchestr.agent",
     "orchestr.agent.light",
+    "orchestr.agent.light_json",
+    "orchestr.agent.light_threading",
     "orchestr.agent.digest",
     "orchestr.agent.secret",
     "orchestr.agent.child",
@@ -178,7 +179,7 @@ def _compiled(module: str) -> bytes | str:
 
 @_made_once
 def _bootstrap() -> str:
-    return f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {len(agent_sources())}, {BYTECODE!r}, "
+    return f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {BYTECODE!r}, "
 
 
 @_made_once
@@ -198,13 +199,14 @@ def new_nonce() -> str:
 
 def program(start: dict[str, Any]) -> bytes:
     """Return the compressed program that starts an agent with ``start`` (nonce, run, holder, lock)."""
-    begin = f"{_bootstrap()}'{json.dumps(start).encode('utf-8').hex()}')\n"
+    begin = f"{_bootstrap()}'{marshal.dumps(start, 2).hex()}')\n"
     return zlib.compress(begin.encode("utf-8"), LEVEL) + packed(AGENT_MODULES, BYTECODE)
 
 
 def agent_sources() -> bytes:
-    """Return what a program that finds itself under another python asks for: the agent's modules as sources."""
-    return packed(AGENT_MODULES, "")
+    """Return what a program under another python asks for: the agent's modules as sources, after their length."""
+    sources = packed(AGENT_MODULES, "")
+    return struct.pack(">I", len(sources)) + sources
 
 
 def loader(size: int) -> str:

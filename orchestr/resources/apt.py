@@ -5,12 +5,14 @@ Sources: dpkg(1) (package states), deb822(5) (the status file), apt-get(8), apt-
 
 from __future__ import annotations
 
-import re
-from typing import Dict, List, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence
 
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
 from orchestr.resources.package_backend import Backend, Installed, Wanted
+
+if TYPE_CHECKING:
+    import re
 
 STATUS = "/var/lib/dpkg/status"
 JOURNAL = "/var/lib/dpkg/updates"  # dpkg's own: not empty after it was killed
@@ -22,13 +24,12 @@ LOCK_S = 120  # somebody else's apt (unattended upgrades after boot) is waited f
 LONGEST_S = 1800.0
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_SUSPEND": "1"}
 OPTIONS = ("-y", "-q", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=%d" % LOCK_S)
-_HEAD = re.compile(rb"Package: (\S+)\nStatus: \S+ \S+ (\S+)\n")
-_LOCKED = re.compile(r"[Cc]ould not get lock|[Uu]nable to (lock|acquire)|locked by another process")
-_UNKNOWN = re.compile(
+_LOCKED = r"[Cc]ould not get lock|[Uu]nable to (lock|acquire)|locked by another process"
+_UNKNOWN = (
     r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate"
     r"|Version '[^']*' for '([^']+)' was not found"
 )
-_STALE = re.compile(r"404 +Not Found|Hash Sum mismatch|Unable to fetch some archives")
+_STALE = r"404 +Not Found|Hash Sum mismatch|Unable to fetch some archives"
 
 
 class _Entry(NamedTuple):
@@ -56,6 +57,8 @@ class Apt(Backend):
 
     def offered(self, reader: Reader, names: Sequence[str]) -> Sequence[str]:
         """Return the names that have a candidate, or that something with one provides."""
+        import re
+
         done = reader.query(["apt-cache", "policy", "--", *names])
         blocks = re.findall(r"^(\S+):\n  Installed: \S+\n  Candidate: (\S+)", done.stdout, re.M)
         candidates = {name for name, candidate in blocks if candidate != "(none)"}
@@ -63,6 +66,8 @@ class Apt(Backend):
         return [name for name in names if name in candidates | virtual]
 
     def candidate(self, reader: Reader, name: str) -> str:
+        import re
+
         shown = reader.query(["apt-cache", "policy", "--", name]).stdout
         found = re.search(r"^  Candidate: (\S+)$", shown, re.M)
         return found.group(1) if found and found.group(1) != "(none)" else ""
@@ -89,7 +94,7 @@ class Apt(Backend):
         pinned = ["--allow-downgrades"] if any(each.version for each in wanted) else []
         command = ["apt-get", "install", *OPTIONS, "--no-install-recommends", *pinned, "--", *words]
         done, fetched = _patiently(system, command), ""
-        if not done.ok and (_UNKNOWN.search(done.stderr) or _STALE.search(done.stderr)):
+        if not done.ok and (_found(_UNKNOWN, done.stderr) or _found(_STALE, done.stderr)):
             update = self._update(system)
             fetched = "" if update.ok else update.stderr
             done = _patiently(system, command)
@@ -110,9 +115,10 @@ def _status(reader: Reader) -> Dict[str, List[_Entry]]:
     def parse() -> Dict[str, List[_Entry]]:
         known: Dict[str, List[_Entry]] = {}
         for text in (reader.read_bytes(STATUS) or b"").split(b"\n\n"):
-            head = _HEAD.match(text)
-            if head is not None:
-                known.setdefault(head.group(1).decode(), []).append(_Entry(head.group(2).decode(), text + b"\n"))
+            name, status = text.split(b"\n", 2)[:2] if b"\n" in text else (b"", b"")
+            words = status.split(b" ")
+            if name.startswith(b"Package: ") and words[0] == b"Status:" and len(words) == 4:
+                known.setdefault(name[9:].decode(), []).append(_Entry(words[3].decode(), text + b"\n"))
         return known
 
     found: Dict[str, List[_Entry]] = reader.once(("packages", "dpkg"), parse)
@@ -120,6 +126,8 @@ def _status(reader: Reader) -> Dict[str, List[_Entry]]:
 
 
 def _providers(known: Dict[str, List[_Entry]], name: str) -> List[_Entry]:
+    import re
+
     provides = re.compile(rb"^Provides:(?:.*[ ,])?%s(?:[ ,].*)?$" % re.escape(name.encode()), re.M)
     everything = (entry for entries in known.values() for entry in entries)
     return [entry for entry in everything if name.encode() in entry.text and provides.search(entry.text)]
@@ -131,8 +139,13 @@ def _provided(reader: Reader, name: str) -> bool:
 
 
 def _field(text: bytes, name: bytes) -> str:
-    found = re.search(rb"^%s: (.*)$" % name, text, re.M)
-    return found.group(1).decode() if found else ""
+    return text.partition(b"\n%s: " % name)[2].partition(b"\n")[0].decode()
+
+
+def _found(pattern: str, text: str) -> "Optional[re.Match[str]]":
+    import re  # slow to import, and needed when something differs or fails
+
+    return re.search(pattern, text)
 
 
 def _changed_s(reader: Reader, path: str) -> float:
@@ -151,7 +164,7 @@ def _patiently(system: System, command: Sequence[str]) -> Completed:
     end = system.monotonic() + LOCK_S
     while True:
         done = system.run(command, env=ENVIRONMENT, timeout_s=LONGEST_S, check=False, stream=True)
-        if done.ok or not _LOCKED.search(done.stderr) or system.monotonic() > end:
+        if done.ok or not _found(_LOCKED, done.stderr) or system.monotonic() > end:
             return done
         system.sleep(2.0)
 
@@ -168,7 +181,7 @@ def _repair(system: System) -> None:
 def _failure(system: System, done: Completed, fetched: str) -> ResourceError:
     """Return the error of a failed install, for an unknown name with the closest known one."""
     stderr = "\n".join(text for text in (done.stderr.strip(), fetched.strip()) if text)
-    match = _UNKNOWN.search(done.stderr)
+    match = _found(_UNKNOWN, done.stderr)
     if match is None:
         return ResourceError("apt-get install failed with exit status %d" % done.exit, stderr=stderr)
     name = next(group for group in match.groups() if group)

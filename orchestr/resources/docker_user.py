@@ -20,7 +20,6 @@ others put into DOCKER-USER by hand are lost at a reload of the firewall, as wit
 
 from __future__ import annotations
 
-import re
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from orchestr.agent.resource import ResourceError
@@ -36,13 +35,17 @@ EMPTIED = (
     "*filter\n:DOCKER-USER - [0:0]\n:orchestr-published - [0:0]\n:orchestr-blocked - [0:0]\n"
     "-A DOCKER-USER -j RETURN\n-X orchestr-published\n-X orchestr-blocked\nCOMMIT\n"
 )
-_DOCKER_BRIDGE = re.compile(r"br-[0-9a-f]{12}\Z")
+_HEX = frozenset("0123456789abcdef")
 
 
 def foreign_bridges(reader: Reader) -> Tuple[str, ...]:
     """Return interfaces named ``br-...`` that are not Docker's."""
     names = reader.list_directory("/sys/class/net")
-    return tuple(name for name in names if name.startswith("br-") and not _DOCKER_BRIDGE.match(name))
+    return tuple(name for name in names if name.startswith("br-") and not _is_dockers(name))
+
+
+def _is_dockers(bridge: str) -> bool:
+    return len(bridge) == len("br-") + 12 and _HEX.issuperset(bridge[len("br-") :])
 
 
 def check_backend(reader: Reader) -> None:
@@ -51,6 +54,10 @@ def check_backend(reader: Reader) -> None:
     Source: the daemon's option "firewall-backend" in /etc/docker/daemon.json.
     """
     text = reader.read_text("/etc/docker/daemon.json") or ""
+    if '"firewall-backend"' not in text:
+        return
+    import re  # slow to import, and hardly ever needed
+
     if re.search(r'"firewall-backend"\s*:\s*"nftables"', text):
         raise ResourceError(
             "Docker on this host filters with its nftables backend, which has no DOCKER-USER chain",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Union
 
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import HIDDEN, Secret, reveal
 from orchestr.agent.system import FileStat, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path, text_diff
 
-_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+if TYPE_CHECKING:
+    import re
 
 
 def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
@@ -22,13 +22,18 @@ def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
     """
     predicted = _predicted(reader, path)
     if "text" in predicted:
-        return _LINE.findall(predicted["text"])
+        return _lines_of(predicted["text"])
     if reader.predicted.get(path, digest_on_disk(reader, path)) != digest_on_disk(reader, path):
         raise NotObservable("%s will be changed by a task before this one" % path)
     data = reader.read_bytes(path)
     if data is None and not may_be_missing:
         raise NotObservable("there is no file %s" % path, "create it first, or set create")
-    return _LINE.findall((data or b"").decode("utf-8", "surrogateescape"))
+    return _lines_of((data or b"").decode("utf-8", "surrogateescape"))
+
+
+def _lines_of(text: str) -> List[str]:
+    *whole, rest = text.split("\n")  # splitlines would split at more
+    return [line + "\n" for line in whole] + ([rest] if rest else [])
 
 
 def predict_lines(reader: Reader, path: str, lines: List[str]) -> None:
@@ -75,13 +80,30 @@ def bare(line: str) -> str:
 
 def place_after(lines: List[str], pattern: str) -> int:
     """Return the index after the last line that matches ``pattern``; the end without one."""
-    found = _last(lines, re.compile(pattern)) if pattern else None
+    found = _last(lines, _compiled(pattern)) if pattern else None
     return len(lines) if found is None else found + 1
+
+
+def _compiled(pattern: str) -> "re.Pattern[str]":
+    import re  # slow to import, and most lines are looked for as they are
+
+    return re.compile(pattern)
 
 
 def _last(lines: List[str], pattern: "re.Pattern[str]") -> Optional[int]:
     found = [number for number, line in enumerate(lines) if pattern.search(bare(line))]
     return found[-1] if found else None
+
+
+def _assert_regular(pattern: str) -> None:
+    if not pattern:
+        return
+    import re
+
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError("%r is not a regular expression: %s" % (pattern, error)) from None
 
 
 @dataclass(frozen=True)
@@ -113,10 +135,7 @@ class Line(Resource):
         if not self.line and not self.match:
             raise ValueError("a Line needs a line or a match (%s)" % self.path)
         for pattern in (self.match, self.insert_after):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError("%r is not a regular expression: %s" % (pattern, error)) from None
+            _assert_regular(pattern)
 
     @property
     def label(self) -> str:
@@ -139,12 +158,12 @@ class Line(Resource):
 
     def _found(self, lines: List[str]) -> Optional[int]:
         """Return the index of the line that is, or is to become, this one."""
-        found = _last(lines, re.compile(self.match)) if self.match else None
+        found = _last(lines, _compiled(self.match)) if self.match else None
         if not self.present and self.match:
             return found
         equal = [number for number, line in enumerate(lines) if bare(line) == self._text]
         # A line that its own pattern does not find has taken its place: no other one gives way to it again.
-        if equal and (found is None or not re.search(self.match, self._text)):
+        if equal and (found is None or not _compiled(self.match).search(self._text)):
             return equal[-1]
         return found
 
@@ -160,7 +179,7 @@ class Line(Resource):
         return [*lines[:found], self._text + end, *lines[found + 1 :]]
 
     def _is_gone(self, text: str) -> bool:
-        return re.search(self.match, text) is not None if self.match else text == self._text
+        return _compiled(self.match).search(text) is not None if self.match else text == self._text
 
     def _lines(self, reader: Reader) -> List[str]:
         return read_lines(reader, real_path(reader, self.path), self.create)

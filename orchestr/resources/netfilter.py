@@ -6,12 +6,11 @@ compared as sets of their options.
 
 from __future__ import annotations
 
-import re
 from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 from orchestr.agent.system import Reader
 
-_WORD = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S+")
+_WORD = r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S+"
 #: Options the kernel prints though nobody wrote them, or that say what others say already.
 _SILENT = {"-m", "--match", "--mask", "--rsource", "--reject-with"}
 _LONG = {
@@ -74,7 +73,7 @@ def canonical(rule: str) -> Canonical:
     """
     options: List[Tuple[str, str]] = []
     prefix = ""
-    for word in _WORD.findall(rule):
+    for word in _words(rule):
         if word == "!":
             prefix = "!"
         elif word.startswith("-"):
@@ -89,6 +88,14 @@ def canonical(rule: str) -> Canonical:
         for name, value in options
         if name not in _SILENT and (name, value) != ("--name", "DEFAULT")
     )
+
+
+def _words(rule: str) -> List[str]:
+    if '"' not in rule and "'" not in rule:
+        return rule.split()
+    import re  # slow to import, and few rules have anything quoted
+
+    return re.findall(_WORD, rule)
 
 
 def _plain(name: str, value: str) -> str:

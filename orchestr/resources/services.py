@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from json import dumps, loads
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 from orchestr.agent.digest import sha256_of
@@ -117,7 +117,7 @@ class Service(Resource):
 
     def _stamp(self, reader: Reader) -> Mapping[str, Any]:
         try:
-            found = json.loads(reader.read_text(self.stamp_path) or "{}")
+            found = loads(reader.read_text(self.stamp_path) or "{}")
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
@@ -128,7 +128,7 @@ class Service(Resource):
         if system.stat(STAMPS) is None:
             system.make_directory(STAMPS.rpartition("/")[0], mode=0o700)
             system.make_directory(STAMPS, mode=0o700)
-        text = json.dumps(dict(digests, invocation=unit.invocation), sort_keys=True)
+        text = dumps(dict(digests, invocation=unit.invocation), sort_keys=True)
         system.write_bytes(self.stamp_path, text.encode("utf-8"), mode=0o600)
 
     def _digests(self, reader: Reader) -> Dict[str, str]:

@@ -5,7 +5,6 @@ Sources: systemctl(1) ``show``, org.freedesktop.systemd1(5) for the properties, 
 
 from __future__ import annotations
 
-import re
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 from orchestr.agent.resource import NotObservable, ResourceError
@@ -18,7 +17,6 @@ _SHOWN = (
     "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,UnitFileState,NeedDaemonReload,InvocationID,"
     "InactiveExitTimestamp,SourcePath,CanReload"
 )
-_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(\.\d+)?")
 _DAYS_BEFORE = (306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275)  # by month, of a year that begins in March
 
 
@@ -106,13 +104,16 @@ def moment(text: str) -> float:
     >>> moment("Sat 2026-11-21 01:10:24.317203 UTC")
     1795223424.317203
     """
-    match = _MOMENT.search(text)
-    if match is None:
+    words = text.split()
+    date, clock = next((pair for pair in zip(words, words[1:]) if pair[0].count("-") == 2), ("", ""))
+    whole, _, fraction = clock.partition(".")
+    parts = [*date.split("-"), *whole.split(":")]
+    if len(parts) != 6 or not all(part.isdigit() for part in parts):
         return 0.0
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    year, month, day, hour, minute, second = (int(part) for part in parts)
     year -= month < 3  # so that the leap day is a year's last; importing calendar costs more than asking systemd
     days = 365 * year + year // 4 - year // 100 + year // 400 + _DAYS_BEFORE[month - 1] + day - 719469
-    return ((days * 24 + hour) * 60 + minute) * 60 + second + float(match.group(7) or 0)
+    return ((days * 24 + hour) * 60 + minute) * 60 + second + float("0." + (fraction or "0"))
 
 
 def admin_files(reader: Reader, name: str) -> List[str]:
@@ -155,5 +156,5 @@ def is_enabled(reader: Reader, unit: Unit) -> Optional[bool]:
 
 
 def _is_enabled_by_sysv(reader: Reader, script: str) -> bool:
-    start = re.compile(r"S\d\d%s\Z" % re.escape(script))
-    return any(start.match(name) for level in "2345" for name in reader.list_directory("/etc/rc%s.d" % level))
+    links = [name for level in "2345" for name in reader.list_directory("/etc/rc%s.d" % level)]
+    return any(name[:1] == "S" and name[1:3].isdigit() and name[3:] == script for name in links)

@@ -11,7 +11,6 @@ Source: ufw's backend_iptables.py, ``_read_rules`` and ``_write_rules``.
 
 from __future__ import annotations
 
-import re
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from orchestr.resources.firewall_rules import Entry
@@ -20,7 +19,8 @@ TUPLE, RULES, END_RULES = "### tuple ### ", "### RULES ###", "### END RULES ###"
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 POLICIES = {"ACCEPT": "allow", "DROP": "deny", "REJECT": "reject"}
 _TARGETS = {"allow": "ACCEPT", "deny": "DROP"}
-_OURS = re.compile(r"-A ufw6?-user-(input|output|forward|logging-\w+) ")
+_CHAINS = tuple("%s-user-%s" % (prefix, name) for prefix in ("ufw", "ufw6") for name in ("input", "output", "forward"))
+_LOGGING = ("ufw-user-logging-", "ufw6-user-logging-")
 
 
 class RulesFile(NamedTuple):
@@ -50,7 +50,7 @@ def parse_rules(text: str, family: int) -> RulesFile:
             break
         if line.startswith(TUPLE):
             groups.append([line])
-        elif groups and _OURS.match(line):
+        elif groups and _is_rule(line):
             groups[-1].append(line)
         elif line:
             # A file as the package installs it has no end marker: what follows is its tail.
@@ -59,6 +59,13 @@ def parse_rules(text: str, family: int) -> RulesFile:
         tail.insert(0, END_RULES)
     entries = tuple(entry_of(group, family) for group in groups)
     return RulesFile(head + found, entries, "\n".join(tail) + "\n")
+
+
+def _is_rule(line: str) -> bool:
+    """Tell whether a line adds to one of the chains that hold the user's rules."""
+    word, _, rest = line.partition(" ")
+    chain, is_followed, _ = rest.partition(" ")
+    return word == "-A" and bool(is_followed) and (chain in _CHAINS or chain.startswith(_LOGGING))
 
 
 def entry_of(lines: Sequence[str], family: int) -> Entry:
@@ -127,6 +134,8 @@ def settings(text: str) -> Dict[str, str]:
 
 def with_settings(text: str, wanted: Dict[str, str]) -> str:
     """Return the text with these assignments, each in the place of the old one, else at the end."""
+    import re  # slow to import, and needed when something differs
+
     for name, value in wanted.items():
         if settings(text).get(name) == value:
             continue
