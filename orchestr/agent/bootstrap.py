@@ -76,14 +76,16 @@ class _Finder:
         return content if isinstance(content, str) else None
 
 
-def _start(code: bytes, magic: str, start_in_hex: str) -> None:
+def _start(rest: bytes, magic: str) -> None:
+    """Begin as an agent: ``rest`` is the length of a marshalled start (four bytes), the start, the packed modules."""
     import gc
 
-    start: Dict[str, Any] = marshal.loads(bytes.fromhex(start_in_hex))  # noqa: S302
+    end = 4 + int.from_bytes(rest[:4], "big")
+    start: Dict[str, Any] = marshal.loads(rest[4:end])  # noqa: S302
     gc.set_threshold(50_000, 20, 20)  # what is imported stays: looking through it time and again finds nothing
     finder = _Finder()
     # The modules came as code of the controller's python; any other asks for their sources.
-    finder.add(code if MAGIC_NUMBER.hex() == magic else _asked(start["nonce"]))
+    finder.add(rest[end:] if MAGIC_NUMBER.hex() == magic else _asked(start["nonce"]))
     sys.meta_path.insert(0, finder)
     from orchestr.agent import serve
 

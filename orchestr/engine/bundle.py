@@ -178,8 +178,9 @@ def _compiled(module: str) -> bytes | str:
 
 
 @_made_once
-def _bootstrap() -> str:
-    return f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {BYTECODE!r}, "
+def _bootstrap() -> bytes:
+    text = f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {BYTECODE!r})\n"
+    return zlib.compress(text.encode("utf-8"), LEVEL)
 
 
 @_made_once
@@ -198,15 +199,27 @@ def new_nonce() -> str:
 
 
 def program(start: dict[str, Any]) -> bytes:
-    """Return the compressed program that starts an agent with ``start`` (nonce, run, holder, lock)."""
-    begin = f"{_bootstrap()}'{marshal.dumps(start, 2).hex()}')\n"
-    return zlib.compress(begin.encode("utf-8"), LEVEL) + packed(AGENT_MODULES, BYTECODE)
+    """Return the program that starts an agent with ``start`` (nonce, run, holder, lock); the rest is made once."""
+    return _bootstrap() + with_length(marshal.dumps(start, 2)) + packed(AGENT_MODULES, BYTECODE)
+
+
+def start_in(program: bytes) -> dict[str, Any]:
+    """Return the start that a program was made with."""
+    text = zlib.decompressobj()
+    text.decompress(program)
+    size = int.from_bytes(text.unused_data[:4], "big")
+    start: dict[str, Any] = marshal.loads(text.unused_data[4 : 4 + size])  # noqa: S302
+    return start
+
+
+def with_length(data: bytes) -> bytes:
+    """Return bytes after four that say how many they are."""
+    return struct.pack(">I", len(data)) + data
 
 
 def agent_sources() -> bytes:
     """Return what a program under another python asks for: the agent's modules as sources, after their length."""
-    sources = packed(AGENT_MODULES, "")
-    return struct.pack(">I", len(sources)) + sources
+    return with_length(packed(AGENT_MODULES, ""))
 
 
 def loader(size: int) -> str:

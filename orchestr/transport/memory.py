@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import marshal
 import queue
 import threading
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.wire import encode
+from orchestr.engine import bundle
 from orchestr.errors import UnreachableError
 from orchestr.transport.memory_host import MemoryHost, MemorySystem, Node, ReadOnlyViolation, facts_of
 
@@ -124,7 +123,7 @@ class MemoryChannel:
         with self._host.working():
             if not self._is_started:
                 self._is_started = True
-                self._serve(_start_in(data))
+                self._serve(bundle.start_in(data))
             elif self._agent is not None and not self._is_over:
                 self._hear(self._agent, data)
 
@@ -197,10 +196,3 @@ def memory_connector(hosts: Mapping[str, MemoryHost]) -> Callable[[ConnectionSet
         return MemoryConnection(host)
 
     return connect
-
-
-def _start_in(program: bytes) -> dict[str, Any]:
-    """Return what a bundled program passes to the agent it starts."""
-    last = zlib.decompress(program).decode("utf-8").rstrip().rpartition("\n")[2]
-    found: dict[str, Any] = marshal.loads(bytes.fromhex(last.rsplit("'", 2)[1]))  # noqa: S302
-    return found

@@ -308,12 +308,8 @@ def test_the_program_stays_small() -> None:
     """What starts an agent is bounded, and all but its first part is the same for every host of a run."""
     one, other = (bundle.program({"nonce": bundle.new_nonce(), "run": "r"}) for _ in range(2))
     assert len(one) <= PROGRAM_BYTES
-    parts = []
-    for each in (one, other):
-        text = zlib.decompressobj()
-        text.decompress(each)
-        parts.append(text.unused_data)
-    assert parts[0] == parts[1]
+    differing = [index for index, (first, second) in enumerate(zip(one, other, strict=True)) if first != second]
+    assert 0 < len(differing) and differing[-1] - differing[0] < len(bundle.new_nonce())
 
 
 def test_secrets_stay_hidden_in_a_light_value() -> None:
