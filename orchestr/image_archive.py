@@ -39,9 +39,10 @@ def open_image(reference: str, *, docker: str = "docker", cache: Path | None = N
     cache = cache or cache_directory()
     saved_as = _docker(docker, ["image", "inspect", "--format", "{{.Id}}", reference], reference).strip()
     archive = cache / f"{saved_as.rpartition(':')[2]}.tar"
-    if not archive.exists():
+    is_new = not archive.exists()
+    if is_new:
         _save(docker, reference, archive)
-    source = _indexed(archive, archive.with_suffix(".json"), reference)
+    source = _indexed(archive, archive.with_suffix(".json"), reference, is_just_saved=is_new)
     _forget_former(cache, archive, reference)
     return source
 
@@ -86,7 +87,7 @@ def _save(docker: str, reference: str, archive: Path) -> None:
 
 
 # -- the index beside an archive: read once, believed as long as the file is the same ----------------------------------
-def _indexed(archive: Path, index: Path, reference: str) -> ImageSource:
+def _indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = False) -> ImageSource:
     known = _load(index)
     try:
         stamp = _stamp(archive)
@@ -94,7 +95,7 @@ def _indexed(archive: Path, index: Path, reference: str) -> ImageSource:
         raise InputError(f"cannot be read: {error.strerror}", file=archive) from error
     references = known.get("references", [])
     if known.get("stamp") != stamp:
-        source = read_archive(archive, reference)
+        source = read_archive(archive, reference, is_just_saved)
         known, references = {"stamp": stamp, "image": _plain(source)}, []
     else:
         source = _source(known["image"], archive, reference)

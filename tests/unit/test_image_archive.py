@@ -7,10 +7,11 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
-from orchestr import image_archive
+from orchestr import image_archive, image_layout
 from orchestr.blobs import BlobStore
 from orchestr.errors import InputError
 from orchestr.image_archive import open_archive, open_image
@@ -112,9 +113,9 @@ def test_digests_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """An archive that did not change is not read again; one that did is."""
     path, reads = tmp_path / "app.tar", list[Path]()
 
-    def counted(path: Path, reference: str = "") -> ImageSource:
+    def counted(path: Path, *others: Any) -> ImageSource:
         reads.append(path)
-        return read_archive(path, reference)
+        return read_archive(path, *others)
 
     save_oci(path, LAYERS, [])
     first = open_archive(path, "app:1", cache=tmp_path)
@@ -122,6 +123,24 @@ def test_digests_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert open_archive(path, "app:1", cache=tmp_path) == first and reads == []
     save_oci(path, [*LAYERS, layer("more")], [])
     assert len(open_archive(path, "app:1", cache=tmp_path).layers) == 4 and len(reads) == 1
+
+
+@pytest.mark.parametrize("save", SAVERS.values(), ids=SAVERS.keys())
+def test_what_was_just_saved_is_believed(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same image comes of the digests an archive names, and of what is not packed not a byte is read for it."""
+    path, read = tmp_path / "app.tar", list[bytes]()
+    save(path, LAYERS, ["app:1"])
+    checked = read_archive(path, "app:1")
+    digests = image_layout._digests
+
+    def counted(stream: IO[bytes]) -> tuple[str, str]:
+        read.append(stream.read(2))
+        stream.seek(0)
+        return digests(stream)
+
+    monkeypatch.setattr(image_layout, "_digests", counted)
+    assert read_archive(path, "app:1", is_just_saved=True) == checked
+    assert all(each == b"\x1f\x8b" for each in read)
 
 
 # -- saved by the local engine ----------------------------------------------------------------------------------------
