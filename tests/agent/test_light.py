@@ -221,6 +221,16 @@ def test_what_travels_imports_nothing_slow_for_its_types(path: Path) -> None:
                 assert alias.name in {*vars(light), *light._ANNOTATIONS, "Any"}, alias.name
 
 
+@pytest.mark.parametrize("path", TRAVELLING, ids=lambda path: path.stem)
+def test_what_travels_takes_only_what_stands_in(path: Path) -> None:
+    """Each name that our modules take from a module which has a stand-in on hosts is there."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in bootstrap._OWN_STAND_INS:
+            stand_in = importlib.import_module(bootstrap._OWN_STAND_INS[node.module])
+            for alias in node.names:
+                assert hasattr(stand_in, alias.name), f"{path.name} takes {alias.name} from {node.module}"
+
+
 def _agent_python(after: str, bytecode: str = bundle.BYTECODE) -> str:
     """Return what a host's python prints that did all but serve, then ``after``."""
     unpack = zlib.decompressobj()
