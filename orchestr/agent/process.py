@@ -192,29 +192,22 @@ def http(
     url: str, socket_path: str, method: str, headers: Dict[str, str], body: bytes, timeout_s: float
 ) -> Tuple[int, bytes]:
     """Do one HTTP exchange over TCP or a unix socket. Raises OSError when there is no (whole) answer."""
-    import http.client
-    import socket
-
-    connection: http.client.HTTPConnection
     if socket_path:
-        connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
-        path = url
-    else:
-        from urllib.parse import urlsplit
+        from orchestr.agent.unix_http import exchange
 
-        parts = urlsplit(url)
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = make(parts.hostname or "", parts.port, timeout=timeout_s)
-        path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
+        return exchange(socket_path, url, method, headers, body, timeout_s)
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = make(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
-        if socket_path:
-            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.sock.settimeout(timeout_s)
-            connection.sock.connect(socket_path)
+        path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
         connection.request(method, path, body=body or None, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except http.client.HTTPException as error:
-        raise OSError("no whole HTTP answer from %s: %s" % (socket_path or url, error)) from error
+        raise OSError("no whole HTTP answer from %s: %s" % (url, error)) from error
     finally:
         connection.close()

@@ -51,6 +51,7 @@ AGENT_MODULES = (
     "orchestr.agent.secret",
     "orchestr.agent.child",
     "orchestr.agent.process",
+    "orchestr.agent.unix_http",
     "orchestr.agent.filesystem",
     "orchestr.agent.system",
     "orchestr.agent.resource",

@@ -11,6 +11,7 @@ then, which the label does not say: only files older than that start are known t
 from __future__ import annotations
 
 import os
+from json import dumps, loads
 from typing import Iterable, List, Mapping, Optional
 
 from orchestr.agent.system import FileStat, Reader, System
@@ -97,10 +98,8 @@ def stamp_path(project: str) -> str:
 
 def read_stamp(reader: Reader, project: str) -> Stamp:
     """Return a project's stamp; empty when there is no (readable) one."""
-    import json
-
     try:
-        found = json.loads(reader.read_text(stamp_path(project)) or "{}")
+        found = loads(reader.read_text(stamp_path(project)) or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -108,10 +107,8 @@ def read_stamp(reader: Reader, project: str) -> Stamp:
 
 def write_stamp(system: System, project: str, entries: Stamp) -> None:
     """Replace the stamp, when it says something new."""
-    import json
-
     path = stamp_path(project)
-    text = json.dumps(entries, indent=1, sort_keys=True) + "\n"
+    text = dumps(entries, indent=1, sort_keys=True) + "\n"
     if system.read_text(path) == text:
         return
     for directory in (os.path.dirname(STAMP_DIRECTORY), STAMP_DIRECTORY):

@@ -7,12 +7,14 @@ and every engine from 20.10 on has what is read here (29 refuses v1.40).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from json import dumps, loads
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
 
 SOCKET = "/var/run/docker.sock"
+UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 START_WAIT_S = 60.0
 PLUGIN_DIRECTORIES = (
     "/usr/local/lib/docker/cli-plugins",
@@ -35,14 +37,12 @@ def get(reader: Reader, path: str, query: Optional[Mapping[str, Any]] = None) ->
     ``query`` values that are not text travel as JSON, which is how the API wants its filters.
     Raises EngineSilent, ResourceError with the engine's own message.
     """
-    import json
-
     status, body = _answer(reader, path + query_text(query))
     if status == 404:
         return None
     if status >= 400:
         raise ResourceError("docker says %d to %s: %s" % (status, path, message_of(body)))
-    return json.loads(body.decode("utf-8"))
+    return loads(body.decode("utf-8"))
 
 
 def await_engine(system: System) -> None:
@@ -141,20 +141,21 @@ def silent(reader: Reader, error: OSError) -> EngineSilent:
 def query_text(query: Optional[Mapping[str, Any]]) -> str:
     if not query:
         return ""
-    import json
-    from urllib.parse import quote
 
     def text(value: Any) -> str:
-        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        return value if isinstance(value, str) else dumps(value, separators=(",", ":"))
 
-    return "?" + "&".join("%s=%s" % (name, quote(text(value), safe="")) for name, value in query.items())
+    return "?" + "&".join("%s=%s" % (name, _quoted(text(value))) for name, value in query.items())
+
+
+def _quoted(text: str) -> str:
+    """Return a text as it stands in a query (RFC 3986); urllib.parse takes long to import."""
+    return "".join(chr(byte) if byte in UNRESERVED else "%%%02X" % byte for byte in text.encode("utf-8"))
 
 
 def message_of(body: bytes) -> str:
-    import json
-
     try:
-        return str(json.loads(body.decode("utf-8"))["message"])
+        return str(loads(body.decode("utf-8"))["message"])
     except (ValueError, KeyError, TypeError):
         return body[:200].decode("utf-8", "replace")
 
@@ -165,10 +166,15 @@ def _is_installed(reader: Reader) -> bool:
 
 def version_numbers(text: str) -> Tuple[int, ...]:
     """Return the numbers a version begins with: "v2.26.1-4" → (2, 26, 1)."""
-    import re
-
-    found = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
-    return tuple(int(part) for part in found.group(1).split(".")) if found else ()
+    numbers = []
+    text = text.strip()
+    for part in (text[1:] if text.startswith("v") else text).split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if digits:
+            numbers.append(int(digits))
+        if digits != part or not digits:
+            break
+    return tuple(numbers)
 
 
 def compose_plugin(reader: Reader) -> Optional[str]:
@@ -241,9 +247,7 @@ class DockerEngine(Resource):
 
 
 def _plugin_version(reader: Reader, plugin: str) -> str:
-    import json
-
-    return str(json.loads(reader.query([plugin, "docker-cli-plugin-metadata"], check=True).stdout)["Version"])
+    return str(loads(reader.query([plugin, "docker-cli-plugin-metadata"], check=True).stdout)["Version"])
 
 
 def _why(system: System, stderr: str) -> str:

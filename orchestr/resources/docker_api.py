@@ -6,6 +6,7 @@ Source: Docker Engine API, https://docs.docker.com/engine/api/.
 
 from __future__ import annotations
 
+from json import dumps, loads
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from orchestr.agent.resource import ResourceError
@@ -37,9 +38,7 @@ def call(
 
     Raises EngineSilent when there is no answer, Refused with the engine's own words.
     """
-    import json
-
-    data = b"" if body is None else json.dumps(body).encode("utf-8")
+    data = b"" if body is None else dumps(body).encode("utf-8")
     url = path + docker.query_text(query)
     try:
         status, answer = system.http(
@@ -55,7 +54,7 @@ def call(
     if status >= 400:
         raise Refused(status, docker.message_of(answer))
     try:
-        return json.loads(answer.decode("utf-8")) if answer.strip() else None
+        return loads(answer.decode("utf-8")) if answer.strip() else None
     except ValueError:
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
@@ -13,7 +12,7 @@ from orchestr.resources import env_grammars
 from orchestr.resources.files import File
 
 Value = Union[str, Secret]
-_ENTRY = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)=")
+_ENTRY = r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)="
 
 
 def text_of(value: object) -> Value:
@@ -136,12 +135,19 @@ def _entries_in(text: str) -> Dict[str, str]:
     """Return key → line of a file of variables, whatever wrote it; of several the last."""
     found = {}
     for line in text.split("\n"):
-        match = _ENTRY.match(line)
-        if match:
-            found[match.group(1)] = line.strip()
+        key = _key_in(line)
+        if key:
+            found[key] = line.strip()
     return found
+
+
+def _key_in(line: str) -> str:
+    import re  # slow to import, and needed when the file differs
+
+    match = re.match(_ENTRY, line)
+    return match.group(1) if match else ""
 
 
 def _is_one_per_line(text: str) -> bool:
     """Tell whether every line is a variable, so that no line can be the middle of somebody's secret."""
-    return all(not line.strip() or _ENTRY.match(line) for line in text.split("\n"))
+    return all(not line.strip() or _key_in(line) for line in text.split("\n"))

@@ -11,23 +11,24 @@ give back; no message holds a value.
 
 from __future__ import annotations
 
-import re
 from typing import Callable, Dict
 
-POSIX_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-WIDER_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")  # what containers are given: spring.datasource.url, ETCD-NAME
-PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*\Z")  # means itself, unquoted, to every reader
+LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
+IN_POSIX_KEY = LETTERS | frozenset("0123456789")
+IN_WIDER_KEY = IN_POSIX_KEY | frozenset(".-")  # what containers are given: spring.datasource.url, ETCD-NAME
+PLAIN = IN_POSIX_KEY | frozenset("./:@%+,=-")  # mean themselves, unquoted, to every reader
+DROPPED_BY_SYSTEMD = frozenset(map(chr, (*range(9), *range(11, 32), 127)))
 DOCKER_LINE_LIMIT = 64 * 1024 - 1  # bytes; bufio.MaxScanTokenSize, the newline included
 
 
 def compose(key: str, value: str) -> str:
     """Return the entry for Docker Compose: double-quoted wherever single quotes do not hold everything."""
-    if PLAIN.match(value):
+    if PLAIN.issuperset(value):
         return "%s=%s" % (key, value)
-    if not re.search(r"['\\\r\n]", value):
+    if frozenset("'\\\r\n").isdisjoint(value):
         return "%s='%s'" % (key, value)
     # \r\n would be read as \n, so a carriage return is always an escape.
-    escaped = re.sub(r'([\\"$])', r"\\\1", value).replace("\n", "\\n").replace("\r", "\\r")
+    escaped = _escaped(value, '\\"$').replace("\n", "\\n").replace("\r", "\\r")
     return '%s="%s"' % (key, escaped)
 
 
@@ -45,20 +46,25 @@ def docker(key: str, value: str) -> str:
 
 def systemd(key: str, value: str) -> str:
     """Return the entry for ``EnvironmentFile=``: double-quoted, as systemd does itself."""
-    if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
+    if not DROPPED_BY_SYSTEMD.isdisjoint(value):
         raise ValueError("systemd drops a variable that holds a control character other than tab and line break")
     if any(0xFDD0 <= ord(c) <= 0xFDEF or ord(c) & 0xFFFE == 0xFFFE for c in value):
         raise ValueError("systemd drops a variable that holds a Unicode noncharacter")
-    if PLAIN.match(value):
+    if PLAIN.issuperset(value):
         return "%s=%s" % (key, value)
-    return '%s="%s"' % (key, re.sub(r'([\\"$`])', r"\\\1", value))
+    return '%s="%s"' % (key, _escaped(value, '\\"$`'))
 
 
 def shell(key: str, value: str) -> str:
     """Return the entry for a POSIX shell: single-quoted, each single quote as ``'\\''``."""
-    if PLAIN.match(value):
+    if PLAIN.issuperset(value):
         return "%s=%s" % (key, value)
     return "%s='%s'" % (key, value.replace("'", "'\\''"))
+
+
+def _escaped(value: str, special: str) -> str:
+    """Return a value with a backslash before each of the special characters."""
+    return "".join("\\" + char if char in special else char for char in value)
 
 
 GRAMMARS: Dict[str, Callable[[str, str], str]] = {
@@ -76,7 +82,8 @@ def entry(reader: str, key: str, value: str) -> str:
     """
     if reader not in GRAMMARS:
         raise ValueError("no env file reader %r; there are %s" % (reader, ", ".join(sorted(GRAMMARS))))
-    if not (WIDER_KEY if reader in ("compose", "docker") else POSIX_KEY).match(key):
+    allowed = IN_WIDER_KEY if reader in ("compose", "docker") else IN_POSIX_KEY
+    if key[:1] not in LETTERS or not allowed.issuperset(key):
         raise ValueError("%r is not a name of a variable that %s can read" % (key, reader))
     try:
         value.encode("utf-8")

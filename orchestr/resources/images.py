@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from json import dumps, loads
 from typing import Any, ClassVar, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
@@ -94,12 +95,10 @@ class Image(Resource):
         return "" if done.ok else done.stderr.strip() or "exit status %d" % done.exit
 
     def _archive(self, system: System, present: int) -> Iterator[bytes]:
-        import json
-
         config_name = self.image_id.partition(":")[2] + ".json"
         names = ["%d/layer.tar" % number for number in range(len(self.layers))]
         manifest = [{"Config": config_name, "RepoTags": [docker.familiar(self.reference)], "Layers": names}]
-        yield from _member("manifest.json", json.dumps(manifest).encode("utf-8"))
+        yield from _member("manifest.json", dumps(manifest).encode("utf-8"))
         yield from _member(config_name, b"".join(verified(system, self.config)))
         for number, layer in list(enumerate(self.layers))[present:]:
             size = layer.blob.size_bytes
@@ -123,8 +122,6 @@ class Image(Resource):
     # -- engines that name images by manifest -----------------------------------------------------------------------
     def _remember_id(self, system: System) -> None:
         """Note what this engine calls the image: a containerd image store names it by a manifest, not its config."""
-        import json
-
         system.forget(("images",))
         found = docker.tagged(system, self.reference)
         if found is None or found["Id"] == self.image_id:
@@ -132,7 +129,7 @@ class Image(Resource):
         if system.stat(os.path.dirname(KNOWN_IDS)) is None:
             system.make_directory(os.path.dirname(KNOWN_IDS), mode=0o700)
         known = dict(_known_ids(system), **{found["Id"]: self.image_id})
-        system.write_bytes(KNOWN_IDS, json.dumps(known, indent=1, sort_keys=True).encode("utf-8"))
+        system.write_bytes(KNOWN_IDS, dumps(known, indent=1, sort_keys=True).encode("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -213,10 +210,8 @@ def has_containerd_store(reader: Reader) -> bool:
 
 
 def _known_ids(reader: Reader) -> Dict[str, str]:
-    import json
-
     try:
-        return dict(json.loads(reader.read_text(KNOWN_IDS) or "{}"))
+        return dict(loads(reader.read_text(KNOWN_IDS) or "{}"))
     except ValueError:
         return {}
 

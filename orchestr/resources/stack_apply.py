@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps, loads
 from typing import TYPE_CHECKING, Dict, Sequence
 
 from orchestr.agent.resource import ResourceError
@@ -68,15 +69,13 @@ def _deploy(system: System, stack: "Stack", names: Sequence[str]) -> None:
 
 def document_text(system: System, stack: "Stack", names: Sequence[str]) -> str:
     """Return the stack file (JSON, which is YAML) of these services alone, with the label that says their inputs."""
-    import json
-
-    document = json.loads(stack.document)
+    document = loads(stack.document)
     document["services"] = {name: document["services"][name] for name in names}
     for service in stack.services:
         if service.name in document["services"]:
             labels = document["services"][service.name].setdefault("deploy", {}).setdefault("labels", {})
             labels[stack_state.DIGEST] = stack.inputs_text(system, service).replace("$", "$$")
-    return json.dumps(document)
+    return dumps(document)
 
 
 def _stamp(system: System, stack: "Stack") -> None:

@@ -8,6 +8,7 @@ managers have. A service changed by hand differs from that.
 
 from __future__ import annotations
 
+from json import dumps
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from orchestr.agent.system import Reader
@@ -136,10 +137,8 @@ def _comparable(template: Mapping[str, Any]) -> Any:
 def fingerprint(spec: Mapping[str, Any]) -> str:
     """Return a digest of a service's whole definition; how often it was forced to restart is not part of it."""
     import hashlib
-    import json
-
     template = {key: value for key, value in spec["TaskTemplate"].items() if key != "ForceUpdate"}
-    text = json.dumps(dict(spec, TaskTemplate=template), sort_keys=True)
+    text = dumps(dict(spec, TaskTemplate=template), sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
