@@ -272,6 +272,21 @@ def test_the_agent_imports_little(bytecode: str) -> None:
     assert len(said) <= STDLIB_AT_START, sorted(said)
 
 
+def test_a_projects_own_module_has_the_real_ones() -> None:
+    """Only what it takes from typing and dataclasses comes from a stand-in: anything else is as on any machine."""
+    text = (
+        "import json, threading, typing\n"
+        "from dataclasses import dataclass\n"
+        "from queue import Queue\n"
+        "from signal import Signals\n"
+        "from threading import Thread\n"
+        "found = [json.JSONDecoder, threading.Barrier, typing.Any, dataclass, Queue, Signals, Thread]\n"
+    )
+    work = f"finder.modules.update({{'shop': '', 'shop.own': {text!r}}}); import shop.own; "
+    said = _agent_python(work + "print(*[each.__module__ for each in shop.own.found])").split()
+    assert said == ["json.decoder", "threading", "typing", "orchestr.agent.light", "queue", "signal", "threading"]
+
+
 @pytest.mark.parametrize("bytecode", [bundle.BYTECODE, "00"], ids=["compiled", "sources"])
 def test_ordinary_tasks_import_little(bytecode: str) -> None:
     """Files, lines, packages, services, a firewall and containers are looked at without the slow ones."""
