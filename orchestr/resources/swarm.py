@@ -222,11 +222,11 @@ class SwarmLeft(Resource):
         found = swarm_state.membership(system)
         if found.is_manager and not self.last:
             found = _await_demoted(system, found)
-        if found.is_manager and not self.last:
-            raise ResourceError(
-                "this host is a manager, and leaving would break the swarm's majority",
-                "make it a worker first (move it to the group swarm_workers and run), then let it leave",
-            )
+            if found.is_manager:
+                raise ResourceError(
+                    "this host is a manager, and leaving would break the swarm's majority",
+                    "make it a worker first (move it to the group swarm_workers and run), then let it leave",
+                )
         query = {"force": "1"} if found.is_manager else None
         docker_api.call(system, "POST", "/swarm/leave", query, timeout_s=JOIN_S)
         swarm_gossip.await_closed(system)
@@ -257,11 +257,20 @@ def _await_active(system: System) -> Membership:
 def _await_demoted(system: System, found: Membership) -> Membership:
     """Return the host's membership once its engine is no manager any more, if the swarm has it as a worker by now."""
     give_up = system.monotonic() + DEMOTED_S
-    while found.is_manager and swarm_state.own_role(system, found) != "manager" and system.monotonic() < give_up:
+    while found.is_manager and not _is_kept_manager(system, found) and system.monotonic() < give_up:
         system.sleep(0.2)
         system.forget((swarm_state.FAMILY,))
         found = swarm_state.membership(system)
     return found
+
+
+def _is_kept_manager(system: System, own: Membership) -> bool:
+    """Tell whether the managers have this host as one of them; they may not answer it any more."""
+    try:
+        found = swarm_state.node(system, own.node_id)
+    except ResourceError:
+        return False
+    return found is not None and found.role == "manager"
 
 
 def _require_no_live_restore(reader: Reader) -> None:

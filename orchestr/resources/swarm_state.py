@@ -133,15 +133,6 @@ def node(reader: Reader, node_id: str) -> Optional[Node]:
     return next((each for each in nodes(reader) if each.id == node_id), None)
 
 
-def own_role(reader: Reader, own: Membership) -> str:
-    """Return the role the managers have for a manager's host; empty where they do not answer it (any more)."""
-    try:
-        found = docker.get(reader, "/nodes/%s" % own.node_id) or {}
-    except ResourceError:
-        return ""
-    return str((found.get("Spec") or {}).get("Role") or "")
-
-
 def why_not_without(all_nodes: List[Node], gone: Node) -> str:
     """Return why a manager may not stop being one now, "" when it may: the rest must be a working majority."""
     rest = [each for each in all_nodes if each.is_manager and each.id != gone.id]
