@@ -41,7 +41,7 @@ class _Answer:
     """What comes from a socket, read by lines and by lengths."""
 
     def __init__(self, line: Any) -> None:
-        self._line, self._held = line, b""
+        self._line, self._held = line, bytearray()
 
     def read(self, method: str) -> Tuple[int, bytes]:
         status, headers = self._head()
@@ -53,10 +53,11 @@ class _Answer:
             return status, self._chunks()
         if "content-length" in headers:
             return status, self._exactly(_number(headers["content-length"], 10))
-        pieces = [self._held]
-        while pieces[-1] or len(pieces) == 1:
-            pieces.append(self._line.recv(PIECE))
-        return status, b"".join(pieces)
+        data = self._line.recv(PIECE)
+        while data:
+            self._held += data
+            data = self._line.recv(PIECE)
+        return status, bytes(self._held)
 
     def _head(self) -> Tuple[int, Dict[str, str]]:
         words = self._text_line().split(" ", 2)
@@ -87,20 +88,14 @@ class _Answer:
             if len(self._held) > HEAD_LIMIT:
                 raise OSError("the HTTP answer is damaged: a line does not end")
             self._more()
-        text, _, self._held = self._held.partition(b"\n")
-        return text.rstrip(b"\r").decode("latin-1")
+        return self._exactly(self._held.index(b"\n") + 1).rstrip(b"\r\n").decode("latin-1")
 
     def _exactly(self, size: int) -> bytes:
-        pieces, left = [self._held], size - len(self._held)
-        self._held = b""
-        while left > 0:
+        while len(self._held) < size:
             self._more()
-            pieces.append(self._held)
-            left -= len(self._held)
-            self._held = b""
-        whole = b"".join(pieces)
-        self._held = whole[size:]
-        return whole[:size]
+        found = bytes(self._held[:size])
+        del self._held[:size]
+        return found
 
     def _more(self) -> None:
         data = self._line.recv(PIECE)
