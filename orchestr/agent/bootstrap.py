@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import builtins
 import marshal
+import os
 import sys
 import zlib
 from _frozen_importlib import ModuleSpec
@@ -76,16 +77,20 @@ class _Finder:
         return content if isinstance(content, str) else None
 
 
+def parts_of(rest: bytes) -> Any:
+    """Return the start and the packed modules in what follows this text: the marshalled start after its length."""
+    end = 4 + int.from_bytes(rest[:4], "big")
+    return marshal.loads(rest[4:end]), rest[end:]  # noqa: S302
+
+
 def _start(rest: bytes, magic: str) -> None:
-    """Begin as an agent: ``rest`` is the length of a marshalled start (four bytes), the start, the packed modules."""
     import gc
 
-    end = 4 + int.from_bytes(rest[:4], "big")
-    start: Dict[str, Any] = marshal.loads(rest[4:end])  # noqa: S302
+    start, code = parts_of(rest)
     gc.set_threshold(50_000, 20, 20)  # what is imported stays: looking through it time and again finds nothing
     finder = _Finder()
     # The modules came as code of the controller's python; any other asks for their sources.
-    finder.add(rest[end:] if MAGIC_NUMBER.hex() == magic else _asked(start["nonce"]))
+    finder.add(code if MAGIC_NUMBER.hex() == magic else _asked(start["nonce"]))
     sys.meta_path.insert(0, finder)
     from orchestr.agent import serve
 
@@ -93,15 +98,11 @@ def _start(rest: bytes, magic: str) -> None:
 
 
 def _asked(nonce: str) -> bytes:
-    import os
-
     os.write(1, ("\n%s?\n" % nonce).encode("ascii"))
     return _read_all(int.from_bytes(_read_all(4), "big"))
 
 
 def _read_all(size: int) -> bytes:
-    import os
-
     text = b""
     while len(text) < size:
         data = os.read(0, size - len(text))

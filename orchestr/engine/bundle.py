@@ -206,10 +206,11 @@ def program(start: dict[str, Any]) -> bytes:
 
 def start_in(program: bytes) -> dict[str, Any]:
     """Return the start that a program was made with."""
+    from orchestr.agent import bootstrap  # a host in memory has no use for the rest of it
+
     text = zlib.decompressobj()
     text.decompress(program)
-    size = int.from_bytes(text.unused_data[:4], "big")
-    start: dict[str, Any] = marshal.loads(text.unused_data[4 : 4 + size])  # noqa: S302
+    start: dict[str, Any] = bootstrap.parts_of(text.unused_data)[0]
     return start
 
 
