@@ -40,6 +40,17 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(name)
 
 
+def rest_of(real: str) -> Any:
+    """Return the ``__getattr__`` of a module that stands in for another: what it lacks comes from the real one."""
+
+    def find(name: str) -> Any:
+        if name.startswith("__"):  # what the import system asks of any module
+            raise AttributeError(name)
+        return getattr(__import__(real), name)
+
+    return find
+
+
 def TypeVar(name: str, *bounds: Any, **options: Any) -> Any:
     return _Anything()
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner  # of CPython
 
+from orchestr.agent.light import rest_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -65,9 +67,4 @@ def dumps(value: Any, **options: Any) -> str:
     return real.dumps(value, **options)
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):  # what the import system asks of any module
-        raise AttributeError(name)
-    import json as real
-
-    return getattr(real, name)
+__getattr__ = rest_of("json")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from _thread import allocate_lock as Lock
 from _thread import get_ident, start_new_thread
 
+from orchestr.agent.light import rest_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -67,9 +69,4 @@ class Event:
         return came
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):  # what the import system asks of any module
-        raise AttributeError(name)
-    import threading
-
-    return getattr(threading, name)
+__getattr__ = rest_of("threading")
