@@ -166,7 +166,7 @@ class _Archive:
             raise self._wrong(f"damaged: {name} is not JSON") from error
 
     def _blob(self, name: str, diff_id: str = "") -> tuple[Blob, BlobPlace]:
-        """Return a blob and its place; its bytes are checked against its name and, for a layer, its diff id."""
+        """Return a blob and its place; unless believed, its bytes are checked against name and diff id."""
         place = self._place(name)
         expected = PurePosixPath(name).name.removesuffix(".json")
         with self._open(name) as stream:

@@ -115,8 +115,8 @@ def _status(reader: Reader) -> Dict[str, List[_Entry]]:
     def parse() -> Dict[str, List[_Entry]]:
         known: Dict[str, List[_Entry]] = {}
         for text in (reader.read_bytes(STATUS) or b"").split(b"\n\n"):
-            name, status = text.split(b"\n", 2)[:2] if b"\n" in text else (b"", b"")
-            words = status.split(b" ")
+            name, _, rest = text.partition(b"\n")
+            words = rest.partition(b"\n")[0].split(b" ")
             if name.startswith(b"Package: ") and words[0] == b"Status:" and len(words) == 4:
                 known.setdefault(name[9:].decode(), []).append(_Entry(words[3].decode(), text + b"\n"))
         return known

@@ -7,6 +7,7 @@ and every engine from 20.10 on has what is read here (29 refuses v1.40).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from json import dumps, loads
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
@@ -166,15 +167,10 @@ def _is_installed(reader: Reader) -> bool:
 
 def version_numbers(text: str) -> Tuple[int, ...]:
     """Return the numbers a version begins with: "v2.26.1-4" → (2, 26, 1)."""
-    numbers = []
     text = text.strip()
-    for part in (text[1:] if text.startswith("v") else text).split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if digits:
-            numbers.append(int(digits))
-        if digits != part or not digits:
-            break
-    return tuple(numbers)
+    text = text[1:] if text.startswith("v") else text
+    numbers = text[: len(text) - len(text.lstrip("0123456789."))].split(".")
+    return tuple(map(int, takewhile(bool, numbers)))
 
 
 def compose_plugin(reader: Reader) -> Optional[str]:

@@ -85,25 +85,18 @@ def place_after(lines: List[str], pattern: str) -> int:
 
 
 def _compiled(pattern: str) -> "re.Pattern[str]":
+    """Return a regular expression. Raises ValueError."""
     import re  # slow to import, and most lines are looked for as they are
 
-    return re.compile(pattern)
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError("%r is not a regular expression: %s" % (pattern, error)) from None
 
 
 def _last(lines: List[str], pattern: "re.Pattern[str]") -> Optional[int]:
     found = [number for number, line in enumerate(lines) if pattern.search(bare(line))]
     return found[-1] if found else None
-
-
-def _assert_regular(pattern: str) -> None:
-    if not pattern:
-        return
-    import re
-
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError("%r is not a regular expression: %s" % (pattern, error)) from None
 
 
 @dataclass(frozen=True)
@@ -134,8 +127,8 @@ class Line(Resource):
             raise ValueError("a Line holds no line break; for several lines there is Block (%s)" % self.path)
         if not self.line and not self.match:
             raise ValueError("a Line needs a line or a match (%s)" % self.path)
-        for pattern in (self.match, self.insert_after):
-            _assert_regular(pattern)
+        for pattern in filter(None, (self.match, self.insert_after)):
+            _compiled(pattern)
 
     @property
     def label(self) -> str:

@@ -137,6 +137,7 @@ def _comparable(template: Mapping[str, Any]) -> Any:
 def fingerprint(spec: Mapping[str, Any]) -> str:
     """Return a digest of a service's whole definition; how often it was forced to restart is not part of it."""
     import hashlib
+
     template = {key: value for key, value in spec["TaskTemplate"].items() if key != "ForceUpdate"}
     text = dumps(dict(spec, TaskTemplate=template), sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
