@@ -114,8 +114,8 @@ def resource_entries() -> list[Entry]:
     """Return every resource type in ``orchestr/resources``, by name."""
     import orchestr.resources as package
 
-    for module in pkgutil.iter_modules(package.__path__):
-        import_module(f"orchestr.resources.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
     found = [(kind, cls) for kind, cls in kinds().items() if issubclass(cls, Resource)]
     return sorted((_resource_entry(kind, cls) for kind, cls in found), key=lambda entry: entry.name)
 

@@ -11,7 +11,7 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
-    from typing import Any, Dict, Union
+    from typing import Any, Dict, Set, Union
 
 #: Where names come from when a module that travelled takes them *from* these, which are slow to import.
 _STAND_INS = {"typing": "orchestr.agent.light", "dataclasses": "orchestr.agent.light"}
@@ -40,6 +40,7 @@ class _Finder:
 
     def __init__(self) -> None:
         self.modules: Dict[str, Union[str, bytes]] = {}
+        self._packages: Set[str] = set()
         #: Gets a module of ours that did not come yet, by `add`; there is none before the agent serves.
         self.ask: Any = None
         self._builtins, self._own_builtins = _builtins(_STAND_INS), _builtins(_OWN_STAND_INS)
@@ -47,7 +48,9 @@ class _Finder:
     def add(self, packed: bytes) -> None:
         """Take in packed modules (name → source or marshalled code)."""
         # As trusted as the text of this very program: it came over the same channel.
-        self.modules.update(marshal.loads(zlib.decompress(packed)))  # noqa: S302
+        modules = marshal.loads(zlib.decompress(packed))  # noqa: S302
+        self.modules.update(modules)
+        self._packages.update(name.rpartition(".")[0] for name in modules)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.modules and self.ask is not None and name.partition(".")[0] in self.modules:
@@ -55,7 +58,11 @@ class _Finder:
         if name not in self.modules:
             return None
         loader: Any = self
-        return ModuleSpec(name, loader, origin="<%s>" % name, is_package=name.count(".") < 2)
+        return ModuleSpec(name, loader, origin="<%s>" % name, is_package=self._is_package(name))
+
+    def _is_package(self, name: str) -> bool:
+        """Return True for a module that has others in it; those right below the top may come later."""
+        return name in self._packages or name.count(".") < 2
 
     def create_module(self, spec: Any) -> None:
         return None

@@ -63,7 +63,7 @@ AGENT_MODULES = (
     "orchestr.resources",
 )
 _IMPORT = re.compile(
-    r"^([ \t]*)(?:from|import) (orchestr\.(?:agent|resources))(?:\.(\w+))?(?: import ([\w, ]+))?", re.MULTILINE
+    r"^([ \t]*)(?:from|import) (orchestr\.(?:agent|resources)(?:\.\w+)*)(?: import (\([^)]*\)|[\w, ]+))?", re.MULTILINE
 )
 _making = threading.RLock()
 Made = TypeVar("Made")
@@ -104,6 +104,16 @@ def _path(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@functools.cache
+def _is_package(module: str) -> bool:
+    return PACKAGE.joinpath(*module.split(".")[1:]).is_dir()
+
+
+@functools.cache
+def _is_module(module: str) -> bool:
+    return _path(module).is_file()
+
+
 def imports_of(module: str, by_functions: bool = True) -> tuple[str, ...]:
     """Return the agent and resource modules that a module's source imports, its functions' imports included or not."""
     return _imports_in(source(module), by_functions)
@@ -112,11 +122,15 @@ def imports_of(module: str, by_functions: bool = True) -> tuple[str, ...]:
 @functools.cache
 def _imports_in(text: str, by_functions: bool) -> tuple[str, ...]:
     found: set[str] = set()
-    for indent, package, name, members in _IMPORT.findall(text):
+    for indent, module, members in _IMPORT.findall(text):
         if indent and not by_functions:
             continue
-        names = [name] if name else [member.split(" as ")[0].strip() for member in members.split(",")]
-        found.update(f"{package}.{item}" for item in names if item)
+        if not _is_package(module):
+            found.add(module)
+            continue
+        names = [member.split(" as ")[0].strip() for member in members.strip("()").split(",")]
+        # A package may define a name itself, or have a module of that name.
+        found.update(f"{module}.{name}" if _is_module(f"{module}.{name}") else module for name in names if name)
     return tuple(sorted(found))
 
 

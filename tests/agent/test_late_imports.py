@@ -71,7 +71,7 @@ def test_constructors_import_nothing_late() -> None:
     """Messages are read by the thread that would hear the answer, so what makes a resource must have come along."""
     import ast
 
-    for path in (bundle.PACKAGE / "resources").glob("*.py"):
+    for path in (bundle.PACKAGE / "resources").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name in ("__post_init__", "__init__", "__new__"):
                 inner = [each for each in ast.walk(node) if isinstance(each, ast.ImportFrom)]

@@ -38,7 +38,7 @@ from tests.property.worlds.debian import RESOURCES
 
 PACKAGE = Path(bundle.__file__).parents[1]
 TRAVELLING = sorted(
-    path for folder in ("agent", "resources") for path in (PACKAGE / folder).glob("*.py") if path.stem != "light"
+    path for folder in ("agent", "resources") for path in (PACKAGE / folder).rglob("*.py") if path.stem != "light"
 )
 
 

@@ -17,7 +17,7 @@ from orchestr.engine import bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "orchestr"
-TRAVELLING = sorted([*(PACKAGE / "agent").glob("*.py"), *(PACKAGE / "resources").glob("*.py")])
+TRAVELLING = sorted([*(PACKAGE / "agent").rglob("*.py"), *(PACKAGE / "resources").rglob("*.py")])
 ROLES = sorted(path.parent for path in (ROOT / "roles").glob("*/__init__.py"))
 
 
@@ -39,7 +39,7 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module
 
 
-@pytest.mark.parametrize("path", TRAVELLING, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TRAVELLING, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_what_travels_needs_nothing_but_the_standard_library(path: Path) -> None:
     """The agent and the resources import the standard library and each other, nothing else."""
     for module in imports(path):
@@ -47,7 +47,7 @@ def test_what_travels_needs_nothing_but_the_standard_library(path: Path) -> None
         assert top in sys.stdlib_module_names or module.startswith(("orchestr.agent", "orchestr.resources")), module
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "agent").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "agent").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_agent_knows_no_resource(path: Path) -> None:
     """A new resource type needs no edit in the agent."""
     assert not [module for module in imports(path) if module.startswith("orchestr.resources")]
@@ -76,8 +76,8 @@ def test_only_reports_and_the_command_line_print() -> None:
 
 
 def registered_resources() -> list[type]:
-    for found in pkgutil.iter_modules(orchestr.resources.__path__):
-        importlib.import_module(f"orchestr.resources.{found.name}")
+    for module in pkgutil.walk_packages(orchestr.resources.__path__, "orchestr.resources."):
+        importlib.import_module(module.name)
     return [cls for cls in kinds().values() if issubclass(cls, Resource) and cls.__module__.startswith("orchestr.res")]
 
 

@@ -51,8 +51,8 @@ GATES = {
 
 def _registered() -> dict[str, type[Resource]]:
     """Return every kind of resource that ships: kind → class, parts of resources left out."""
-    for module in pkgutil.iter_modules(orchestr.resources.__path__):
-        importlib.import_module(f"{orchestr.resources.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(orchestr.resources.__path__, "orchestr.resources."):
+        importlib.import_module(module.name)
     for path in sorted((ROOT / "roles").glob("*/resources.py")):
         load_role(path.parent.name, ROOT)
         importlib.import_module(f"orchestr_roles.{path.parent.name}.resources")
