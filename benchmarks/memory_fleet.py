@@ -22,7 +22,7 @@ ROLE = '''
 """Ordinary tasks, as many as `none` or forty."""
 from orchestr.resources.files import Directory, File
 from orchestr.resources.lines import Line
-from orchestr.role import Params as Base
+from orchestr.planning.role import Params as Base
 
 class Params(Base):
     pass

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from orchestr.events import Event as Event
     from orchestr.inventory import Inventory as Inventory
     from orchestr.inventory import load_inventory as load_inventory
-    from orchestr.playbook import load_playbook as load_playbook
+    from orchestr.planning.playbook import load_playbook as load_playbook
+    from orchestr.planning.role import Params as Params
+    from orchestr.planning.role import SecretText as SecretText
     from orchestr.results import HostResult as HostResult
     from orchestr.results import RunResult as RunResult
-    from orchestr.role import Params as Params
-    from orchestr.role import SecretText as SecretText
     from orchestr.secret import Secret as Secret
     from orchestr.verification import VerifyResult as VerifyResult
     from orchestr.verification import verify as verify
@@ -46,17 +46,17 @@ _HOMES = {
     "InputError": "orchestr.errors",
     "Inventory": "orchestr.inventory",
     "OrchestrError": "orchestr.errors",
-    "Params": "orchestr.role",
+    "Params": "orchestr.planning.role",
     "Resource": "orchestr.agent.resource",
     "RunResult": "orchestr.results",
     "Secret": "orchestr.secret",
-    "SecretText": "orchestr.role",
+    "SecretText": "orchestr.planning.role",
     "Task": "orchestr.agent.resource",
     "VerifyResult": "orchestr.verification",
     "execute": "orchestr.adhoc",
     "facts": "orchestr.adhoc",
     "load_inventory": "orchestr.inventory",
-    "load_playbook": "orchestr.playbook",
+    "load_playbook": "orchestr.planning.playbook",
     "ping": "orchestr.adhoc",
     "plan": "orchestr.api",
     "run": "orchestr.api",

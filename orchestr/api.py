@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestr.engine.run import Run, RunOptions
 from orchestr.events import Consumer, Event, Note
-from orchestr.playbook import Playbook, load_playbook, playbook_path
+from orchestr.planning.playbook import Playbook, load_playbook, playbook_path
 from orchestr.results import RunResult
 
 if TYPE_CHECKING:

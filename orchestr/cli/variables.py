@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from orchestr.cli.vault import vault_key
 from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, kind
-from orchestr.inventory.vault_key import VaultKey
 from orchestr.paths import is_file
 from orchestr.secret import Secret
+from orchestr.vault.key import VaultKey
 
 _TAKES = "-e takes k=v, JSON, YAML or @FILE"
 _QUOTE = "quote a value that has spaces: -e \"name='a value'\""

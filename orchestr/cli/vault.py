@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestr.errors import InputError
-from orchestr.inventory.vault import DEFAULT_LABEL
-from orchestr.inventory.vault_key import VaultKey
-from orchestr.inventory.vault_passwords import (
+from orchestr.vault.format import DEFAULT_LABEL
+from orchestr.vault.key import VaultKey
+from orchestr.vault.passwords import (
     PASSWORD_FILE_VARIABLES,
     PASSWORD_VARIABLE,
     VaultPassword,

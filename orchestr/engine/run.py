@@ -19,15 +19,15 @@ from orchestr.errors import EXIT_FAILED, EXIT_INTERRUPTED, HostError, InputError
 from orchestr.inventory.patterns import split_pattern
 from orchestr.inventory.position import EXTRA_VARIABLES, input_error
 from orchestr.live_secrets import hidden
-from orchestr.planning import PlanContext, assign, plan_host
+from orchestr.planning.plan import PlanContext, assign, plan_host
+from orchestr.planning.role import secrets_in
+from orchestr.planning.tags import check_tags
 from orchestr.results import HostResult, RunResult
-from orchestr.role import secrets_in
-from orchestr.tags import check_tags
 
 if TYPE_CHECKING:
     from orchestr.engine.session import Connector
     from orchestr.inventory import ConnectionSettings, Inventory
-    from orchestr.playbook import Play, Playbook
+    from orchestr.planning.playbook import Play, Playbook
 
 SHORTEST_SECRET = 6  # characters from which a secret is looked for in names and words
 

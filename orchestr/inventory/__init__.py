@@ -16,7 +16,7 @@ from orchestr.inventory.model import Group, Inventory, InventoryHost
 from orchestr.inventory.position import Position
 from orchestr.inventory.settings import ConnectionSettings
 from orchestr.inventory.sources import VaultKey
-from orchestr.inventory.templating import Scope, resolve
+from orchestr.templating.values import Scope, resolve
 
 __all__ = [
     "ConnectionSettings",

@@ -10,9 +10,9 @@ from orchestr.errors import InputError
 from orchestr.inventory.model import Inventory
 from orchestr.inventory.position import Position, input_error, kind
 from orchestr.inventory.settings import ConnectionKind, ConnectionSettings
-from orchestr.inventory.templating import Scope
 from orchestr.inventory.variable_names import TEXT, address, become_method, connection_kind, flag, port_number
 from orchestr.secret import Secret, mask, reveal
+from orchestr.templating.values import Scope
 
 # The same setting may have several names; as in Ansible's ssh plugin, the first one present decides.
 _ADDRESS = ("ansible_host", "ansible_ssh_host")

@@ -16,10 +16,10 @@ from orchestr.inventory.closest import closest
 from orchestr.inventory.marked import MarkedDict, MarkedList, UnsafeText
 from orchestr.inventory.position import Position, kind, shown
 from orchestr.inventory.sources import SecretSources, VaultKey
-from orchestr.inventory.vault import is_vault
 from orchestr.inventory.yaml_errors import bare_template_error, syntax_error, too_deep
 from orchestr.paths import unreadable
 from orchestr.secret import Secret
+from orchestr.vault.format import is_vault
 
 if TYPE_CHECKING:
     from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode

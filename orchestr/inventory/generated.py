@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position, shown
-from orchestr.inventory.vault import is_vault
 from orchestr.secret import Secret
+from orchestr.vault.format import is_vault
 
 if TYPE_CHECKING:
-    from orchestr.inventory.vault_key import VaultKey
+    from orchestr.vault.key import VaultKey
 
 ALPHABETS = {"letters_and_digits": string.ascii_letters + string.digits, "hex": "0123456789abcdef"}
 DEFAULT_LENGTH, SHORTEST, LONGEST = 32, 8, 1024

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestr.inventory.model import Inventory, InventoryHost
-from orchestr.inventory.secret_views import seen
+from orchestr.templating.secret_views import seen
 
 if TYPE_CHECKING:
-    from orchestr.inventory.templating import Scope
+    from orchestr.templating.values import Scope
 
 _OF_THE_HOST: dict[str, Callable[[InventoryHost], Any]] = {
     "inventory_hostname": lambda host: host.name,
@@ -84,7 +84,7 @@ class HostVariables(Mapping[str, RenderedVariables]):
         self._rendered: dict[str, RenderedVariables] = {}
 
     def __getitem__(self, name: str) -> RenderedVariables:
-        from orchestr.inventory.templating import Scope
+        from orchestr.templating.values import Scope
 
         if name not in self._rendered:
             scope = Scope(self._magic.inventory, self._hosts[name], magic=self._magic)

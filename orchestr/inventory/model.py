@@ -15,7 +15,7 @@ from orchestr.inventory.position import Position
 if TYPE_CHECKING:
     from orchestr.inventory.generated import GeneratedSecrets
     from orchestr.inventory.settings import ConnectionSettings
-    from orchestr.inventory.templating import Scope
+    from orchestr.templating.values import Scope
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Group:
 
 
 def _none_generated() -> GeneratedSecrets:
-    from orchestr.inventory.vault_key import VaultKey
+    from orchestr.vault.key import VaultKey
 
     return VaultKey().generated
 
@@ -143,7 +143,7 @@ class Inventory:
 
         Overlays are a play's and a role's own variables; the later wins, and extra variables win over all of them.
         """
-        from orchestr.inventory.templating import Scope
+        from orchestr.templating.values import Scope
 
         return Scope(self, self.host(host), *overlays)
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestr.inventory import vault
 from orchestr.inventory.closest import closest
 from orchestr.inventory.generated import wish
 from orchestr.inventory.position import Position
-from orchestr.inventory.vault_key import VaultKey
-from orchestr.inventory.vault_passwords import PASSWORD_VARIABLE
 from orchestr.secret import Secret
+from orchestr.vault import format as vault
+from orchestr.vault.key import VaultKey
+from orchestr.vault.passwords import PASSWORD_VARIABLE
 
 COMMAND_TIMEOUT_S = 60.0
 _STDERR_TAIL = 300

@@ -61,7 +61,7 @@ class PortsFree(Resource):
         return {"held": tuple(text for text, _ in self._held(reader))}
 
     def _is_project_up(self, reader: Reader) -> bool:
-        from orchestr.resources import compose_containers
+        from orchestr.resources.compose import containers as compose_containers
 
         try:
             containers = compose_containers.project_containers(reader, self.project)

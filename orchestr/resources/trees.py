@@ -14,9 +14,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Tuple
 from orchestr.agent.offer import offer
 from orchestr.agent.resource import Action, ResourceError, Survey, registered
 from orchestr.agent.system import Reader, System
-from orchestr.resources import docker, docker_api
+from orchestr.resources.docker import api as docker_api
+from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker.images import verified
 from orchestr.resources.files import Blob, real_path
-from orchestr.resources.images import verified
 
 MARKS = "/var/lib/orchestr/trees"
 PACK = ("tar", "--create", "--format=gnu", "--numeric-owner", "--sort=name", "--sparse", "--directory")

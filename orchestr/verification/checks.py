@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from testinfra.host import Host as TestinfraHost  # type: ignore[import-untyped]  # it has annotations, no marker
 
     from orchestr.engine.fleet import Fleet
-    from orchestr.planning import Host, Peer
+    from orchestr.planning.plan import Host, Peer
 
 #: The user's pytest settings and plugins are none of ours: only what is named here takes part.
 _SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")

@@ -18,7 +18,7 @@ from orchestr.verification.outside import Outside, PortState
 if TYPE_CHECKING:
     from testinfra.host import Host as TestinfraHost  # type: ignore[import-untyped]  # as above
 
-    from orchestr.planning import Peer
+    from orchestr.planning.plan import Peer
 
 #: How long to wait where silence is hoped for: a packet lost on the way is sent again after a second (RFC 6298).
 SILENCE_S = 1.3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestr.planning import Host
+from orchestr.planning.plan import Host
 
 if TYPE_CHECKING:
     from orchestr.engine.run import Run

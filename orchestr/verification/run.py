@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestr.engine.session import Connector
     from orchestr.events import Consumer
     from orchestr.inventory import Inventory
-    from orchestr.playbook import Playbook
+    from orchestr.planning.playbook import Playbook
 
 
 def verify(

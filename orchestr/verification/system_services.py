@@ -10,7 +10,7 @@ from typing import Any
 
 import testinfra  # type: ignore[import-untyped]  # it has annotations, but no marker that says so
 
-from orchestr.planning import Host, Peer
+from orchestr.planning.plan import Host, Peer
 from orchestr.verification.inside import SILENCE_S, connected, is_insider, outside_address
 from orchestr.verification.outside import Outside
 

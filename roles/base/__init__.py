@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource
+from orchestr.planning.role import Params as Base
 from orchestr.resources.files import Directory, File, Link
 from orchestr.resources.packages import Package
 from orchestr.resources.sysctl import Sysctl
-from orchestr.role import Params as Base
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 
 class Params(Base):

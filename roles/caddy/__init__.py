@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestr.agent.resource import Resource, Task
-from orchestr.container_role import restarted, running, started, stopped
-from orchestr.containers import ContainerService, Reload
+from orchestr.applications.container_role import restarted, running, started, stopped
+from orchestr.containers.compose import ContainerService, Reload
 from orchestr.resources.archives import Archive
 from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall import Rule
+from orchestr.resources.firewall.firewall import Rule
 from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import TcpAnswer
 
 from .params import Params as Params
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host, Peer
+    from orchestr.planning.plan import Host, Peer
 
 DIRECTORY = "/opt/caddy"
 CADDYFILE = f"{DIRECTORY}/etc/Caddyfile"

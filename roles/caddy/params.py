@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestr.container_role import ContainerParams
-from orchestr.resources.docker import version_numbers
-from orchestr.role import SecretText
+from orchestr.applications.container_role import ContainerParams
+from orchestr.planning.role import SecretText
+from orchestr.resources.docker.engine import version_numbers
 
 KEEPS_STREAMS = (2, 7)  # the first version with stream_close_delay
 _NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import testinfra  # type: ignore[import-untyped]  # it has annotations, but no marker that says so
 
-from orchestr.planning import Host, Peer
+from orchestr.planning.plan import Host, Peer
 from orchestr.verification.inside import Inside, closed_to_outside, connected, is_insider, outside_address, views
 from orchestr.verification.outside import Outside
 

@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestr import data_moves
 from orchestr.agent.resource import Resource, Task
-from orchestr.container_model import Network
-from orchestr.container_role import assert_same_image, image, stopped
-from orchestr.data_moves import Placement
+from orchestr.applications import data_moves
+from orchestr.applications.container_role import assert_same_image, image, stopped
+from orchestr.applications.data_moves import Placement
+from orchestr.applications.system_services import is_on_swarm, one_machine, services_of
+from orchestr.cluster.swarm_hosts import acting_manager
+from orchestr.containers.model import Network
+from orchestr.containers.stack import SwarmService, stack
 from orchestr.errors import InputError
 from orchestr.resources.files import Directory
-from orchestr.resources.firewall import Rule
+from orchestr.resources.firewall.firewall import Rule
 from orchestr.resources.ports import PortsFree
 from orchestr.resources.trees import Tree
-from orchestr.stack import SwarmService, stack
-from orchestr.swarm_hosts import acting_manager
-from orchestr.system_services import is_on_swarm, one_machine, services_of
 
 from . import moving
 from .params import Params as Params
@@ -30,7 +30,7 @@ from .resources import COMPOSE, STACK, DataSurvey, ServicesStopped
 from .servers import NETWORK, SERVERS, published, servers
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 DIRECTORY = "/opt/chatsystem"
 PROJECT = "chatsystem"

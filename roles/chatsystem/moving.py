@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestr import data_moves
 from orchestr.agent.resource import Resource
+from orchestr.applications import data_moves
+from orchestr.applications.system_services import is_on_swarm
+from orchestr.cluster.swarm_hosts import MANAGERS
 from orchestr.errors import InputError
 from orchestr.resources.files import Directory, File
-from orchestr.resources.swarm import SwarmLeft
+from orchestr.resources.swarm.membership import SwarmLeft
 from orchestr.secret import Secret
-from orchestr.swarm_hosts import MANAGERS
-from orchestr.system_services import is_on_swarm
 
 from .resources import (
     AWAITED,
@@ -30,8 +30,8 @@ from .resources import (
 from .servers import NETWORK, SERVERS
 
 if TYPE_CHECKING:
-    from orchestr.data_moves import Move, Placement
-    from orchestr.planning import Host
+    from orchestr.applications.data_moves import Move, Placement
+    from orchestr.planning.plan import Host
 
 #: What a move takes beside the database itself, from the lab: stopping, starting, MySQL's first start.
 BASE_S = 60

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestr.container_role import ContainerParams
-from orchestr.role import SecretText
+from orchestr.applications.container_role import ContainerParams
+from orchestr.planning.role import SecretText
 
 from .servers import SERVERS
 

@@ -13,7 +13,8 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 from orchestr.agent.resource import Action, ResourceError, Survey, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
-from orchestr.resources import docker, docker_api
+from orchestr.resources.docker import api as docker_api
+from orchestr.resources.docker import engine as docker
 
 PROJECT = "chatsystem"
 MOVES = "/var/lib/orchestr/moves/chatsystem"

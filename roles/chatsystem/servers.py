@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestr.containers import ContainerService, HealthCheck, Limits
+from orchestr.applications.system_services import is_on_swarm, pinned_to
+from orchestr.cluster.swarm_hosts import publishing
+from orchestr.containers.compose import ContainerService, HealthCheck, Limits
+from orchestr.containers.stack import Change, Deploy, MountedFile, SwarmService
 from orchestr.errors import InputError
 from orchestr.secret import Secret
-from orchestr.stack import Change, Deploy, MountedFile, SwarmService
-from orchestr.swarm_hosts import publishing
-from orchestr.system_services import is_on_swarm, pinned_to
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
     from .params import Params
 

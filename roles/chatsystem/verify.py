@@ -8,8 +8,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-from orchestr.planning import Host
-from orchestr.system_services import is_on_swarm
+from orchestr.applications.system_services import is_on_swarm
+from orchestr.planning.plan import Host
 from orchestr.verification.inside import outside_address
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import containers, on, where

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestr import data_moves
 from orchestr.agent.resource import Resource
+from orchestr.applications import data_moves
+from orchestr.planning.role import Params as RoleParams
 from orchestr.resources.files import Blob
 from orchestr.resources.trees import TreeMeasure, TreePlaced, TreeRetired, TreeStays, TreeSurvey, TreeTaken
-from orchestr.role import Params as RoleParams
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 
 class Params(RoleParams):

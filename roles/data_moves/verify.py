@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestr import data_moves
-from orchestr.planning import Host
+from orchestr.applications import data_moves
+from orchestr.planning.plan import Host
 from orchestr.verification.system_services import on
 
 from . import Params

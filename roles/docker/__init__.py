@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource
-from orchestr.resources.compose_plugin import ComposePlugin
-from orchestr.resources.docker import DockerEngine
+from orchestr.planning.role import Params as Base
+from orchestr.planning.role import SecretText
+from orchestr.resources.compose.plugin import ComposePlugin
+from orchestr.resources.docker.engine import DockerEngine
+from orchestr.resources.docker.images import LOGINS
 from orchestr.resources.files import Directory, File
-from orchestr.resources.images import LOGINS
 from orchestr.resources.packages import Package
 from orchestr.resources.services import Service
-from orchestr.role import Params as Base
-from orchestr.role import SecretText
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 CONFIG = "/etc/docker/daemon.json"
 #: Where compose v2 is: Docker's own repository, Ubuntu, Debian 13.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator, model_validator
 
 from orchestr.agent.resource import Resource
-from orchestr.container_role import ContainerParams, image
-from orchestr.containers import ContainerService, HealthCheck, Limits
+from orchestr.applications.container_role import ContainerParams, image
+from orchestr.applications.system_services import pinned_to
+from orchestr.containers.compose import ContainerService, HealthCheck, Limits
+from orchestr.containers.stack import Deploy, SwarmService
 from orchestr.resources.sysctl import Sysctl
-from orchestr.stack import Deploy, SwarmService
-from orchestr.system_services import pinned_to
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 PORT, TRANSPORT_PORT = 9200, 9300
 LEAST_MAP_COUNT = 262144

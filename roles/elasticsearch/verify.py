@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestr.planning import Host
+from orchestr.planning.plan import Host
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import assert_healthy, assert_within_the_system
 

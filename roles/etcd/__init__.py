@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from orchestr.agent.resource import Resource
-from orchestr.container_role import ContainerParams, image
-from orchestr.containers import ContainerService, HealthCheck, Limits
-from orchestr.stack import Deploy, SwarmService
-from orchestr.system_services import pinned_to
+from orchestr.applications.container_role import ContainerParams, image
+from orchestr.applications.system_services import pinned_to
+from orchestr.containers.compose import ContainerService, HealthCheck, Limits
+from orchestr.containers.stack import Deploy, SwarmService
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
 

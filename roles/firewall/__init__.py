@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from orchestr.agent.resource import Resource
-from orchestr.resources.firewall import Firewall, PacketFilter, Rule
-from orchestr.role import Params as Base
+from orchestr.planning.role import Params as Base
+from orchestr.resources.firewall.firewall import Firewall, PacketFilter, Rule
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 
 class RuleParams(BaseModel):

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource, Task
-from orchestr.container_role import restarted, running, started, stopped
-from orchestr.containers import ContainerService
+from orchestr.applications.container_role import restarted, running, started, stopped
+from orchestr.containers.compose import ContainerService
 from orchestr.errors import InputError
 from orchestr.resources.archives import Archive
 from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall import Rule
+from orchestr.resources.firewall.firewall import Rule
 from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import HttpAnswer, TcpAnswer
 from orchestr.resources.sysctl import Sysctl
@@ -20,7 +20,7 @@ from orchestr.secret import Secret
 from .params import Params as Params
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 DIRECTORY = "/opt/livekit"
 CONFIG = f"{DIRECTORY}/livekit.yaml"

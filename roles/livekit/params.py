@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestr.container_role import ContainerParams
-from orchestr.role import SecretText
+from orchestr.applications.container_role import ContainerParams
+from orchestr.planning.role import SecretText
 from orchestr.secret import Secret
 
 SHORTEST_SECRET = 32

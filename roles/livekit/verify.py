@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestr.planning import Host, Peer
+from orchestr.planning.plan import Host, Peer
 from orchestr.verification.inside import Inside, closed_to_outside, connected, is_insider, outside_address
 from orchestr.verification.outside import Outside
 

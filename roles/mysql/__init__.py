@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from orchestr.agent.resource import Resource
-from orchestr.container_role import ContainerParams, image
-from orchestr.containers import ContainerService, HealthCheck, Limits
+from orchestr.applications.container_role import ContainerParams, image
+from orchestr.applications.system_services import pinned_to
+from orchestr.containers.compose import ContainerService, HealthCheck, Limits
+from orchestr.containers.stack import Deploy, MountedFile, SwarmService
 from orchestr.errors import InputError
-from orchestr.role import OptionFilePassword
+from orchestr.planning.role import OptionFilePassword
 from orchestr.secret import Secret
-from orchestr.stack import Deploy, MountedFile, SwarmService
-from orchestr.system_services import pinned_to
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 PORT = 3306
 SECRETS = "/run/secrets"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from orchestr.agent.resource import Resource
-from orchestr.container_role import ContainerParams, image
-from orchestr.containers import ContainerService, HealthCheck, Limits
-from orchestr.role import OptionFilePassword
-from orchestr.stack import Deploy, MountedFile, SwarmService
-from orchestr.system_services import pinned_to
+from orchestr.applications.container_role import ContainerParams, image
+from orchestr.applications.system_services import pinned_to
+from orchestr.containers.compose import ContainerService, HealthCheck, Limits
+from orchestr.containers.stack import Deploy, MountedFile, SwarmService
+from orchestr.planning.role import OptionFilePassword
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 PORT, MANAGEMENT_PORT = 5672, 15672
 USER_ID = 100  # in the alpine images; in the others 999

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestr.planning import Host
+from orchestr.planning.plan import Host
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import assert_healthy, assert_within_the_system
 

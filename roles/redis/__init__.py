@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource, Task
-from orchestr.container_role import ContainerParams, image, restarted, running, started, stopped
-from orchestr.containers import ContainerService, HealthCheck
+from orchestr.applications.container_role import ContainerParams, image, restarted, running, started, stopped
+from orchestr.containers.compose import ContainerService, HealthCheck
 from orchestr.errors import InputError
+from orchestr.planning.role import SecretText
 from orchestr.resources.archives import Archive
 from orchestr.resources.commands import Command
 from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall import Rule
+from orchestr.resources.firewall.firewall import Rule
 from orchestr.resources.ports import PortsFree
-from orchestr.role import SecretText
 from orchestr.secret import Secret
 
 from .in_system import system_services as system_services
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 DIRECTORY = "/opt/redis"
 CONFIG = f"{DIRECTORY}/redis.conf"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestr.containers import ContainerService, HealthCheck
-from orchestr.stack import Deploy, MountedFile, SwarmService
-from orchestr.system_services import pinned_to
+from orchestr.applications.system_services import pinned_to
+from orchestr.containers.compose import ContainerService, HealthCheck
+from orchestr.containers.stack import Deploy, MountedFile, SwarmService
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 CONFIG = "/usr/local/etc/redis/redis.conf"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from orchestr.planning import Host, Peer
+from orchestr.planning.plan import Host, Peer
 from orchestr.verification.inside import Inside, closed_to_outside, connected, is_insider, views
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import assert_healthy

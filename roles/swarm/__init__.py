@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource
-from orchestr.errors import InputError
-from orchestr.resources.firewall import Rule
-from orchestr.resources.swarm import PORT as PORT
-from orchestr.resources.swarm import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
-from orchestr.resources.swarm_ingress import SwarmIngress
-from orchestr.resources.swarm_nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
-from orchestr.role import Params as Base
-from orchestr.swarm_hosts import (
+from orchestr.applications.system_services import labels_of
+from orchestr.cluster.swarm_hosts import (
     LEAVING,
     MANAGERS,
     WORKERS,
@@ -28,10 +22,16 @@ from orchestr.swarm_hosts import (
     node_id,
     working_managers,
 )
-from orchestr.system_services import labels_of
+from orchestr.errors import InputError
+from orchestr.planning.role import Params as Base
+from orchestr.resources.firewall.firewall import Rule
+from orchestr.resources.swarm.ingress import SwarmIngress
+from orchestr.resources.swarm.membership import PORT as PORT
+from orchestr.resources.swarm.membership import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
+from orchestr.resources.swarm.nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host, Peer
+    from orchestr.planning.plan import Host, Peer
 
 GOSSIP_PORT = 7946
 DATA_PORT = 4789

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from orchestr.planning import Host
-from orchestr.swarm_hosts import MANAGERS, members
+from orchestr.cluster.swarm_hosts import MANAGERS, members
+from orchestr.planning.plan import Host
 from orchestr.verification.inside import closed_to_outside, connected, is_insider, views
 from orchestr.verification.outside import Outside
 

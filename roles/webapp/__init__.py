@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource, Task
-from orchestr.container_role import ContainerParams, restarted, running, started, stopped
-from orchestr.containers import ContainerService, Limits
+from orchestr.applications.container_role import ContainerParams, restarted, running, started, stopped
+from orchestr.containers.compose import ContainerService, Limits
+from orchestr.planning.role import SecretText
 from orchestr.resources.archives import Archive
 from orchestr.resources.env_files import EnvFile
 from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall import Rule
+from orchestr.resources.firewall.firewall import Rule
 from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import HttpAnswer, TcpAnswer
-from orchestr.role import SecretText
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
-    from orchestr.planning import Host
+    from orchestr.planning.plan import Host
 
 DIRECTORY = "/opt/webapp"
 ENVIRONMENT = f"{DIRECTORY}/.env"

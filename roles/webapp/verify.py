@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestr.planning import Host
+from orchestr.planning.plan import Host
 from orchestr.verification.inside import Inside, closed_to_outside, views
 from orchestr.verification.outside import Outside
 

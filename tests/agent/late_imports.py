@@ -30,7 +30,7 @@ class LateImports(Resource):
         if self.way == "absent":
             __import__("orchestr.resources.nothing_of_the_kind")
         if self.way == "not ours":
-            __import__("orchestr.resources.stack_apply")  # there is such a module, and nothing sent speaks of it
+            __import__("orchestr.resources.swarm.stack_apply")  # there is such a module, and nothing sent speaks of it
         from orchestr.resources import env_grammars
 
         with open(self.path, "w", encoding="utf-8") as stream:

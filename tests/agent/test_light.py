@@ -24,16 +24,16 @@ from orchestr.agent import bootstrap, light, wire
 from orchestr.agent.resource import Resource, kinds
 from orchestr.agent.secret import Secret
 from orchestr.engine import bundle
-from orchestr.resources.compose import ComposeProject
-from orchestr.resources.docker import DockerEngine
+from orchestr.resources.compose.project import ComposeProject
+from orchestr.resources.docker.engine import DockerEngine
 from orchestr.resources.env_files import EnvFile
 from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall import Firewall
-from orchestr.resources.firewall_rules import Rule
+from orchestr.resources.firewall.firewall import Firewall
+from orchestr.resources.firewall.rules import Rule
 from orchestr.resources.lines import Line
 from orchestr.resources.packages import Package
 from orchestr.resources.services import Service
-from orchestr.resources.swarm_nodes import SwarmNode
+from orchestr.resources.swarm.nodes import SwarmNode
 from tests.property.worlds.debian import RESOURCES
 
 PACKAGE = Path(bundle.__file__).parents[1]
@@ -293,7 +293,7 @@ def test_ordinary_tasks_import_little(bytecode: str) -> None:
     ordinary = [File("/a"), Directory("/a"), Line("/a", "x"), Package("a"), Service("a"), Firewall((Rule(22),))]
     ordinary += [EnvFile("/a"), ComposeProject("/a", ("b",)), SwarmNode("a"), DockerEngine()]
     names = bundle.modules_for(type(each) for each in ordinary)
-    names += [name for name in bundle.modules_asked_for("orchestr.resources.ufw", names) if name not in names]
+    names += [name for name in bundle.modules_asked_for("orchestr.resources.firewall.ufw", names) if name not in names]
     packed = bundle.packed(tuple(names), bytecode).hex()
     work = f"finder.add(bytes.fromhex({packed!r})); [__import__(name) for name in {names!r}]; "
     said = _agent_python(work + "print(*sys.modules)", bytecode).split()

@@ -92,7 +92,7 @@ def test_every_resource_says_what_it_touches(cls: type) -> None:
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_every_role_is_whole(role: Path) -> None:
     """A role has a docstring, a README and checks from outside; each parameter says what it is."""
-    from orchestr.role import load_role
+    from orchestr.planning.role import load_role
 
     loaded = load_role(role.name, ROOT)
     assert loaded.summary

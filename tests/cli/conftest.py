@@ -39,8 +39,8 @@ ROLE = '''\
 
 from pydantic import Field
 
-from orchestr.role import Params as Base
-from orchestr.role import SecretText
+from orchestr.planning.role import Params as Base
+from orchestr.planning.role import SecretText
 from orchestr.resources.files import Directory, File
 
 

@@ -68,7 +68,7 @@ def _failing(hosts: dict[str, MemoryHost], monkeypatch: pytest.MonkeyPatch) -> N
 
 def _broken_role(hosts: dict[str, MemoryHost], monkeypatch: pytest.MonkeyPatch) -> None:
     _fine(hosts, monkeypatch)
-    monkeypatch.setattr("orchestr.planning.Task", _raising)
+    monkeypatch.setattr("orchestr.planning.plan.Task", _raising)
 
 
 def _raising(*args: object, **options: object) -> None:

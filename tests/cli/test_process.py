@@ -157,7 +157,7 @@ def test_version_and_help(process: Orchestr) -> None:
         (["--help"], (*PACKAGES, "yaml", "subprocess", "orchestr.inventory", "orchestr.engine")),
         (["run", "--help"], (*PACKAGES, "yaml", "subprocess", "orchestr.inventory", "orchestr.engine")),
         (["history"], (*PACKAGES, "yaml", "orchestr.inventory", "orchestr.engine.run")),
-        (["inventory", SITE], (*PACKAGES, "orchestr.engine", "orchestr.role")),
+        (["inventory", SITE], (*PACKAGES, "orchestr.engine", "orchestr.planning.role")),
         (["plan", SITE], tuple(name for name in PACKAGES if name != "pydantic")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -279,7 +279,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(orchestr: Orchestr, passwords: Path, name: str) -> None:
     """It ends with 2, one error with a place and a next step, also as JSON; no file is changed, no secret shown."""
-    from orchestr.inventory.vault import encrypt
+    from orchestr.vault.format import encrypt
 
     whole = encrypt(PLAIN.encode(), b"the old password")
     for path, text in {

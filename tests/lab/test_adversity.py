@@ -26,7 +26,7 @@ ROLE = '''
 """Files, and a command that takes as long as it is told."""
 from orchestr.resources.commands import Command
 from orchestr.resources.files import Directory, File
-from orchestr.role import Params as Base
+from orchestr.planning.role import Params as Base
 
 class Params(Base):
     sleep_s: float = 0

@@ -16,13 +16,13 @@ import pytest
 
 from orchestr.agent.resource import Resource, Task
 from orchestr.blobs import BlobStore
-from orchestr.containers import ContainerService, HealthCheck, Reload, compose_project, compose_text
+from orchestr.containers.compose import ContainerService, HealthCheck, Reload, compose_project, compose_text
 from orchestr.engine.session import Session, SessionOptions
 from orchestr.errors import HostError
-from orchestr.image_archive import ImageSource, open_image
+from orchestr.images.archive import ImageSource, open_image
 from orchestr.inventory.settings import ConnectionSettings
-from orchestr.resources.compose import ComposeProject
-from orchestr.resources.docker import DockerEngine
+from orchestr.resources.compose.project import ComposeProject
+from orchestr.resources.docker.engine import DockerEngine
 from orchestr.resources.files import Directory, File
 from orchestr.transport.connect import connect
 from tests.lab.conftest import ADDRESSES, LAB, ssh

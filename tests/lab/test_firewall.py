@@ -19,7 +19,7 @@ import pytest
 from orchestr.agent.resource import Resource, Task
 from orchestr.engine.session import Session, SessionOptions
 from orchestr.inventory.settings import ConnectionSettings
-from orchestr.resources.firewall import Firewall, FirewallRule, Rule
+from orchestr.resources.firewall.firewall import Firewall, FirewallRule, Rule
 from orchestr.transport.base import Connection
 from orchestr.transport.connect import connect
 from tests.lab import packet_filters

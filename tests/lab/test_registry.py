@@ -20,8 +20,8 @@ import pytest
 from orchestr.agent.resource import Resource
 from orchestr.engine.session import Session, SessionOptions
 from orchestr.inventory.settings import ConnectionSettings
+from orchestr.resources.docker.images import LOGINS, PulledImage
 from orchestr.resources.files import Directory, File
-from orchestr.resources.images import LOGINS, PulledImage
 from orchestr.secret import Secret
 from orchestr.transport.connect import connect
 from roles.docker import Login, Params

@@ -37,8 +37,8 @@ PLAY_WIRE_TURNS = 3
 BASE_BYTES, TOP_BYTES = 20_000_000, 500_000
 ROLE = '''
 """An image of this machine's engine, sent."""
-from orchestr.image_archive import open_image
-from orchestr.role import Params as Base
+from orchestr.images.archive import open_image
+from orchestr.planning.role import Params as Base
 
 class Params(Base):
     image: str

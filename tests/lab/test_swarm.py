@@ -19,14 +19,14 @@ import yaml
 
 from orchestr.agent.resource import Resource, Task
 from orchestr.blobs import BlobStore
-from orchestr.containers import ContainerService
+from orchestr.containers.compose import ContainerService
+from orchestr.containers.stack import Change, Deploy, MountedFile, SwarmService, stack
 from orchestr.engine.session import Session, SessionOptions
-from orchestr.image_archive import ImageSource, open_image
+from orchestr.images.archive import ImageSource, open_image
 from orchestr.inventory.settings import ConnectionSettings
-from orchestr.resources.swarm import SwarmSurvey
-from orchestr.resources.swarm_nodes import SwarmNode
+from orchestr.resources.swarm.membership import SwarmSurvey
+from orchestr.resources.swarm.nodes import SwarmNode
 from orchestr.secret import Secret
-from orchestr.stack import Change, Deploy, MountedFile, SwarmService, stack
 from orchestr.transport.connect import connect
 from tests.lab.cluster import Done, Orchestr, wait_until
 from tests.lab.conftest import ADDRESSES, LAB, ROOT, lab, ssh

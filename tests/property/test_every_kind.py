@@ -21,7 +21,7 @@ import orchestr.resources
 from orchestr.agent import wire
 from orchestr.agent.converge import CHANGED, FAILED, OK, SKIPPED, converge
 from orchestr.agent.resource import Action, Resource, Task, class_of, kinds
-from orchestr.role import load_role
+from orchestr.planning.role import load_role
 from tests.property import worlds
 from tests.property.laws import CANARY, Interrupted, InterruptedSystem, World, drawn_hosts
 

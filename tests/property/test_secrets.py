@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from orchestr.errors import InputError
 from orchestr.inventory.load import load_inventory
-from orchestr.inventory.secret_views import revealed
-from orchestr.inventory.templating import Scope
 from orchestr.secret import HIDDEN, Secret
-from orchestr.templates import render_file
+from orchestr.templating.files import render_file
+from orchestr.templating.secret_views import revealed
+from orchestr.templating.values import Scope
 
 ONE, OTHER = "canary-7f3a", "Sparow+4k9z"
 VARIABLES = {

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from orchestr.resources.docker import SOCKET
+from orchestr.resources.docker.engine import SOCKET
 from orchestr.transport.memory import MemoryHost, MemorySystem
 
 ENGINES = ("20.10", "26.1")

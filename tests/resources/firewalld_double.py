@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestr.resources import firewalld_direct, firewalld_rules
-from orchestr.resources.firewalld_rules import Item
+from orchestr.resources.firewall import firewalld_direct, firewalld_rules
+from orchestr.resources.firewall.firewalld_rules import Item
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.test_firewall import Kernel
 
@@ -189,6 +189,6 @@ class FirewalldHost(MemoryHost):
 
 
 def _live(kernel: Kernel) -> Any:
-    from orchestr.resources import netfilter
+    from orchestr.resources.firewall import netfilter
 
     return netfilter.parse(kernel.save())

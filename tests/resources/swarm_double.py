@@ -10,7 +10,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from orchestr.resources.docker import SOCKET
+from orchestr.resources.docker.engine import SOCKET
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.engine_double import RECORDED, answers
 

@@ -14,8 +14,8 @@ import pytest
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Task
-from orchestr.resources.docker import SOCKET
-from orchestr.role import load_role
+from orchestr.planning.role import load_role
+from orchestr.resources.docker.engine import SOCKET
 from orchestr.secret import Secret
 from orchestr.transport.memory import MemoryHost, MemorySystem
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Task
-from orchestr.resources.compose import ComposeProject, ComposeService
+from orchestr.resources.compose.project import ComposeProject, ComposeService
 from orchestr.resources.files import File
 from orchestr.transport.memory import MemorySystem, Node
 from tests.resources.engine_double import EngineDouble

@@ -8,7 +8,7 @@ import pytest
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Task
-from orchestr.resources.compose_plugin import ComposePlugin
+from orchestr.resources.compose.plugin import ComposePlugin
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.simulated_tools import SimulatedApt
 

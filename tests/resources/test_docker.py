@@ -8,8 +8,9 @@ import pytest
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import NotObservable, Task
-from orchestr.resources import compose_containers, docker
-from orchestr.resources.docker import DockerEngine
+from orchestr.resources.compose import containers as compose_containers
+from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker.engine import DockerEngine
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.engine_double import ENGINES, PLUGIN, EngineDouble, answers
 

@@ -13,9 +13,9 @@ import pytest
 from orchestr.agent import guard
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import NotObservable, Resource, ResourceError, Task
-from orchestr.resources import docker_user, netfilter, ufw_files
-from orchestr.resources.firewall import Firewall, FirewallRule, Rule
-from orchestr.resources.firewall_rules import Entry, Session, decides, session_of
+from orchestr.resources.firewall import docker_user, netfilter, ufw_files
+from orchestr.resources.firewall.firewall import Firewall, FirewallRule, Rule
+from orchestr.resources.firewall.rules import Entry, Session, decides, session_of
 from orchestr.transport.memory import MemoryHost, MemorySystem
 
 OUTPUT = Path(__file__).parent / "recorded" / "ufw-0.36"

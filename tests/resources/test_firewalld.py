@@ -9,10 +9,10 @@ import pytest
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import NotObservable, Resource, ResourceError, Task
-from orchestr.resources import firewalld_direct, firewalld_rules
-from orchestr.resources.firewall import Firewall, FirewallRule, PacketFilter, Rule, backend_of
-from orchestr.resources.firewall_rules import Entry
-from orchestr.resources.firewalld_rules import entries_of, parse_zone
+from orchestr.resources.firewall import firewalld_direct, firewalld_rules
+from orchestr.resources.firewall.firewall import Firewall, FirewallRule, PacketFilter, Rule, backend_of
+from orchestr.resources.firewall.firewalld_rules import entries_of, parse_zone
+from orchestr.resources.firewall.rules import Entry
 from orchestr.transport.memory import MemorySystem
 from tests.resources.firewalld_double import FirewalldHost, listed, real
 

@@ -14,9 +14,9 @@ import pytest
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Task
 from orchestr.blobs import BlobStore
-from orchestr.image_archive import ImageSource, open_archive
-from orchestr.resources.docker import familiar, tagged
-from orchestr.resources.images import LOGINS, PulledImage, repository, verified
+from orchestr.images.archive import ImageSource, open_archive
+from orchestr.resources.docker.engine import familiar, tagged
+from orchestr.resources.docker.images import LOGINS, PulledImage, repository, verified
 from orchestr.transport.memory import MemorySystem
 from tests.image_archives import layer, save_25, sha256
 from tests.resources.engine_double import ENGINES, EngineDouble, answers
@@ -285,7 +285,7 @@ def test_logins_come_from_a_file(registry: ImageEngine) -> None:
 
 def test_a_large_layer_tells_how_much_of_it_has_gone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one layer is on its way for long, its percentage is said now and then."""
-    monkeypatch.setattr("orchestr.resources.images.SAID_EVERY", 1024)
+    monkeypatch.setattr("orchestr.resources.docker.images.SAID_EVERY", 1024)
     good = host.store.chunks
     monkeypatch.setattr(host.store, "chunks", lambda digest: iter(_pieces(b"".join(good(digest)), 1024)))
     host.run(host.source(LAYERS))

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestr.resources import compose_containers, docker, firewalld_rules, images, swarm_state, ufw_files
+from orchestr.resources.compose import containers as compose_containers
+from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker import images
+from orchestr.resources.firewall import firewalld_rules, ufw_files
 from orchestr.resources.services import Service
+from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.systemd import is_enabled, units
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.engine_double import ENGINES, RECORDED, answers

@@ -11,11 +11,11 @@ import pytest
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Resource, Task
 from orchestr.agent.secret import Secret
-from orchestr.resources import swarm_state
-from orchestr.resources.swarm import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
-from orchestr.resources.swarm_ingress import SwarmIngress
-from orchestr.resources.swarm_nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
-from orchestr.resources.swarm_objects import SwarmConfig, SwarmLeftovers, SwarmNetwork, SwarmSecret
+from orchestr.resources.swarm import state as swarm_state
+from orchestr.resources.swarm.ingress import SwarmIngress
+from orchestr.resources.swarm.membership import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
+from orchestr.resources.swarm.nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
+from orchestr.resources.swarm.objects import SwarmConfig, SwarmLeftovers, SwarmNetwork, SwarmSecret
 from orchestr.transport.memory import MemorySystem
 from tests.resources.swarm_double import CLUSTER, MANAGER, WORKER, SwarmDouble, swarm_answers
 

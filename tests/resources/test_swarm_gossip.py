@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestr.resources import swarm_gossip
+from orchestr.resources.swarm import gossip as swarm_gossip
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
 
 SOCKET = "/var/run/docker.sock"

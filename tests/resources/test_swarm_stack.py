@@ -9,11 +9,11 @@ import pytest
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Task
-from orchestr.containers import ContainerService
-from orchestr.resources import stack_state, stack_view
-from orchestr.resources.stack import Stack, StackService
-from orchestr.stack import Deploy, SwarmService
-from orchestr.stack import stack as stack_resources
+from orchestr.containers.compose import ContainerService
+from orchestr.containers.stack import Deploy, SwarmService
+from orchestr.containers.stack import stack as stack_resources
+from orchestr.resources.swarm import stack_state, stack_view
+from orchestr.resources.swarm.stack import Stack, StackService
 from orchestr.transport.memory import MemorySystem
 from tests.resources.swarm_double import SwarmDouble, swarm_answers
 

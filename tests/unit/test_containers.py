@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestr.containers import (
+from orchestr.containers.compose import (
     ContainerService,
     HealthCheck,
     Limits,

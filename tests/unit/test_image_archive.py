@@ -11,11 +11,12 @@ from typing import IO, Any
 
 import pytest
 
-from orchestr import image_archive, image_layout
 from orchestr.blobs import BlobStore
 from orchestr.errors import InputError
-from orchestr.image_archive import open_archive, open_image
-from orchestr.image_layout import ImageSource, read_archive
+from orchestr.images import archive as image_archive
+from orchestr.images import layout as image_layout
+from orchestr.images.archive import open_archive, open_image
+from orchestr.images.layout import ImageSource, read_archive
 from tests.image_archives import SAVERS, layer, save_20, save_25, save_oci, sha256
 
 LAYERS = [layer("base"), layer("middle"), layer("top")]
@@ -210,7 +211,7 @@ def test_an_image_that_is_not_here_says_how_to_get_it(docker: Path, tmp_path: Pa
 
 def test_the_cache_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache follows XDG_CACHE_HOME and is closed to others."""
-    from orchestr.image_archive import cache_directory
+    from orchestr.images.archive import cache_directory
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_directory() == tmp_path / "orchestr" / "images"

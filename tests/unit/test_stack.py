@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestr.container_model import HealthCheck, Limits, Network, Reload
-from orchestr.containers import ContainerService
+from orchestr.containers.compose import ContainerService
+from orchestr.containers.model import HealthCheck, Limits, Network, Reload
+from orchestr.containers.stack import Change, Deploy, MountedFile, Restart, SwarmService, stack, stack_document
 from orchestr.errors import InputError
 from orchestr.resources.files import File
-from orchestr.resources.stack import Stack
-from orchestr.resources.swarm_objects import SwarmConfig, SwarmLeftovers, SwarmSecret
+from orchestr.resources.swarm.objects import SwarmConfig, SwarmLeftovers, SwarmSecret
+from orchestr.resources.swarm.stack import Stack
 from orchestr.secret import Secret
-from orchestr.stack import Change, Deploy, MountedFile, Restart, SwarmService, stack, stack_document
 
 WEB = ContainerService(
     "web",
@@ -81,7 +81,7 @@ def test_a_service_is_rendered_with_all_that_a_swarm_knows() -> None:
 
 def test_the_same_service_runs_the_same_under_compose_and_swarm() -> None:
     """What is in the container is made from one model: command, environment, user, health, limits."""
-    from orchestr.containers import compose_text
+    from orchestr.containers.compose import compose_text
 
     composed = yaml.safe_load(compose_text("shop", [replace(WEB, ports=())]))["services"]["web"]
     swarmed = json.loads(json.dumps(entry(replace(WEB, ports=()))).replace("$", "$$"))

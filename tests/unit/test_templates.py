@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestr.errors import InputError
-from orchestr.inventory.templating import Scope
 from orchestr.secret import Secret
-from orchestr.templates import render_file
+from orchestr.templating.files import render_file
+from orchestr.templating.values import Scope
 
 Render = Callable[..., Any]
 

@@ -12,7 +12,7 @@ from orchestr.cli.options import takes
 from orchestr.errors import InputError
 
 if TYPE_CHECKING:
-    from orchestr.reference import Entry
+    from orchestr.planning.reference import Entry
 
 
 @click.command("doc")
@@ -24,7 +24,7 @@ def command(call: Invocation, name: str | None, project: str) -> int:
 
     A role's parameters or a resource's attributes; without a name, list them all.
     """
-    from orchestr.reference import resource_entries, role_entries
+    from orchestr.planning.reference import resource_entries, role_entries
 
     entries = {"role": role_entries(Path(project).resolve()), "resource": resource_entries()}
     if name is not None:

@@ -39,7 +39,7 @@ def encrypt(call: Invocation, files: tuple[str, ...], name: str | None, label: s
     With --string NAME the value is asked for, unseen, or read from stdin; one last newline does not count.
     """
     from orchestr.cli.vault import vault_key
-    from orchestr.vault_files import encrypted, replace_all
+    from orchestr.vault.files import encrypted, replace_all
 
     if name is not None:
         return _encrypt_value(call, name, files, label)
@@ -51,7 +51,7 @@ def encrypt(call: Invocation, files: tuple[str, ...], name: str | None, label: s
 
 def _encrypt_value(call: Invocation, name: str, files: tuple[str, ...], label: str | None) -> int:
     from orchestr.cli.vault import vault_key
-    from orchestr.inventory.vault_inline import block
+    from orchestr.vault.inline import block
 
     if files:
         raise InputError("--string takes no file", next_step="orchestr secrets encrypt --string NAME")
@@ -85,7 +85,7 @@ def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int
     The file is nobody else's to read then (mode 0600), whatever it was before.
     """
     from orchestr.cli.vault import vault_key
-    from orchestr.vault_files import decrypted, replace_all
+    from orchestr.vault.files import decrypted, replace_all
 
     if output is not None:
         if output != "-":
@@ -111,7 +111,7 @@ def view(call: Invocation, files: tuple[str, ...]) -> int:
 
 def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
     from orchestr.cli.vault import vault_key
-    from orchestr.vault_files import opened, read, viewed
+    from orchestr.vault.files import opened, read, viewed
 
     key, look = vault_key(call), viewed if action == "view" else opened
     found = [(path, look(path, read(path), key)) for path in _paths(files, f"orchestr secrets {action} FILE")]
@@ -137,7 +137,7 @@ def edit(call: Invocation, file: str) -> int:
     import os
 
     from orchestr.cli.vault import vault_key
-    from orchestr.vault_editing import edit as edit_file
+    from orchestr.vault.editing import edit as edit_file
 
     path = _paths((file,), "orchestr secrets edit FILE; a new one is written first, then encrypted")[0]
     is_changed = edit_file(path, vault_key(call), os.environ)
@@ -157,7 +157,7 @@ def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], 
     In a YAML file every !vault value gets it, and all else stays byte for byte. All files, or none.
     """
     from orchestr.cli.vault import new_vault_key, vault_key
-    from orchestr.vault_files import rekeyed, replace_all
+    from orchestr.vault.files import rekeyed, replace_all
 
     paths = _paths(files, "orchestr secrets rekey FILE")
     if len(new_files) + len(new_ids) > 1:

@@ -13,7 +13,7 @@ from orchestr.cli.options import takes
 from orchestr.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREACHABLE, InputError
 
 if TYPE_CHECKING:
-    from orchestr.trust import HostKeys
+    from orchestr.transport.trust import HostKeys
 
 
 @click.command("trust")
@@ -34,7 +34,7 @@ def command(call: Invocation, yes: bool, fingerprints: tuple[str, ...], replace_
     What hosts offer is shown beside what known_hosts has; nothing is recorded that was not agreed to.
     """
     inventory = call.load()
-    from orchestr.trust import look, record
+    from orchestr.transport.trust import look, record
 
     found = look(inventory, call.limit, forks=call.forks)
     if not call.as_json:

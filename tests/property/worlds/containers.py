@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestr.resources.compose import ComposeProject, ComposeService
-from orchestr.resources.docker import DockerEngine
+from orchestr.resources.compose.project import ComposeProject, ComposeService
+from orchestr.resources.docker.engine import DockerEngine
+from orchestr.resources.docker.images import Image, ImageLayer, PulledImage
 from orchestr.resources.files import Blob
-from orchestr.resources.images import Image, ImageLayer, PulledImage
 from orchestr.transport.memory import Node
 from tests.image_archives import config_of, layer, sha256
 from tests.property.laws import World

@@ -11,16 +11,16 @@ from orchestr.agent.resource import Resource
 from orchestr.agent.secret import Secret
 from orchestr.resources.archives import Archive
 from orchestr.resources.commands import Command
-from orchestr.resources.compose_plugin import ComposePlugin
+from orchestr.resources.compose.plugin import ComposePlugin
 from orchestr.resources.env_files import EnvFile
 from orchestr.resources.files import Directory, File, Link
-from orchestr.resources.firewall import PacketFilter
+from orchestr.resources.firewall.firewall import PacketFilter
 from orchestr.resources.lines import Block, Line
 from orchestr.resources.packages import Package
 from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import HttpAnswer, TcpAnswer, UnitActive
 from orchestr.resources.services import Service
-from orchestr.resources.swarm_ingress import TABLE, SwarmIngress
+from orchestr.resources.swarm.ingress import TABLE, SwarmIngress
 from orchestr.resources.sysctl import Sysctl
 from orchestr.resources.users import Group, User
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, unquote
 from hypothesis import strategies as st
 
 from orchestr.agent.secret import Secret
-from orchestr.resources.docker import SOCKET
-from orchestr.role import load_role
+from orchestr.planning.role import load_role
+from orchestr.resources.docker.engine import SOCKET
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
 from tests.property.laws import CANARY, World
 

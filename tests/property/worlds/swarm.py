@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Resource, Task
 from orchestr.agent.secret import Secret
-from orchestr.containers import ContainerService
-from orchestr.resources.stack import Stack
-from orchestr.resources.swarm import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
-from orchestr.resources.swarm_nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
-from orchestr.resources.swarm_objects import SwarmConfig, SwarmLeftovers, SwarmNetwork, SwarmSecret
-from orchestr.stack import Deploy, SwarmService
-from orchestr.stack import stack as stack_resources
+from orchestr.containers.compose import ContainerService
+from orchestr.containers.stack import Deploy, SwarmService
+from orchestr.containers.stack import stack as stack_resources
+from orchestr.resources.swarm.membership import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
+from orchestr.resources.swarm.nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
+from orchestr.resources.swarm.objects import SwarmConfig, SwarmLeftovers, SwarmNetwork, SwarmSecret
+from orchestr.resources.swarm.stack import Stack
 from orchestr.transport.memory import MemorySystem
 from tests.property.laws import CANARY, World
 from tests.resources.swarm_double import CLUSTER, MANAGER, WORKER, SwarmDouble

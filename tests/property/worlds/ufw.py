@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestr.resources.firewall import Firewall, FirewallRule, Rule
+from orchestr.resources.firewall.firewall import Firewall, FirewallRule, Rule
 from tests.property.laws import World
 from tests.resources.test_firewall import Host
 

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from orchestr.resources.images import LOGINS
+from orchestr.resources.docker.images import LOGINS
 from orchestr.transport.memory import MemorySystem
 from tests.image_archives import sha256
 from tests.resources.engine_double import EngineDouble

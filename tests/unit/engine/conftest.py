@@ -15,7 +15,7 @@ from orchestr.transport.memory import MemoryHost, memory_connector
 
 ROLE = '''
 """Say hello."""
-from orchestr.role import Params as Base, SecretText
+from orchestr.planning.role import Params as Base, SecretText
 from orchestr.resources.files import Directory, File
 
 class Params(Base):

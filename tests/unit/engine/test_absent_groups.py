@@ -9,7 +9,7 @@ import pytest
 from orchestr.engine.run import Run, RunOptions
 from orchestr.errors import InputError
 from orchestr.inventory import load_inventory
-from orchestr.playbook import load_playbook
+from orchestr.planning.playbook import load_playbook
 
 ROLE = '"""Do nothing."""\n\n\ndef deploy(host, params):\n    return iter(())\n'
 

@@ -11,11 +11,11 @@ import pytest
 
 import orchestr
 from orchestr import events
+from orchestr.applications.data_moves import Placement, keeper
 from orchestr.blobs import BlobStore
-from orchestr.data_moves import Placement, keeper
 from orchestr.resources.trees import Tree
 from orchestr.transport.memory import MemorySystem, Node, memory_connector
-from orchestr.upgrade import upgrade
+from orchestr.upgrade.run import upgrade
 from tests.resources.simulated_trees import MemoryVolumes, SimulatedTrees
 from tests.unit.engine.conftest import Project
 
@@ -24,11 +24,11 @@ VOLUME = "/var/lib/docker/volumes/app_data/_data"
 MARKS = "/var/lib/orchestr/trees"
 ROLE = f'''
 """Keeps data on one host."""
-from orchestr import data_moves
-from orchestr.data_moves import Placement
+from orchestr.applications import data_moves
+from orchestr.applications.data_moves import Placement
 from orchestr.resources.files import File
 from orchestr.resources.trees import Tree
-from orchestr.role import Params as Base
+from orchestr.planning.role import Params as Base
 
 class Params(Base):
     stage: str

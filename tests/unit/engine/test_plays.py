@@ -9,8 +9,8 @@ import pytest
 from orchestr import events
 from orchestr.engine import bundle
 from orchestr.errors import InputError
-from orchestr.planning import PlanContext
-from orchestr.role import load_role
+from orchestr.planning.plan import PlanContext
+from orchestr.planning.role import load_role
 from orchestr.transport.memory import memory_connector
 from tests.unit.engine.conftest import Project
 

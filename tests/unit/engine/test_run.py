@@ -238,9 +238,9 @@ def test_a_broken_role_fails_its_host_with_the_place(project: Project) -> None:
     project.write(
         "roles/hello/__init__.py",
         '"""Broken on b."""\n'
-        "from orchestr.role import Params as Base\n"
+        "from orchestr.planning.role import Params as Base\n"
         "from orchestr.resources.files import File\n"
-        "from orchestr.role import SecretText\n"
+        "from orchestr.planning.role import SecretText\n"
         "class Params(Base):\n    token: SecretText\n"
         "def deploy(host, params):\n"
         "    if host.name == 'b':\n        raise KeyError(params.token.reveal())\n"

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import orchestr
-from orchestr import planning
 from orchestr.engine import fleet as fleet_module
 from orchestr.events import Event
 from orchestr.inventory import Inventory, connection
+from orchestr.planning import plan as planning
 from orchestr.transport import memory
 from orchestr.transport.memory import memory_connector
 from tests.unit.engine.conftest import Project

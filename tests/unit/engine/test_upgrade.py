@@ -10,13 +10,13 @@ import orchestr
 from orchestr import events
 from orchestr.errors import InputError
 from orchestr.transport.memory import MemoryHost, memory_connector
-from orchestr.upgrade import UpgradeResult, compare, rollback, upgrade
+from orchestr.upgrade.run import UpgradeResult, compare, rollback, upgrade
 from tests.unit.engine.conftest import Project
 
 NODE_ROLE = '''
 """A node whose restart hurts, so it can be drained."""
 from orchestr.resources.files import Directory, File
-from orchestr.role import Params as Base
+from orchestr.planning.role import Params as Base
 
 class Params(Base):
     level: int = 1

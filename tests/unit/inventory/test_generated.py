@@ -11,9 +11,9 @@ import pytest
 
 from orchestr.errors import InputError
 from orchestr.inventory import Inventory, VaultKey, load_inventory, to_ansible_dict
-from orchestr.inventory.vault import decrypt, encrypt
 from orchestr.live_secrets import hidden
 from orchestr.secret import HIDDEN, Secret
+from orchestr.vault.format import decrypt, encrypt
 
 Load = Callable[..., Inventory]
 

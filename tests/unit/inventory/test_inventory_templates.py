@@ -12,7 +12,7 @@ import pytest
 
 from orchestr.errors import InputError
 from orchestr.inventory import Inventory, Position, load_inventory, resolve
-from orchestr.inventory.templating import Scope
+from orchestr.templating.values import Scope
 
 VARIABLES: dict[str, Any] = {
     "i": 5, "s": "txt", "n": None, "t": True, "l": [1, 2], "d": {"a": 1, "b": [3]}, "e": "", "f": 1.5, "num": "123",

@@ -14,9 +14,9 @@ from orchestr.agent.resource import Resource, Task
 from orchestr.engine.run import Run, RunOptions
 from orchestr.errors import InputError
 from orchestr.inventory import load_inventory
-from orchestr.planning import Host, plan_host
-from orchestr.playbook import load_playbook
-from orchestr.role import load_role
+from orchestr.planning.plan import Host, plan_host
+from orchestr.planning.playbook import load_playbook
+from orchestr.planning.role import load_role
 from orchestr.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestr.containers.stack import SwarmService
 from orchestr.errors import InputError
-from orchestr.planning import Host
+from orchestr.planning.plan import Host
 from orchestr.resources.sysctl import Sysctl
 from orchestr.secret import Secret
-from orchestr.stack import SwarmService
 from orchestr.verification import system_services
 from tests.unit.roles.conftest import LAB, ROOT, Planned, plan_file, text_of
 

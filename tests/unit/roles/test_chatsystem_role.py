@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestr import data_moves
+from orchestr.applications import data_moves
+from orchestr.containers.stack import SwarmService
 from orchestr.errors import InputError
-from orchestr.planning import Host
+from orchestr.planning.plan import Host
+from orchestr.planning.role import load_role
 from orchestr.resources.files import File
-from orchestr.resources.swarm_nodes import SwarmNode
-from orchestr.resources.swarm_objects import SwarmSecret
-from orchestr.role import load_role
+from orchestr.resources.swarm.nodes import SwarmNode
+from orchestr.resources.swarm.objects import SwarmSecret
 from orchestr.secret import Secret
-from orchestr.stack import SwarmService
 from tests.unit.roles.conftest import LAB, ROOT, Planned, plan_file, text_of
 
 PLAYBOOK = ROOT / "playbooks/chatsystem.yml"

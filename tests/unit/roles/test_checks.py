@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestr.resources.firewall import Rule
-from orchestr.role import load_role
+from orchestr.planning.role import load_role
+from orchestr.resources.firewall.firewall import Rule
 from orchestr.secret import Secret
 from orchestr.verification.inside import is_insider
 from tests.unit.roles.conftest import ROOT

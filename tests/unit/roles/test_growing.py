@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestr.agent.resource import Task
-from orchestr.resources.firewall import Firewall
+from orchestr.resources.firewall.firewall import Firewall
 from tests.unit.roles.conftest import Planned, label
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from orchestr.errors import InputError
-from orchestr.resources.compose import ComposeProject
+from orchestr.resources.compose.project import ComposeProject
+from orchestr.resources.docker.images import LOGINS, Image, PulledImage
 from orchestr.resources.files import File
-from orchestr.resources.images import LOGINS, Image, PulledImage
 from orchestr.secret import Secret
 from tests.image_archives import layer, save_25
 from tests.unit.roles.conftest import Planned, plan_file

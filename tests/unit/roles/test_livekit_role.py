@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestr.resources.compose import ComposeProject
+from orchestr.resources.compose.project import ComposeProject
 from orchestr.resources.probes import HttpAnswer, TcpAnswer
 from tests.unit.roles.conftest import API_SECRET, REDIS_PASSWORD, ROOT, Planned
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestr.resources.files import Directory, File, Link
-from orchestr.resources.firewall import Firewall, Rule
+from orchestr.resources.firewall.firewall import Firewall, Rule
 from orchestr.resources.packages import Package
 from orchestr.resources.services import Service
 from orchestr.resources.sysctl import Sysctl

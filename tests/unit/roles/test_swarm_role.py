@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestr.cluster.swarm_hosts import acting_manager, publishing
 from orchestr.engine.run import Run, RunOptions
 from orchestr.errors import InputError
 from orchestr.inventory import load_inventory
-from orchestr.planning import Host, plan_host
-from orchestr.playbook import load_playbook
-from orchestr.resources.swarm import SwarmLeft, SwarmManager, SwarmMember
-from orchestr.resources.swarm_ingress import SwarmIngress
-from orchestr.resources.swarm_nodes import SwarmDrained, SwarmNode, SwarmTwins
+from orchestr.planning.plan import Host, plan_host
+from orchestr.planning.playbook import load_playbook
+from orchestr.resources.swarm.ingress import SwarmIngress
+from orchestr.resources.swarm.membership import SwarmLeft, SwarmManager, SwarmMember
+from orchestr.resources.swarm.nodes import SwarmDrained, SwarmNode, SwarmTwins
 from orchestr.secret import Secret
-from orchestr.swarm_hosts import acting_manager, publishing
 
 ROOT = Path(__file__).resolve().parents[3]
 ADDRESSES = {name: f"192.168.56.1{name[-1]}" for name in ("lab1", "lab2", "lab3", "lab4")}
@@ -170,7 +170,7 @@ def test_the_mesh_is_checked_where_it_is_used(swarm: Any, mode: str, publish: st
 
 def test_ports_are_for_the_other_hosts_of_the_swarm(swarm: Any) -> None:
     """2377 on managers only; gossip and overlay traffic everywhere; never for everybody."""
-    from orchestr.role import load_role
+    from orchestr.planning.role import load_role
 
     one = swarm(swarm_data_path_port=4790)
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from orchestr import Resource
-from orchestr.planning import Host
+from orchestr.planning.plan import Host
+from orchestr.planning.role import Params as BaseParams
 from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall import FirewallRule
+from orchestr.resources.firewall.firewall import FirewallRule
 from orchestr.resources.lines import Line
 from orchestr.resources.packages import Package
 from orchestr.resources.services import Service
-from orchestr.role import Params as BaseParams
 
 
 class Params(BaseParams):

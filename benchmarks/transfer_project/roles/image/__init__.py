@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from orchestr import Resource
-from orchestr.image_archive import open_image
-from orchestr.planning import Host
-from orchestr.role import Params as BaseParams
+from orchestr.images.archive import open_image
+from orchestr.planning.plan import Host
+from orchestr.planning.role import Params as BaseParams
 
 
 class Params(BaseParams):

@@ -1,0 +1,1 @@
+"""Applications: services and data described once, every verb derived from it."""

@@ -1,0 +1,148 @@
+"""What roles that run a container have in common: where its image comes from, and its life after the deploy.
+
+A role says its services once, as a function; deploy, start, stop and restart are made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from orchestr.agent.resource import Resource, Task
+from orchestr.containers.compose import ContainerService, compose_project
+from orchestr.errors import InputError
+from orchestr.planning.role import Params
+from orchestr.resources.commands import Command
+from orchestr.resources.compose.project import ComposeProject
+from orchestr.resources.docker.images import PulledImage
+from orchestr.secret import Secret
+
+if TYPE_CHECKING:
+    from orchestr.images.archive import ImageSource
+    from orchestr.planning.plan import Host, Peer
+
+#: What the examples have in place of secrets.
+PLACEHOLDER = "CHANGE-ME"
+#: The inventory variable that says, for all roles at once, how images reach hosts.
+IMAGE_SOURCE = "orchestr_image_source"
+SOURCES = ("pull", "push")
+ARCHIVE = "archive:"
+
+
+def is_placeholder(value: Any) -> bool:
+    """Tell whether a secret, alone or in a mapping, still is an example's placeholder, which everybody knows."""
+    if isinstance(value, Mapping):
+        return any(is_placeholder(each) for each in value.values())
+    return isinstance(value, Secret) and PLACEHOLDER in value.reveal()
+
+
+def is_source(text: str) -> bool:
+    """Tell whether this says where images come from."""
+    return text in SOURCES or (text.startswith(ARCHIVE) and len(text) > len(ARCHIVE))
+
+
+class ContainerParams(Params):
+    """Parameters every role with an image has; a role gives ``image`` its own default."""
+
+    image: str = Field(description="the image, with its tag: pin it, and change the tag to upgrade")
+    image_source: str = Field(
+        default="",
+        description="pull: the host fetches it from a registry; push: this machine's Docker sends it over SSH, "
+        "only the layers the host lacks; archive:PATH: the same from a docker save archive or an OCI layout. "
+        "Empty: what orchestr_image_source says, else pull",
+    )
+
+    @field_validator("image_source")
+    @classmethod
+    def _is_source(cls, source: str) -> str:
+        if source and not is_source(source):
+            raise ValueError(f"expected pull, push or {ARCHIVE}PATH")
+        return source
+
+    @field_validator("*")
+    @classmethod
+    def _is_no_placeholder(cls, value: Any) -> Any:
+        if is_placeholder(value):
+            raise ValueError(f"a secret still says {PLACEHOLDER}, as in the example: openssl rand -hex 24 makes one")
+        return value
+
+
+def image_source(host: Host, params: ContainerParams) -> str:
+    """Return "pull", "push" or "archive:PATH" for a role on a host. Raises InputError for another word."""
+    chosen = params.image_source or str(host.variable(IMAGE_SOURCE, "pull"))
+    if not is_source(chosen):
+        raise InputError(f"{host.name}: {IMAGE_SOURCE} is pull, push or {ARCHIVE}PATH, found {chosen!r}")
+    return chosen
+
+
+def image(host: Host, params: ContainerParams) -> tuple[Resource, dict[str, str]]:
+    """Return the resource that brings the image, and the ids of images that are sent (reference → id)."""
+    chosen = image_source(host, params)
+    if chosen == "pull":
+        return PulledImage(params.image), {}
+    if "@" in params.image:
+        raise InputError(
+            f"{host.name}: {params.image} has a registry's digest, which an image that is sent has not",
+            next_step="leave out @sha256:…: what is sent is exactly what this machine has, whatever its tag means",
+        )
+    from orchestr.images.archive import open_archive, open_image
+
+    def found() -> ImageSource:
+        if chosen == "push":
+            return open_image(params.image)
+        return open_archive(host.project_path(Path(chosen[len(ARCHIVE) :]).expanduser()), params.image)
+
+    source = host.blobs.once(("image", chosen, params.image), found)
+    source.register(host.blobs)
+    return source.resource(), {params.image: source.image_id}
+
+
+def assert_same_image(reference: str, hosts: Iterable[Peer]) -> None:
+    """Raise InputError where hosts that pulled an image in this run have different ones under its name.
+
+    A registry's tag may move between two pulls, or long after the first: a service would run in two versions.
+    """
+    found: dict[str, list[str]] = {}
+    for each in hosts:
+        image_id = each.outcome(f"{PulledImage.kind}:{reference}").get("image")
+        if image_id:
+            found.setdefault(str(image_id), []).append(each.name)
+    if len(found) > 1:
+        told = "; ".join(f"{', '.join(names)}: {image_id[:19]}" for image_id, names in found.items())
+        raise InputError(
+            f"{reference} is not the same image on all hosts ({told})",
+            next_step=f"pin it (name:tag@sha256:…) or use a new tag; on a host that is behind: docker pull {reference}",
+        )
+
+
+def running(
+    host: Host, params: ContainerParams, directory: str, services: Sequence[ContainerService], **options: Any
+) -> Iterator[Resource]:
+    """Yield the image, the compose file and the project, up and steady; options are ComposeProject's."""
+    brought, ids = image(host, params)
+    yield brought
+    yield from compose_project(directory, services, image_ids=ids, **options)
+
+
+def started(
+    host: Host, params: ContainerParams, directory: str, services: Sequence[ContainerService], **options: Any
+) -> Iterator[Resource]:
+    """Yield the project up and steady, its image and files as they are on the host."""
+    _, ids = image(host, params)
+    yield compose_project(directory, services, image_ids=ids, **options)[1]
+
+
+def stopped(directory: str, services: Sequence[ContainerService]) -> Iterator[ComposeProject]:
+    """Yield the project stopped, each service given its own time to end."""
+    yield compose_project(directory, services, running=False)[1]
+
+
+def restarted(directory: str, services: Sequence[ContainerService]) -> Iterator[Task]:
+    """Yield a restart of the project's containers, whatever they do now."""
+    command = Command(
+        ("docker", "compose", "--project-directory", directory, "restart"), label_text=f"restart {directory}"
+    )
+    yield Task(command, timeout_s=120.0 + sum(service.stop_grace_period_s for service in services))

@@ -1,0 +1,1 @@
+"""The hosts of an inventory as a swarm."""

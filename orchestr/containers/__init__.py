@@ -1,0 +1,1 @@
+"""Services in containers, and their rendering as a compose file or a stack file."""

@@ -1,0 +1,119 @@
+"""What a swarm adds to a container service: where and how many of it run, how it is updated, the files it gets."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestr.containers.compose import ContainerService
+from orchestr.secret import Secret
+
+HASH_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Change:
+    """How an update, or a rollback, goes through a service's tasks."""
+
+    parallelism: int = 1
+    delay_s: float = 0.0
+    on_failure: Literal["rollback", "pause", "continue"] = "rollback"
+    monitor_s: float = 5.0
+    max_failure_ratio: float = 0.0
+    order: Literal["stop-first", "start-first"] = "stop-first"
+
+
+@dataclass(frozen=True)
+class Restart:
+    """When swarm starts a task again that ended: always, when it failed, never."""
+
+    condition: Literal["any", "on-failure", "none"] = "any"
+    delay_s: float = 5.0
+    max_attempts: int = 0
+    window_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """Where and how a service's tasks run.
+
+    ``replicas``: how many (default: the service's own). ``publish``: "ingress" answers on every node and needs IPVS;
+    "host" only where a task runs, and keeps the client's address. ``keeps_anywhere``: its volumes and mounted paths are
+    the same on all nodes (or empty is fine), so that it need not be pinned to some by ``constraints``.
+    """
+
+    mode: Literal["replicated", "global"] = "replicated"
+    replicas: int | None = None
+    constraints: tuple[str, ...] = ()
+    spread_over: tuple[str, ...] = ()
+    max_per_node: int = 0
+    update: Change = field(default_factory=Change)
+    rollback: Change = field(default_factory=lambda: Change(on_failure="pause"))
+    restart: Restart = field(default_factory=Restart)
+    endpoint_mode: Literal["vip", "dnsrr"] = "vip"
+    publish: Literal["ingress", "host"] = "ingress"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    keeps_anywhere: bool = False
+
+
+@dataclass(frozen=True)
+class MountedFile:
+    """A file that swarm brings to a service's tasks: a secret when its content is one, else a config."""
+
+    target: str
+    content: str | Secret
+    name: str = ""
+    mode: int = 0o444
+    uid: int = 0
+    gid: int = 0
+
+    @property
+    def is_secret(self) -> bool:
+        return isinstance(self.content, Secret)
+
+    @property
+    def base(self) -> str:
+        """What it is called, without stack and digest: the target's last part unless given."""
+        return self.name or self.target.rstrip("/").rpartition("/")[2].replace(" ", "_")
+
+    def object_name(self, stack: str) -> str:
+        """Return its name in the swarm: stack, base, and a digest of the content.
+
+        A secret's digest is scrypt's, salted by the name: names are shown everywhere, and a plain hash of a short
+        password could be turned back.
+        """
+        start = f"{stack}_{self.base}"
+        if isinstance(self.content, Secret):
+            return f"{start}-{_slow_digest(self.content.reveal(), start)}"
+        return f"{start}-{hashlib.sha256(self.content.encode()).hexdigest()[:HASH_LENGTH]}"
+
+
+@functools.lru_cache(maxsize=256)
+def _slow_digest(text: str, name: str) -> str:
+    """Return scrypt's digest, made once per run: it is slow on purpose."""
+    salt = f"orchestr {name}".encode()
+    return hashlib.scrypt(text.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=HASH_LENGTH // 2).hex()
+
+
+@dataclass(frozen=True)
+class SwarmService:
+    """A service and how a swarm runs it."""
+
+    service: ContainerService
+    deploy: Deploy = field(default_factory=Deploy)
+    files: tuple[MountedFile, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    @property
+    def replicas(self) -> int:
+        return self.service.replicas if self.deploy.replicas is None else self.deploy.replicas
+
+    @property
+    def mode(self) -> str:
+        return "once" if self.service.runs_once else self.deploy.mode

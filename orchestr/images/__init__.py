@@ -1,0 +1,1 @@
+"""Container images read layer by layer, to be pushed over SSH."""

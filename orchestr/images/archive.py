@@ -1,0 +1,157 @@
+"""Images of this machine, ready to be sent: saved once by the local engine, or in an archive the user has.
+
+What is saved stays in ``~/.cache/orchestr/images`` (0700; ``XDG_CACHE_HOME`` is obeyed) under the image's id, with the
+places and digests of its layers beside it, so that the next run neither saves nor reads it again. When a name comes to
+mean another image, the one it meant before goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from orchestr.errors import InputError
+from orchestr.images.layout import BlobPlace, ImageSource, read_archive, read_layout
+from orchestr.resources.docker.engine import familiar
+from orchestr.resources.docker.images import ImageLayer
+from orchestr.resources.files import Blob
+
+__all__ = ["BlobPlace", "ImageSource", "cache_directory", "open_archive", "open_image"]
+
+
+def cache_directory() -> Path:
+    """Return where saved images are kept, made 0700 if need be."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    path = Path(base).expanduser() / "orchestr" / "images"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def open_image(reference: str, *, docker: str = "docker", cache: Path | None = None) -> ImageSource:
+    """Return an image of the local engine, saved at most once. Raises InputError when it is not there."""
+    reference = familiar(reference)
+    cache = cache or cache_directory()
+    saved_as = _docker(docker, ["image", "inspect", "--format", "{{.Id}}", reference], reference).strip()
+    archive = cache / f"{saved_as.rpartition(':')[2]}.tar"
+    is_new = not archive.exists()
+    if is_new:
+        _save(docker, reference, archive)
+    source = _indexed(archive, archive.with_suffix(".json"), reference, is_just_saved=is_new)
+    _forget_former(cache, archive, reference)
+    return source
+
+
+def open_archive(path: Path, reference: str = "", *, cache: Path | None = None) -> ImageSource:
+    """Return the image in a docker-save archive or an OCI layout, packed or a directory.
+
+    Raises InputError: none, damaged, or one of several unnamed.
+    """
+    if path.is_dir():
+        return read_layout(path, reference)
+    key = hashlib.sha256(f"{path.resolve()}\n{reference}".encode()).hexdigest()
+    return _indexed(path, (cache or cache_directory()) / f"archive-{key}.json", reference)
+
+
+def _docker(docker: str, arguments: list[str], reference: str) -> str:
+    try:
+        done = subprocess.run([docker, *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise InputError(
+            f"the image {reference} is to be sent from this machine, but {docker} cannot be run: {error.strerror}",
+            next_step="install Docker here, or give the image as a file (docker save -o FILE on a machine that has it)",
+        ) from error
+    if done.returncode != 0:
+        said = done.stderr.strip().rpartition("\n")[2]
+        raise InputError(
+            f"the image {reference} is to be sent from this machine, which does not have it: {said}",
+            next_step=f"build it, or fetch it with: docker pull {reference}",
+        )
+    return done.stdout
+
+
+def _save(docker: str, reference: str, archive: Path) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".saving-", dir=archive.parent)
+    os.close(descriptor)
+    try:
+        _docker(docker, ["image", "save", "--output", temporary, reference], reference)
+        Path(temporary).chmod(0o600)
+        Path(temporary).rename(archive)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+# -- the index beside an archive: read once, believed as long as the file is the same ----------------------------------
+def _indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = False) -> ImageSource:
+    known = _load(index)
+    try:
+        stamp = _stamp(archive)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=archive) from error
+    references = known.get("references", [])
+    if known.get("stamp") != stamp:
+        source = read_archive(archive, reference, is_just_saved)
+        known, references = {"stamp": stamp, "image": _plain(source)}, []
+    else:
+        source = _source(known["image"], archive, reference)
+    if source.reference not in references:
+        _write(index, {**known, "references": [*references, source.reference]})
+    return source
+
+
+def _stamp(archive: Path) -> list[int]:
+    found = archive.stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _plain(source: ImageSource) -> dict[str, Any]:
+    return {
+        "reference": source.reference,
+        "image_id": source.image_id,
+        "config": source.config.sha256,
+        "layers": [[layer.diff_id, layer.blob.sha256] for layer in source.layers],
+        "blobs": {digest: [place.offset, place.size_bytes] for digest, place in source.blobs.items()},
+    }
+
+
+def _source(plain: dict[str, Any], archive: Path, reference: str) -> ImageSource:
+    places = {digest: BlobPlace(archive, offset, size) for digest, (offset, size) in plain["blobs"].items()}
+    layers = tuple(ImageLayer(diff_id, Blob(digest, places[digest].size_bytes)) for diff_id, digest in plain["layers"])
+    config = Blob(plain["config"], places[plain["config"]].size_bytes)
+    name = familiar(reference) if reference else plain["reference"]
+    return ImageSource(name, plain["image_id"], config, layers, places)
+
+
+def _load(index: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(index: Path, content: dict[str, Any]) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".index-", dir=index.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(content, stream)
+    Path(temporary).rename(index)
+
+
+def _forget_former(cache: Path, archive: Path, reference: str) -> None:
+    """Take a name from the other images it was saved as; remove those left without one."""
+    for index in cache.glob("*.json"):
+        former = index.with_suffix(".tar")
+        known = _load(index)
+        if former == archive or index.name.startswith("archive-") or reference not in known.get("references", []):
+            continue
+        left = [name for name in known["references"] if name != reference]
+        if left:
+            _write(index, {**known, "references": left})
+        else:
+            index.unlink(missing_ok=True)
+            former.unlink(missing_ok=True)

@@ -1,0 +1,261 @@
+"""Images on the controller, read where they lie: a docker-save or OCI archive, never unpacked.
+
+Formats: the archives of ``docker save`` 20.10 (``<id>/layer.tar``, repeated layers as links) and 25 on
+(``blobs/sha256/…`` beside ``manifest.json``), and OCI image layouts without ``manifest.json`` (skopeo, buildah).
+Sources: Docker Image Specification v1.2; OCI Image Layout Specification 1.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+from orchestr.errors import InputError
+from orchestr.resources.docker.engine import familiar
+from orchestr.resources.docker.images import Image, ImageLayer
+from orchestr.resources.files import Blob
+
+if TYPE_CHECKING:
+    from orchestr.blobs import BlobStore
+
+PIECE = 1 << 20
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True)
+class BlobPlace:
+    """Where a blob's bytes are: part of a file on this machine."""
+
+    path: Path
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image that can be sent: what to desire of a host, and where the bytes are that it may ask for."""
+
+    reference: str
+    image_id: str
+    config: Blob
+    layers: tuple[ImageLayer, ...]
+    blobs: Mapping[str, BlobPlace]
+
+    def resource(self) -> Image:
+        """Return the image as a host should have it."""
+        return Image(self.reference, self.image_id, self.config, self.layers)
+
+    def register(self, store: BlobStore) -> None:
+        """Let a run's blob store answer for this image's layers and configuration."""
+        for digest, place in self.blobs.items():
+            store.add_slice(digest, place.path, place.offset, place.size_bytes)
+
+
+def read_archive(path: Path, reference: str = "", is_just_saved: bool = False) -> ImageSource:
+    """Read an archive's only image, or the one called ``reference``; every byte is checked. Raises InputError.
+
+    Of one that the local engine has just saved, the digests it names are taken for true: a host checks what it is sent.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return _Archive(path, tar, is_just_saved).image(reference)
+    except tarfile.ReadError as error:
+        step = "unpack it first (gunzip)" if _starts_with(path, GZIP) else "make it with: docker save IMAGE -o FILE"
+        raise InputError(f"not an image archive: {error}", file=path, next_step=step) from error
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def read_layout(path: Path, reference: str = "") -> ImageSource:
+    """Read the image in an unpacked layout, a directory; every byte is checked. Raises InputError."""
+    try:
+        return _Directory(path).image(reference)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(magic)) == magic
+
+
+class _Archive:
+    """One open archive; ``path`` is for messages and for the places of blobs."""
+
+    _is_believed = False
+
+    def __init__(self, path: Path, tar: tarfile.TarFile, is_believed: bool = False) -> None:
+        self._path = path
+        self._tar = tar
+        self._is_believed = is_believed
+        self._members = {str(PurePosixPath(member.name)): member for member in tar}
+        self._names: Collection[str] = self._members
+
+    def image(self, reference: str) -> ImageSource:
+        if "manifest.json" in self._names:
+            entry = self._choose(self._json("manifest.json"), reference)
+            tags = entry.get("RepoTags") or []
+            return self._source(reference or (tags[0] if tags else ""), entry["Config"], entry["Layers"])
+        if "index.json" in self._names:
+            manifest = self._oci_manifest(self._json("index.json"))
+            layers = [_blob_name(layer) for layer in manifest["layers"]]
+            return self._source(reference, _blob_name(manifest["config"]), layers)
+        raise self._wrong("not an image archive: it holds neither manifest.json nor index.json")
+
+    def _choose(self, manifests: list[dict[str, Any]], reference: str) -> dict[str, Any]:
+        names = [tag for entry in manifests for tag in entry.get("RepoTags") or []]
+        for entry in manifests:
+            if reference and familiar(reference) in (entry.get("RepoTags") or []):
+                return entry
+        # A file with one image is that image under any name: it may have been saved by id.
+        if len(manifests) == 1 and (reference or names):
+            return manifests[0]
+        raise self._wrong(f"it holds {len(manifests)} images ({', '.join(names) or 'unnamed'}); say which by its name")
+
+    def _oci_manifest(self, index: dict[str, Any]) -> dict[str, Any]:
+        while "layers" not in index:
+            entries = [entry for entry in index.get("manifests", []) if not _is_attestation(entry)]
+            if len(entries) != 1:
+                raise self._wrong(f"it holds {len(entries)} images or platforms; save it for one platform only")
+            index = self._json(_blob_name(entries[0]))
+        return index
+
+    def _source(self, reference: str, config_name: str, layer_names: list[str]) -> ImageSource:
+        if not reference:
+            raise self._wrong("the image in it has no name; give the one it should have on the hosts")
+        config, place = self._blob(config_name)
+        details = self._json(config_name)
+        if details.get("os", "linux") != "linux":
+            raise self._wrong(f"it is an image for {details['os']}, not linux")
+        diff_ids = details["rootfs"]["diff_ids"]
+        if len(diff_ids) != len(layer_names):
+            raise self._wrong(f"damaged: {len(layer_names)} layers, but {len(diff_ids)} in its configuration")
+        blobs, layers = {config.sha256: place}, []
+        for name, diff_id in zip(layer_names, diff_ids, strict=True):
+            blob, place = self._blob(name, diff_id)
+            blobs[blob.sha256] = place
+            layers.append(ImageLayer(diff_id, blob))
+        return ImageSource(familiar(reference), f"sha256:{config.sha256}", config, tuple(layers), blobs)
+
+    def _member(self, name: str) -> tarfile.TarInfo:
+        """Return a regular file, links followed (20.10 links a layer that occurs twice)."""
+        for _ in range(8):
+            member = self._members.get(str(PurePosixPath(name)))
+            if member is None:
+                break
+            if member.isreg():
+                return member
+            name = _normal(PurePosixPath(name).parent / member.linkname) if member.issym() else member.linkname
+        raise self._wrong(f"damaged: {name} is missing")
+
+    def _open(self, name: str) -> IO[bytes]:
+        stream = self._tar.extractfile(self._member(name))
+        assert stream is not None
+        return stream
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads(self._open(name).read())
+        except ValueError as error:
+            raise self._wrong(f"damaged: {name} is not JSON") from error
+
+    def _blob(self, name: str, diff_id: str = "") -> tuple[Blob, BlobPlace]:
+        """Return a blob and its place; unless believed, its bytes are checked against name and diff id."""
+        place = self._place(name)
+        expected = PurePosixPath(name).name.removesuffix(".json")
+        with self._open(name) as stream:
+            named = _named_digest(stream, expected, diff_id) if self._is_believed else ""
+            packed, unpacked = (named, "") if named else _digests(stream)
+        is_wrong = len(expected) == 64 and packed != expected
+        if is_wrong or (diff_id and unpacked and diff_id != f"sha256:{unpacked}"):
+            raise self._wrong(f"damaged: the content of {name} does not have the digest it should")
+        return Blob(packed, place.size_bytes), place
+
+    def _place(self, name: str) -> BlobPlace:
+        member = self._member(name)
+        return BlobPlace(self._path, member.offset_data, member.size)
+
+    def _wrong(self, message: str) -> InputError:
+        return InputError(message, file=self._path, next_step="make it with: docker save IMAGE -o FILE")
+
+
+class _Directory(_Archive):
+    """The same, unpacked: a blob is a whole file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = {each.relative_to(path).as_posix(): each for each in path.rglob("*") if each.is_file()}
+        self._names = self._files
+
+    def _file(self, name: str) -> Path:
+        found = self._files.get(str(PurePosixPath(name)))
+        if found is None:
+            raise self._wrong(f"damaged: {name} is missing")
+        return found
+
+    def _open(self, name: str) -> IO[bytes]:
+        return self._file(name).open("rb")
+
+    def _place(self, name: str) -> BlobPlace:
+        return BlobPlace(self._file(name), 0, self._file(name).stat().st_size)
+
+
+def _named_digest(stream: IO[bytes], name: str, diff_id: str) -> str:
+    """Return the digest of a member that its name says, or, of a layer that is not packed, its diff id; else ""."""
+    if len(name) == 64:
+        return name
+    is_packed = stream.read(4).startswith((GZIP, ZSTD))
+    stream.seek(0)
+    return "" if is_packed else diff_id.partition(":")[2]
+
+
+def _digests(stream: IO[bytes]) -> tuple[str, str]:
+    """Return the sha256 of the bytes, and of what they unpack to ("" when that can't be told here: zstd)."""
+    magic = stream.read(4)
+    stream.seek(0)
+    packed = hashlib.sha256()
+    if not magic.startswith(GZIP):
+        for piece in _pieces(stream):
+            packed.update(piece)
+        return packed.hexdigest(), "" if magic == ZSTD else packed.hexdigest()
+    unpacked, unzip = hashlib.sha256(), zlib.decompressobj(wbits=31)
+    try:
+        for piece in _pieces(stream):
+            packed.update(piece)
+            while piece:
+                unpacked.update(unzip.decompress(piece))
+                piece = unzip.unused_data
+                if piece:
+                    unzip = zlib.decompressobj(wbits=31)
+    except zlib.error:
+        return packed.hexdigest(), "damaged"
+    return packed.hexdigest(), unpacked.hexdigest()
+
+
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    yield from iter(lambda: stream.read(PIECE), b"")
+
+
+def _blob_name(descriptor: Mapping[str, Any]) -> str:
+    algorithm, _, digest = descriptor["digest"].partition(":")
+    return f"blobs/{algorithm}/{digest}"
+
+
+def _is_attestation(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("platform", {}).get("os") == "unknown")
+
+
+def _normal(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == "..":
+            parts = parts[:-1]
+        else:
+            parts.append(part)
+    return "/".join(parts)

@@ -1,0 +1,1 @@
+"""From an inventory and roles to tasks."""

@@ -1,0 +1,140 @@
+"""What roles and resources say of themselves, as values: what ``orchestr doc`` shows and docs/reference is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pkgutil
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from orchestr.agent.resource import Resource, kinds
+from orchestr.planning.role import Params, Role, load_role, role_names
+
+
+@dataclass(frozen=True)
+class Field:
+    """A parameter or an attribute; ``default`` is None when it must be given."""
+
+    name: str
+    type: str
+    default: str | None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A role or a resource. ``name`` is what the user writes; ``alias`` another name it is found by."""
+
+    kind: str
+    name: str
+    alias: str
+    place: str
+    text: str
+    fields: tuple[Field, ...]
+
+    @property
+    def summary(self) -> str:
+        return self.text.partition("\n")[0]
+
+    def to_json(self) -> dict[str, Any]:
+        shown = [dataclasses.asdict(field) for field in self.fields]
+        return {"name": self.name, "summary": self.summary, "text": self.text, "fields": shown}
+
+
+def role_entries(root: Path) -> list[Entry]:
+    """Return the roles that can be used in the project at ``root``. Raises InputError for one that can't be loaded."""
+    return [_role_entry(load_role(name, root)) for name in role_names(root)]
+
+
+def _role_entry(role: Role) -> Entry:
+    fields = tuple(_parameter(role.name, name, info) for name, info in role.params_class.model_fields.items())
+    text = inspect.cleandoc(role.module.__doc__ or "")
+    return Entry("role", role.name, role.name, str(role.path), text, fields)
+
+
+def _parameter(role: str, name: str, info: Any) -> Field:
+    if info.is_required():
+        default = None
+    elif info.default_factory is not None:
+        default = _shown(info.default_factory())
+    else:
+        default = _shown(info.default)
+    return Field(f"{role}_{name}", _type_name(info), default, inspect.cleandoc(info.description or ""))
+
+
+def _type_name(info: Any) -> str:
+    name = type_name(info.annotation)
+    limits = [text for each in info.metadata for text in _limits(each)]
+    return f"{name} ({', '.join(limits)})" if limits else name
+
+
+def _limits(constraint: Any) -> Iterator[str]:
+    """Yield what a constraint of pydantic's demands, in words."""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    words |= {"min_length": "length at least", "max_length": "length at most", "pattern": "matches"}
+    for name, word in words.items():
+        value = getattr(constraint, name, None)
+        if value is not None:
+            yield f"{word} {value}"
+
+
+def type_name(annotation: Any) -> str:
+    """Return a type as a person writes it.
+
+    >>> type_name(int), type_name(typing.Optional[str]), type_name(tuple[int, ...]), type_name(list[str])
+    ('int', 'str | None', 'tuple[int, ...]', 'list[str]')
+    """
+    if annotation is type(None):
+        return "None"
+    if annotation is ...:
+        return "..."
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " | ".join(repr(value) for value in inner)
+    if origin is typing.Annotated:
+        return type_name(inner[0])
+    if origin is not None and str(origin) in ("typing.Union", "<class 'types.UnionType'>"):
+        return " | ".join(type_name(each) for each in inner)
+    name = getattr(origin or annotation, "__name__", str(annotation))
+    return f"{name}[{', '.join(type_name(each) for each in inner)}]" if inner else name
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Params):
+        return "{…}"
+    return repr(value)
+
+
+def resource_entries() -> list[Entry]:
+    """Return every resource type in ``orchestr/resources``, by name."""
+    import orchestr.resources as package
+
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
+    found = [(kind, cls) for kind, cls in kinds().items() if issubclass(cls, Resource)]
+    return sorted((_resource_entry(kind, cls) for kind, cls in found), key=lambda entry: entry.name)
+
+
+def _resource_entry(kind: str, cls: type) -> Entry:
+    hints = typing.get_type_hints(cls)
+    fields = tuple(_attribute(field, hints[field.name]) for field in dataclasses.fields(cls))
+    return Entry("resource", cls.__name__, kind, cls.__module__, inspect.cleandoc(cls.__doc__ or ""), fields)
+
+
+def _attribute(field: dataclasses.Field[Any], hint: Any) -> Field:
+    if field.default is not dataclasses.MISSING:
+        default: str | None = f"0o{field.default:o}" if _is_mode(field) else repr(field.default)
+    elif field.default_factory is not dataclasses.MISSING:
+        default = repr(field.default_factory())
+    else:
+        default = None
+    return Field(field.name, type_name(hint), default)
+
+
+def _is_mode(field: dataclasses.Field[Any]) -> bool:
+    return field.name.endswith("mode") and isinstance(field.default, int)

@@ -1,0 +1,157 @@
+"""Compose projects: services that run, with the configuration that is there now.
+
+What a container was started with stands in its label ``orchestr.digest``: digests of its definition, its image and the
+files it reads. The label gets in by a generated ``compose.override.yaml``, which compose reads by itself, so that a
+``docker compose up`` by hand in the directory changes nothing. Only services whose inputs changed are recreated.
+
+A single file mounted into a container goes stale there when it is replaced (the mount holds the old inode), so
+configuration that is *reloaded* has to be mounted by its directory.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar, List, Optional, Sequence, Tuple, Union
+
+from orchestr.agent.resource import Change, Resource, State, registered
+from orchestr.agent.system import Reader, System
+from orchestr.resources.compose import containers as compose_containers
+from orchestr.resources.compose import inputs as compose_inputs
+from orchestr.resources.compose import view as compose_view
+from orchestr.resources.compose.containers import Container
+from orchestr.resources.docker import engine as docker
+
+ORPHANS = "orphans"
+
+
+@dataclass(frozen=True)
+@registered("compose_service")
+class ComposeService:
+    """What one service of a project should be doing, and what it was to be started with.
+
+    ``definition`` is a digest of its definition; without one the whole compose files count. ``env_files`` are read
+    when a container is made, ``config`` (files and directories, relative to the project's directory) each time it
+    starts: a change of either recreates the service, as does another image under the reference ``image`` or another
+    ``image_id`` (known before it is there). A change of ``reload_files`` runs ``reload_command`` in its containers
+    instead. ``runs_once``: it should end with status 0.
+    """
+
+    name: str
+    definition: str = ""
+    config: Tuple[str, ...] = ()
+    image: str = ""
+    image_id: str = ""
+    replicas: int = 1
+    runs_once: bool = False
+    stop_grace_s: float = 10.0
+    reload_files: Tuple[str, ...] = ()
+    reload_command: Tuple[str, ...] = ()
+    env_files: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+@registered("compose_project")
+class ComposeProject(Resource):
+    """A compose project in ``directory``: every service running, healthy, and started with what is there now.
+
+    Observes: the project's containers over the engine's socket, the files they were started with (no process).
+    Changes: only services that differ: starts, recreates, restarts (unhealthy ones) or reloads them, then waits until
+    they are steady; removes containers of services that are no more. Never touches: volumes, other projects, images.
+    """
+
+    directory: str
+    services: Tuple[Union[str, ComposeService], ...] = ()
+    name: str = ""
+    files: Tuple[str, ...] = ("compose.yaml",)
+    env_files: Tuple[str, ...] = ()
+    config: Tuple[str, ...] = ()
+    pull: str = "missing"
+    remove_orphans: bool = True
+    wait_s: float = 120.0
+    settle_s: float = 1.5
+    running: bool = True
+    present: bool = True
+    override: str = "compose.override.yaml"
+
+    touches: ClassVar[Tuple[str, ...]] = ("containers", "images")
+
+    def __post_init__(self) -> None:
+        if self.present and not self.services:
+            raise ValueError("a compose project is told its services: any other container of it would be an orphan")
+
+    @property
+    def label(self) -> str:
+        return self.project
+
+    @property
+    def project(self) -> str:
+        """Return the project's name, as compose makes it from the directory when none is given."""
+        base = os.path.basename(self.directory.rstrip("/")).lower()
+        return self.name or "".join(char for char in base if char.isalnum() or char in "-_").lstrip("-_")
+
+    @property
+    def all_services(self) -> List[ComposeService]:
+        """Return the services, those given by name alone as such."""
+        return [ComposeService(item) if isinstance(item, str) else item for item in self.services]
+
+    def path(self, name: str) -> str:
+        """Return the whole path of a file named relative to the project's directory."""
+        return os.path.normpath(os.path.join(self.directory, name))
+
+    def desired(self) -> Optional[State]:
+        if not self.present:
+            return None
+        if not self.running:
+            return {service.name: "stopped" for service in self.all_services}
+        state = {item.name: compose_containers.wanted(item.replicas, item.runs_once) for item in self.all_services}
+        return dict(state, **({ORPHANS: "none"} if self.remove_orphans else {}))
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        containers = compose_containers.project_containers(reader, self.project)
+        if not self.present and not containers:
+            return None
+        orphans = ", ".join(item.name for item in self._orphans(containers))
+        state = {view.service.name: view.text for view in compose_view.views(reader, self, containers)}
+        return dict(state, **{ORPHANS: orphans or "none"})
+
+    def apply(self, system: System, change: Change) -> None:
+        # Not needed, nor compiled, when nothing differs.
+        from orchestr.resources.compose import apply as compose_apply
+
+        docker.require_compose(system)
+        containers = compose_containers.project_containers(system, self.project)
+        if not self.present:
+            compose_apply.remove(system, self)
+        elif not self.running:
+            compose_apply.stop(system, self)
+        else:
+            views = compose_view.views(system, self, containers)
+            compose_apply.bring_about(system, self, [view for view in views if change.touches(view.service.name)])
+            if self.remove_orphans:
+                compose_apply.remove_containers(system, self._orphans(containers))
+
+    def _orphans(self, containers: Sequence[Container]) -> List[Container]:
+        names = {service.name for service in self.all_services}
+        return [item for item in containers if item.service not in names]
+
+    def inputs_text(self, reader: Reader, service: ComposeService) -> str:
+        """Return what a service would be started with now, as its container's label says it."""
+        inputs = {}
+        if service.definition:
+            inputs["definition"] = service.definition[: compose_inputs.DIGEST_LENGTH]
+        if service.image_id:
+            inputs["image"] = service.image_id.partition(":")[2][: compose_inputs.DIGEST_LENGTH]
+        for name in self._read_at_start(service):
+            inputs[name] = compose_inputs.combined_digest(reader, [self.path(name)])
+        return compose_inputs.label_text(inputs)
+
+    def inputs_read_by_process(self, service: ComposeService) -> List[str]:
+        """Return the paths that a container's process reads anew whenever it is started, by whomever."""
+        return [self.path(name) for name in (*self.config, *service.config)]
+
+    def _read_at_start(self, service: ComposeService) -> Tuple[str, ...]:
+        """Return the files that a change of which recreates the service; ``.env`` is read by compose unasked."""
+        interpolated = self.env_files or (() if service.definition else (".env",))
+        files = () if service.definition else self.files
+        return tuple(dict.fromkeys((*files, *interpolated, *self.config, *service.env_files, *service.config)))

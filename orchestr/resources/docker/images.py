@@ -1,0 +1,271 @@
+"""Container images: sent from the controller layer by layer without a registry, or pulled where there is one.
+
+``docker load`` takes a docker-save archive that lacks layers the engine already has (checked on 20.10 and 26.1), so
+only missing ones travel. The archive is made while it is being read: no file, and no whole layer in memory.
+Format: the Docker Image Specification v1.2, ``manifest.json`` with ``Config``, ``RepoTags`` and ``Layers``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from json import dumps, loads
+from typing import Any, ClassVar, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
+from orchestr.agent.system import CommandFailed, Reader, System
+from orchestr.resources.docker import engine as docker
+from orchestr.resources.files import Blob
+
+LOAD_S = 3600.0
+BLOCK = 512  # tar's
+KNOWN_IDS = "/var/lib/orchestr/images.json"
+#: Where the logins for registries are (config.json, 0600); the role docker writes it. Only its path is in an argv.
+LOGINS = "/var/lib/orchestr/docker"
+SAID_EVERY = 32 << 20  # bytes of one layer between two words about it
+
+
+@dataclass(frozen=True)
+@registered("image_layer")
+class ImageLayer:
+    """One layer: the sha256 of its unpacked tar (``sha256:…``) and the bytes that hold it, maybe compressed."""
+
+    diff_id: str
+    blob: Blob
+
+
+@dataclass(frozen=True)
+@registered("image")
+class Image(Resource):
+    """An image under a reference, exactly this one, sent from the controller.
+
+    Observes: the image the reference names. Changes: loads it, fetching only layers that no image of the engine has.
+    Never touches: other images; the one that had the reference before stays, untagged.
+    """
+
+    reference: str
+    image_id: str
+    config: Blob
+    layers: Tuple[ImageLayer, ...]
+
+    touches: ClassVar[Tuple[str, ...]] = ("images",)
+
+    @property
+    def label(self) -> str:
+        return self.reference
+
+    def desired(self) -> Optional[State]:
+        return {"image": self.image_id}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = docker.tagged(reader, self.reference)
+        if found is None:
+            return None
+        return {"image": _known_ids(reader).get(found["Id"], found["Id"])}
+
+    def apply(self, system: System, change: Change) -> None:
+        is_containerd = has_containerd_store(system)
+        present = 0 if is_containerd else self._layers_present(system)
+        refusal = self._load(system, present)
+        if refusal and present and "no space left" not in refusal:
+            system.say("%s: the engine did not take it without the layers it has; sending all" % self.reference)
+            refusal = self._load(system, 0)
+        if refusal:
+            raise ResourceError(
+                "docker load refused %s" % self.reference, "see journalctl -u docker on the host", refusal
+            )
+        if is_containerd:
+            self._remember_id(system)
+
+    def diff(self, reader: Reader, change: Change) -> str:
+        before = "absent" if change.before is None else _short(change.before["image"])
+        return "- image: %s\n+ image: %s" % (before, _short(self.image_id))
+
+    # -- what to send ---------------------------------------------------------------------------------------------
+    def _layers_present(self, reader: Reader) -> int:
+        """Return how many of the first layers some image of the engine has below it too, in the same order."""
+        wanted = [layer.diff_id for layer in self.layers]
+        return max((_common_start(wanted, found) for found in layers_of_images(reader)), default=0)
+
+    def _load(self, system: System, present: int) -> str:
+        """Stream the archive without its first ``present`` layers into docker load; return its complaint, or ""."""
+        done = system.run(
+            ["docker", "load", "--quiet"], input=self._archive(system, present), check=False, timeout_s=LOAD_S
+        )
+        return "" if done.ok else done.stderr.strip() or "exit status %d" % done.exit
+
+    def _archive(self, system: System, present: int) -> Iterator[bytes]:
+        config_name = self.image_id.partition(":")[2] + ".json"
+        names = ["%d/layer.tar" % number for number in range(len(self.layers))]
+        manifest = [{"Config": config_name, "RepoTags": [docker.familiar(self.reference)], "Layers": names}]
+        yield from _member("manifest.json", dumps(manifest).encode("utf-8"))
+        yield from _member(config_name, b"".join(verified(system, self.config)))
+        for number, layer in list(enumerate(self.layers))[present:]:
+            size = layer.blob.size_bytes
+            system.say("%s: layer %d of %d, %.1f MB" % (self.reference, number + 1, len(self.layers), size / 1e6))
+            yield _header(names[number], size)
+            yield from self._told(system, verified(system, layer.blob), number, size)
+            yield b"\0" * (-size % BLOCK)
+        yield b"\0" * BLOCK * 2
+
+    def _told(self, system: System, chunks: Iterator[bytes], number: int, size: int) -> Iterator[bytes]:
+        """Yield the chunks of a layer, and say now and then how much of a large one has gone."""
+        sent = told = 0
+        for chunk in chunks:
+            yield chunk
+            sent += len(chunk)
+            if sent - told >= SAID_EVERY and sent < size:
+                told = sent
+                what = (self.reference, number + 1, len(self.layers), 100 * sent // size)
+                system.say("%s: layer %d of %d, %d %% sent" % what)
+
+    # -- engines that name images by manifest -----------------------------------------------------------------------
+    def _remember_id(self, system: System) -> None:
+        """Note what this engine calls the image: a containerd image store names it by a manifest, not its config."""
+        system.forget(("images",))
+        found = docker.tagged(system, self.reference)
+        if found is None or found["Id"] == self.image_id:
+            return
+        if system.stat(os.path.dirname(KNOWN_IDS)) is None:
+            system.make_directory(os.path.dirname(KNOWN_IDS), mode=0o700)
+        known = dict(_known_ids(system), **{found["Id"]: self.image_id})
+        system.write_bytes(KNOWN_IDS, dumps(known, indent=1, sort_keys=True).encode("utf-8"))
+
+
+@dataclass(frozen=True)
+@registered("pulled_image")
+class PulledImage(Resource):
+    """An image that comes from a registry the host reaches; with ``digest`` (``sha256:…``) exactly that one.
+
+    A digest in the reference itself (``redis:7@sha256:…``) pins it too, and no tag is given to it. Logins are those of
+    ``LOGINS``/config.json where that is there. Raises ValueError on a digest that is none, and on two.
+
+    Observes: the references and repository digests the engine has. Changes: pulls. Never touches: other images.
+    Outcome: ``{"image": id}``, the sha256 of its configuration, by which hosts are told to have the same one.
+    """
+
+    reference: str
+    digest: str = ""
+
+    touches: ClassVar[Tuple[str, ...]] = ("images",)
+
+    def __post_init__(self) -> None:
+        in_name = self.reference.partition("@")[2]
+        for digest in filter(None, (in_name, self.digest)):
+            if not digest.startswith("sha256:"):
+                raise ValueError("%r of image %s is not a digest: sha256:…" % (digest, self.reference))
+        if in_name and self.digest:
+            raise ValueError("the image %s has a digest already" % self.reference)
+
+    @property
+    def label(self) -> str:
+        return self.reference
+
+    def desired(self) -> Optional[State]:
+        return {"image": self.digest or "present"}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = docker.tagged(reader, self.reference)
+        if found is None:
+            return None
+        digests = [text.partition("@")[2] for text in found.get("RepoDigests") or ()]
+        if not self.digest or self.digest in digests:
+            return {"image": self.digest or "present"}
+        return {"image": ", ".join(digests) or "without a digest"}
+
+    def outcome(self, reader: Reader) -> Mapping[str, Any]:
+        found = docker.tagged(reader, self.reference)
+        return {"image": found["Id"]} if found else {}
+
+    def apply(self, system: System, change: Change) -> None:
+        is_pinned = "@" in self.reference
+        exact = docker.by_digest(self.reference) if is_pinned else docker.familiar(self.reference)
+        if self.digest:
+            exact = "%s@%s" % (repository(self.reference), self.digest)
+        logins = ["--config", LOGINS] if system.stat(LOGINS + "/config.json") is not None else []
+        try:
+            system.run(["docker", *logins, "pull", "--quiet", exact], timeout_s=LOAD_S)
+        except CommandFailed as failed:
+            raise ResourceError(
+                "%s could not be pulled" % exact,
+                "see that the host reaches the registry and may pull (docker_registry_logins), or send it over SSH",
+                failed.completed.stderr,
+            ) from failed
+        if self.digest:
+            system.run(["docker", "tag", exact, docker.familiar(self.reference)])
+
+
+# -- what the engine has ------------------------------------------------------------------------------------------
+def layers_of_images(reader: Reader) -> List[Sequence[str]]:
+    """Return the diff ids of every image's layers, intermediate ones of builds included."""
+    listed = docker.get(reader, "/images/json", {"all": "1"})
+    details = [docker.get(reader, "/images/%s/json" % item["Id"]) or {} for item in listed]
+    return [(item.get("RootFS") or {}).get("Layers") or () for item in details]
+
+
+def has_containerd_store(reader: Reader) -> bool:
+    """Tell whether the engine keeps images in containerd (default of fresh installations from 29 on)."""
+    status = docker.get(reader, "/info").get("DriverStatus") or ()
+    return any("io.containerd.snapshotter" in text for pair in status for text in pair)
+
+
+def _known_ids(reader: Reader) -> Dict[str, str]:
+    try:
+        return dict(loads(reader.read_text(KNOWN_IDS) or "{}"))
+    except ValueError:
+        return {}
+
+
+def _common_start(wanted: Sequence[str], found: Sequence[str]) -> int:
+    pairs = zip(wanted, found)
+    return next((number for number, (one, other) in enumerate(pairs) if one != other), min(len(wanted), len(found)))
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+def repository(reference: str) -> str:
+    """Return a reference without its tag.
+
+    >>> repository("localhost:5000/app:1")
+    'localhost:5000/app'
+    """
+    return docker.familiar(reference).rpartition(":")[0]
+
+
+def _short(image_id: str) -> str:
+    return image_id.partition(":")[2][:12] or image_id
+
+
+# -- the archive --------------------------------------------------------------------------------------------------
+def verified(system: System, blob: Blob) -> Generator[bytes, None, None]:
+    """Yield a blob's chunks, the last one only when all of them have the digest they should. Raises OSError.
+
+    What is left when the reader goes away is taken off the line, so that the next blob starts with its own bytes.
+    """
+    from hashlib import sha256
+
+    digest, held = sha256(), b""
+    chunks = system.blob(blob.sha256, blob.size_bytes)
+    try:
+        for chunk in chunks:
+            digest.update(chunk)
+            if held:
+                yield held
+            held = chunk
+        if digest.hexdigest() != blob.sha256:
+            raise OSError("the content that arrived for %s is damaged (sha256 differs)" % blob.sha256[:12])
+        yield held
+    finally:
+        for _ in chunks:
+            pass
+
+
+def _member(name: str, data: bytes) -> Iterator[bytes]:
+    yield _header(name, len(data)) + data + b"\0" * (-len(data) % BLOCK)
+
+
+def _header(name: str, size_bytes: int) -> bytes:
+    import tarfile
+
+    entry = tarfile.TarInfo(name)
+    entry.size = size_bytes
+    return entry.tobuf(tarfile.GNU_FORMAT)  # sizes above 8 GiB fit

@@ -1,0 +1,1 @@
+"""The firewall: one resource, and its backends ufw and firewalld."""

@@ -1,0 +1,250 @@
+"""firewalld as the packet filter: bringing what is on disk, in its daemon and in the kernel to one goal.
+
+Daemon ("runtime") and disk ("permanent") are changed by the same rules one after the other, not by writing the one and
+reloading: a reload takes away all that others gave the daemon alone (bans, Docker's Swarm ingress before moby #49728).
+Only where the kernel has lost firewalld's rules is it reloaded. Docker's own rules go whenever firewalld starts, and
+Docker that was started before it does not notice: it is restarted then, once.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+
+from orchestr.agent import guard
+from orchestr.agent.resource import ResourceError, State
+from orchestr.agent.system import Reader, System
+from orchestr.resources.firewall import docker_user, firewalld_direct, firewalld_rules, firewalld_state, netfilter
+from orchestr.resources.firewall.backend import Backend, Wish
+from orchestr.resources.firewall.firewalld_rules import RICH, SINGLE, Item, Placed, entries_of
+from orchestr.resources.firewall.firewalld_state import Goal, Now
+from orchestr.resources.firewall.netfilter import RESTORE
+from orchestr.resources.firewall.rules import Entry, Wanted
+
+#: Among single rules those that deny come first, as with firewalld's own; limits have an odd priority.
+_SINGLES = {"deny": SINGLE, "limit": SINGLE + 1, "allow": SINGLE + 2}
+_ENABLED = "ENABLED=yes"
+DOCKER_BACK_S, DOCKER_SETTLE_S = 20.0, 1.0  # in which Docker's rules are back after a reload, and then stay as they are
+_DOCKER_AGAIN = "iptables -n -L DOCKER >/dev/null 2>&1 || systemctl try-restart docker.service"
+
+
+class Firewalld(Backend):
+    """The backend for hosts that run firewalld (1.0 and later)."""
+
+    name = "firewalld"
+
+    def observe(self, reader: Reader, wish: Wish) -> State:
+        now = self._now(reader)
+        return firewalld_state.observed(reader, now, firewalld_state.goal_of(reader, now, wish), wish)
+
+    def apply(self, system: System, wish: Wish) -> None:
+        now = _settled(system)
+        goal = firewalld_state.goal_of(system, now, wish)
+        if not wish.enabled:
+            _write(system, now, goal)
+            system.run(["systemctl", "disable", "--quiet", "--now", "firewalld.service"])
+            _restart_docker(system, now)
+            return
+        if _ENABLED in (system.read_text("/etc/ufw/ufw.conf") or ""):
+            raise ResourceError(
+                "ufw is on, and two firewalls contradict each other", "turn it off before firewalld: ufw disable"
+            )
+        can_cut_off = not now.is_active or bool(now.gap) or _can_cut_off(now, goal)
+        with _guarded(system, now, goal, wish.guard_s, can_cut_off):
+            if now.is_active:
+                _load(system, _reloaded(system, now) if now.gap else now, goal)
+            else:
+                _write(system, now, goal)
+                system.run(["systemctl", "enable", "--quiet", "firewalld.service"])
+                system.run(["systemctl", "start", "firewalld.service"])
+                system.run(["firewall-cmd", "--state"])  # answered once its rules are loaded
+        if now.is_active:
+            _write(system, now, goal)
+            if not now.is_at_boot:
+                system.run(["systemctl", "enable", "--quiet", "firewalld.service"])
+        else:
+            _restart_docker(system, now)
+        _hook_docker(system, goal)
+
+    def observe_rule(self, reader: Reader, wanted: Tuple[Wanted, ...], is_present: bool) -> Optional[State]:
+        now = self._now(reader)
+        found = tuple(item.text for item in wanted if _holds(now, item, is_present))
+        return {"rules": found} if found else None
+
+    def apply_rule(self, system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
+        now = _settled(system)
+        goal = _goal_of_rule(system, now, wanted, is_present)
+        with _guarded(system, now, goal, guard_s, now.is_active and _can_cut_off(now, goal)):
+            if now.is_active:
+                _load(system, now, goal)
+        _write(system, now, goal)
+
+    def _now(self, reader: Reader) -> Now:
+        found: Now = reader.once(("firewall", self.name), lambda: firewalld_state.read(reader))
+        return found
+
+
+def _settled(system: System) -> Now:
+    """Return what is, once what an earlier run left unconfirmed is undone, which may have turned firewalld off."""
+    guard.settle(system)
+    system.forget(("firewall",))
+    return firewalld_state.read(system)
+
+
+def _holds(now: Now, item: Wanted, is_present: bool) -> bool:
+    """Tell whether a line is in force; of one that should not be, whether anything of ours is left of it."""
+    matches = {entry.match for entry in _entries(item)}
+    if not is_present:
+        left = [entry for other in now.permanent | now.runtime for entry in entries_of(other)]
+        return any(entry.is_single and entry.match in matches for entry in left)
+    there = {(entry.match, entry.action) for other in firewalld_state.held(now) for entry in entries_of(other)}
+    return all((match, item.entries[0].action) in there for match in matches)
+
+
+def _entries(item: Wanted) -> List[Entry]:
+    """Return the entries of a line as they are told from a zone's: one for each protocol."""
+    return [entry for body in firewalld_rules.bodies(item.entries) for entry in entries_of((RICH, "rule " + body))]
+
+
+def _goal_of_rule(system: System, now: Now, wanted: Tuple[Wanted, ...], is_present: bool) -> Goal:
+    """Return what is on disk but for these lines of a FirewallRule, and for the daemon the same."""
+    ours = {entry.match for item in wanted for entry in _entries(item)}
+    items = {item for item in now.permanent if not any(e.is_single and e.match in ours for e in entries_of(item))}
+    if is_present:
+        for line in wanted:
+            priority = _SINGLES[line.entries[0].action]
+            items |= {Placed(priority, body).item for body in firewalld_rules.bodies(line.entries)}
+    is_filtered = any("DOCKER-USER" in line for line in firewalld_direct.lines_of(now.direct)[4])
+    return firewalld_state.with_lines(system, now, frozenset(items), is_filtered)
+
+
+def _can_cut_off(now: Now, goal: Goal) -> bool:
+    """Tell whether getting to the goal is more than letting more packets in."""
+    gone = (now.permanent - goal.permanent) | (now.runtime - goal.runtime)
+    new = (goal.permanent - now.permanent) | (goal.runtime - now.runtime)
+    if any(entry.action != "deny" for item in gone for entry in entries_of(item)):
+        return True
+    return any(entry.action != "allow" for item in new for entry in entries_of(item))
+
+
+@contextmanager
+def _guarded(system: System, now: Now, goal: Goal, window_s: float, can_cut_off: bool) -> Iterator[None]:
+    """Arm the dead man's switch around a change that can cut off a controller that came in over the network."""
+    if not can_cut_off or not system.ssh_connection():
+        yield
+        return
+    with guard.armed(system, undo_of(now, goal), window_s, "the new firewall"):
+        yield
+
+
+def undo_of(now: Now, goal: Goal) -> guard.Undo:
+    """Return what brings firewalld back to ``now``: off, with what it had on disk; on, each change the other way.
+
+    Where it is on, the disk is only written once the controller has confirmed: a reboot undoes as well.
+    """
+    commands: List[Tuple[Sequence[str], bytes]] = []
+    if now.is_active:
+        commands += [(argv, b"") for argv in _steps(now, "runtime", goal.runtime, now.runtime)]
+        old = firewalld_direct.lines_of(now.direct)
+        for family, live in now.live.items():
+            if live is not None:
+                text = firewalld_direct.restored(_with_chains(live, goal.lines[family]), old[family])
+                commands += [(RESTORE[family], text.encode("utf-8"))] if text else []
+        return guard.Undo((), tuple(commands))
+    commands.append((["systemctl", "stop", "firewalld.service"], b""))
+    commands += [(["systemctl", "disable", "firewalld.service"], b"")] if not now.is_at_boot else []
+    commands += [(argv, b"") for argv in _steps(now, "permanent", goal.permanent, now.permanent)]
+    commands += [(["/bin/sh", "-c", _DOCKER_AGAIN], b"")] if now.has_docker else []
+    return guard.Undo((firewalld_direct.PATH,), tuple(commands))
+
+
+def _with_chains(live: netfilter.Live, lines: Sequence[str]) -> netfilter.Live:
+    """Return the kernel as it will be once these lines are loaded, as far as chains go."""
+    published, limited = firewalld_direct.split(lines)
+    chains = dict(live.chains)
+    chains.update({"orchestr-published": []} if published else {})
+    if limited:
+        hook = "INPUT_direct" if "INPUT_direct" in chains else "INPUT"
+        chains[firewalld_direct.LIMITED] = []
+        chains[hook] = ["-j " + firewalld_direct.LIMITED, *chains.get(hook, [])]
+    return netfilter.Live(live.policies, chains, {})
+
+
+def _reloaded(system: System, now: Now) -> Now:
+    """Have the kernel's rules made again from what is on disk, and return what is then."""
+    if now.gap == firewalld_state.NO_TABLE:
+        system.run(["nft", "add", "table", "inet", "firewalld"])
+    system.run(["firewall-cmd", "--reload"])
+    return now._replace(runtime=now.permanent, live=_settled_kernel(system, now))
+
+
+def _settled_kernel(system: System, before: Now) -> Dict[int, Optional[netfilter.Live]]:
+    """Return the kernel's rules once Docker, told of the reload, has made its own again and lets them be.
+
+    After DOCKER_BACK_S what is there is returned as it is: the look after the change says what is missing.
+    """
+    families = [family for family, live in before.live.items() if live is not None and "DOCKER" in live.chains]
+    give_up = system.monotonic() + DOCKER_BACK_S
+    since = None
+    while True:
+        live = {family: netfilter.read(system, family) for family in (4, 6)}
+        found = [live[family] for family in families]
+        is_back = all(each is not None and each.jumps("FORWARD", "DOCKER-USER") for each in found)
+        since = (since or system.monotonic()) if is_back else None
+        is_settled = since is not None and system.monotonic() - since >= DOCKER_SETTLE_S
+        if not families or is_settled or system.monotonic() > give_up:
+            return live
+        system.sleep(0.2)
+
+
+def _write(system: System, now: Now, goal: Goal) -> None:
+    """Bring what is on disk to the goal: the zone by firewalld's own command, direct.xml as a file."""
+    for argv in _steps(now, "permanent", now.permanent, goal.permanent):
+        system.run(argv)
+    if firewalld_direct.lines_of(now.direct) != goal.lines:
+        text = firewalld_direct.text(now.direct, goal.lines)
+        system.write_bytes(firewalld_direct.PATH, text.encode("utf-8"), mode=0o644)
+
+
+def _load(system: System, now: Now, goal: Goal) -> None:
+    """Bring the daemon and the kernel to the goal; what lets in comes before what keeps out."""
+    for argv in _steps(now, "runtime", now.runtime, goal.runtime):
+        system.run(argv)
+    for family, live in now.live.items():
+        if live is None:
+            continue
+        published, limited = firewalld_direct.split(goal.lines[family])
+        is_left = not published and "orchestr-published" in live.chains
+        is_same = firewalld_direct.is_live(live, limited) and (not published or docker_user.is_live(live, published))
+        if is_left or not is_same:
+            text = firewalld_direct.restored(live, goal.lines[family])
+            system.run(RESTORE[family], input=text.encode("utf-8"))
+
+
+def _steps(now: Now, where: str, old: FrozenSet[Item], new: FrozenSet[Item]) -> List[List[str]]:
+    """Return the commands from old items to new: all that is new in the order it is asked, then what goes."""
+    program = ["firewall-cmd"] if where == "runtime" else ["firewall-cmd", "--permanent"]
+    if not now.is_active:
+        program = ["firewall-offline-cmd"]
+    program.append("--zone=" + now.zone)
+    added = firewalld_rules.options("add", firewalld_rules.as_asked(new - old))
+    removed = firewalld_rules.options("remove", firewalld_rules.as_asked(old - new))
+    if not now.is_active:
+        # The offline command has a --remove-service of another meaning, left from the tool before firewalld.
+        removed = [[o.replace("--remove-service=", "--remove-service-from-zone=") for o in given] for given in removed]
+    return [program + options for options in added + removed]
+
+
+def _restart_docker(system: System, now: Now) -> None:
+    """Have Docker make its rules anew, which firewalld flushes at start and stop."""
+    if now.has_docker:
+        system.say("docker restarts: firewalld, turned on or off, flushed its rules")
+        system.run(["systemctl", "try-restart", "docker.service"])
+
+
+def _hook_docker(system: System, goal: Goal) -> None:
+    """Where Docker's rules are in force but DOCKER-USER is not asked (someone flushed FORWARD), ask it again."""
+    for family, lines in goal.lines.items():
+        live = netfilter.read(system, family) if lines else None
+        if live is not None and "DOCKER" in live.chains and not live.jumps("FORWARD", "DOCKER-USER"):
+            system.run(RESTORE[family], input=b"*filter\n-I FORWARD -j DOCKER-USER\nCOMMIT\n")

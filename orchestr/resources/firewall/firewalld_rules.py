@@ -1,0 +1,192 @@
+"""firewalld's zones as text: what ``--list-all`` prints, and rich rules for entries and back. Pure.
+
+Formats: firewall-cmd(1), firewalld.richlanguage(5). A rich rule has no comment, so ours are told by their priority,
+which also is their order: firewalld asks rules below 0 first, then (at 0) those that deny, those that allow, ports and
+services, and then those above 0. Ours come after others' bans, and end in one that decides for all that is left.
+A rule that limits has an odd priority (what counts connections is elsewhere), all others an even one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from orchestr.resources.firewall.rules import SINGLE_TAG, SSH_TAG, TAG, Entry
+
+#: Priorities: the controller's own way in before all bans; SSH for all, the Firewall's rules, single rules, the rest.
+SSH_FIRST, SSH, OURS, SINGLE, ICMP, REST = -32768, 20998, 21000, 23000, 32766, 32767
+_ROOM = 1990
+KINDS = {
+    "services": "service", "ports": "port", "protocols": "protocol", "source-ports": "source-port",
+}  # fmt: skip
+RICH = "rich-rule"
+_RICH = re.compile(
+    r'rule(?: priority="(?P<priority>-?\d+)")?(?: family="ipv(?P<family>[46])")?'
+    r'(?: source address="(?P<source>[^"]+)")?'
+    r'(?: port port="(?P<port>[\d-]+)" protocol="(?P<protocol>tcp|udp)"| protocol value="(?P<bare>\w+)")?'
+    r" (?P<action>accept|drop|reject)(?: type=\"[^\"]*\")?\Z"
+)
+_PRIORITY = re.compile(r'rule priority="(-?\d+)" ?')
+_ANSWERS = {"allow": "accept", "limit": "accept", "deny": "drop", "reject": "reject"}
+_VENDOR = re.compile(r"<(service|port) ([^>]*)>")
+
+Item = Tuple[str, str]
+
+
+class Placed(NamedTuple):
+    """A rich rule of ours: its place, and what it says without it."""
+
+    priority: int
+    body: str
+
+    @property
+    def item(self) -> Item:
+        return (RICH, 'rule priority="%d" %s' % self)
+
+    @property
+    def tag(self) -> str:
+        """Return whose it is, as the tag of an entry's comment; "" for the Firewall's own last rules."""
+        if self.priority in (SSH_FIRST, SSH):
+            return SSH_TAG
+        if self.priority >= ICMP:
+            return ""
+        return SINGLE_TAG if self.priority >= SINGLE else TAG
+
+
+def parse_zone(text: str) -> Set[Item]:
+    """Return what a zone lets in or keeps out, from the output of ``--list-all``: (kind, text) as options take it."""
+    found: Set[Item] = set()
+    for line in text.splitlines():
+        if line.startswith("\trule"):
+            found.add((RICH, line.strip()))
+        name, _, values = line.strip().partition(":")
+        if name == "forward":
+            found |= {("forward", "")} if values.strip() == "yes" else set()
+        elif name in KINDS and not line.startswith("\t"):
+            found |= {(KINDS[name], value) for value in values.split()}
+    return found
+
+
+def placed(item: Item) -> Optional[Placed]:
+    """Return a rule of ours as Placed, None when it is somebody else's."""
+    found = _PRIORITY.match(item[1]) if item[0] == RICH else None
+    if found is None:
+        return None
+    priority = int(found.group(1))
+    is_ours = priority in (SSH_FIRST, SSH, ICMP, REST) or OURS <= priority < SINGLE + _ROOM
+    return Placed(priority, item[1][found.end() :]) if is_ours else None
+
+
+def vendor_items(xml: str) -> Set[Item]:
+    """Return the services and ports that a zone file opens: for one that the package installed."""
+    found: Set[Item] = set()
+    for kind, attributes in _VENDOR.findall(xml):
+        value = dict(re.findall(r'(\w+)="([^"]*)"', attributes))
+        found.add((kind, value.get("name", "") if kind == "service" else "%(port)s/%(protocol)s" % value))
+    return found
+
+
+def bodies(entries: Sequence[Entry]) -> List[str]:
+    """Return rich rules, without priority, for entries that are one but for their family and protocol."""
+    found: List[str] = []
+    for entry in entries:
+        families = {other.family for other in entries if other.source == entry.source}
+        family = "" if entry.source == "any" and len(families) == 2 else 'family="ipv%d" ' % entry.family
+        source = "" if entry.source == "any" else 'source address="%s" ' % entry.source
+        for what in _what(entry):
+            body = "%s%s%s %s" % (family, source, what, _ANSWERS[entry.action])
+            if body not in found:
+                found.append(body)
+    return found
+
+
+def _what(entry: Entry) -> Iterator[str]:
+    if entry.port == "any":
+        yield 'protocol value="%s"' % entry.protocol
+        return
+    for protocol in ("tcp", "udp") if entry.protocol == "any" else (entry.protocol,):
+        yield 'port port="%s" protocol="%s"' % (entry.port.replace(":", "-"), protocol)
+
+
+def ranked(groups: Iterable[Tuple[str, Sequence[str]]], first: int) -> List[Placed]:
+    """Return rules in their order, from (action, bodies): neighbours that cannot contradict share a priority.
+
+    So one more port renumbers nothing unless rules that deny stand between.
+    """
+    result: List[Placed] = []
+    seen: Set[str] = set()
+    rank, last = first, ""
+    for action, texts in groups:
+        if last and (action != last):
+            rank += 1 if (action == "limit") != (last == "limit") else 2
+        elif not last and action == "limit":
+            rank += 1
+        last = action
+        for body in texts:
+            if body not in seen:
+                seen.add(body)
+                result.append(Placed(rank, body))
+    return result
+
+
+def rest(incoming: str) -> List[Placed]:
+    """Return the last rules: pings pass as with ufw, and what no rule named is kept out, or let in."""
+    icmp = [Placed(ICMP, 'protocol value="%s" accept' % name) for name in ("icmp", "ipv6-icmp")]
+    return [*(icmp if incoming != "allow" else []), Placed(REST, _ANSWERS[incoming])]
+
+
+def entries_of(item: Item, ssh_port: str = "") -> List[Entry]:
+    """Return what a zone's item means to inbound packets; what cannot be told has ``extra``."""
+    kind, text = item
+    if kind in ("port", "protocol"):
+        port, _, protocol = (text if kind == "port" else "any/" + text).partition("/")
+        return [Entry(family, "allow", protocol, port.replace("-", ":"), "any") for family in (4, 6)]
+    if kind == "service" and text == "ssh" and ssh_port == "22":
+        return [Entry(family, "allow", "tcp", "22", "any") for family in (4, 6)]
+    if kind != RICH:
+        return [] if kind == "forward" else [Entry(f, "allow", "any", "any", "any", "", text) for f in (4, 6)]
+    found, ours = _RICH.match(text), placed(item)
+    comment = ours.tag if ours else ""
+    if found is None:
+        action = "deny" if re.search(r" (drop|reject)\b", text) else "allow"
+        return [Entry(family, action, "any", "any", "any", comment, text) for family in (4, 6)]
+    limits = ours is not None and OURS <= ours.priority < ICMP and ours.priority % 2 == 1
+    action = "deny" if found["action"] != "accept" else "limit" if limits else "allow"
+    families = (int(found["family"]),) if found["family"] else (4, 6)
+    port = (found["port"] or "any").replace("-", ":")
+    protocol, source = found["protocol"] or found["bare"] or "any", found["source"] or "any"
+    return [Entry(family, action, protocol, port, source, comment) for family in families]
+
+
+def as_asked(items: Iterable[Item]) -> List[Item]:
+    """Return a zone's items in the order in which firewalld asks them for an inbound packet."""
+
+    def rank(item: Item) -> Tuple[int, int, str]:
+        found = _PRIORITY.match(item[1]) if item[0] == RICH else None
+        priority = int(found.group(1)) if found else 0
+        is_ban = item[0] == RICH and bool(re.search(r" (drop|reject)\b", item[1]))
+        return (priority, 0 if is_ban else 1, item[1])
+
+    return sorted(items, key=rank)
+
+
+def same_packets(item: Item) -> Tuple[Tuple[int, str, str, str, str], ...]:
+    """Return what packets an item matches: two with the same differ in what becomes of them only."""
+    return tuple(entry.match for entry in entries_of(item))
+
+
+def described(item: Item) -> str:
+    """Return an item for a person, in the words of a rule where it is one."""
+    kind, text = item
+    entries = entries_of(item) if kind in ("port", "protocol", RICH) else []
+    if entries and not entries[0].extra:
+        return entries[0]._replace(comment="").text()
+    return text if kind == RICH else "%s %s" % (kind, text)
+
+
+def options(verb: str, items: Iterable[Item]) -> List[List[str]]:
+    """Return firewall-cmd's options that add or remove items, one command's worth each: it takes one kind at a time."""
+    by_kind: Dict[str, List[str]] = {}
+    for kind, text in items:
+        by_kind.setdefault(kind, []).append("--%s-%s%s" % (verb, kind, "=" + text if text else ""))
+    return list(by_kind.values())

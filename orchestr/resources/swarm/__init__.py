@@ -1,0 +1,1 @@
+"""Swarm membership, nodes and stacks."""

@@ -1,0 +1,259 @@
+"""The nodes of a swarm as its managers hold them: role, labels, availability; old entries; join tokens.
+
+All of these run on a manager and name a node by its id: names are not unique, a node that joined again has two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, List, Optional, Tuple
+
+from orchestr.agent.resource import Action, Change, NotObservable, Resource, ResourceError, State, registered
+from orchestr.agent.system import Reader, System
+from orchestr.resources.docker import api as docker_api
+from orchestr.resources.docker import engine as docker
+from orchestr.resources.swarm import state as swarm_state
+from orchestr.resources.swarm.state import Node
+
+OURS = "orchestr.labels"  # a node label that names the labels we have set, so that one taken back can be removed
+ROLE_S, DRAIN_S, DOWN_S = 60.0, 600.0, 60.0
+AT_WORK = ("new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running")
+
+
+@dataclass(frozen=True)
+@registered("swarm_node")
+class SwarmNode(Resource):
+    """What a manager has of a node: its role, its labels, and whether it takes work (active, pause, drain).
+
+    An empty role or availability is left as it is. Labels set here and no longer wanted go; others' labels stay.
+    Observes: the node's entry. Changes: promotes, demotes, labels. A demotion that would leave no working majority of
+    managers is refused, and is waited for before anything else. Never touches: the node itself.
+    """
+
+    node_id: str
+    hostname: str = ""
+    role: str = ""
+    availability: str = ""
+    labels: Tuple[Tuple[str, str], ...] = ()
+
+    touches: ClassVar[Tuple[str, ...]] = ("swarm",)
+
+    def __post_init__(self) -> None:
+        if self.role not in ("", "worker", "manager"):
+            raise ValueError("a swarm node is a worker or a manager, not %r" % self.role)
+        if self.availability not in ("", "active", "pause", "drain"):
+            raise ValueError("a swarm node is active, paused (pause) or drained (drain), not %r" % self.availability)
+
+    @property
+    def label(self) -> str:
+        return self.hostname or self.node_id
+
+    def desired(self) -> Optional[State]:
+        wanted = {"role": self.role, "availability": self.availability}
+        return dict({key: value for key, value in wanted.items() if value}, labels=_pairs(self.labels))
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = self._node(reader)
+        if found is None:
+            return None
+        own = (*_ours(found), *(name for name, _ in self.labels))
+        labels = [(name, value) for name, value in found.labels if name in own]
+        return {"role": found.role, "availability": found.availability, "labels": _pairs(labels)}
+
+    def _node(self, reader: Reader) -> Optional[Node]:
+        return swarm_state.node(reader, self.node_id) if self.node_id else None
+
+    def apply(self, system: System, change: Change) -> None:
+        found = self._node(system)
+        if found is None:
+            raise ResourceError("%s is no node of this swarm" % self.label, "let it join first (the role swarm)")
+        if change.touches("role") and self.role == "worker":
+            self._guard(system, found)
+        docker_api.update(system, "/nodes/%s" % self.node_id, self._spec, "the node %s" % self.label)
+        if change.touches("role"):
+            self._await_role(system)
+
+    def _guard(self, system: System, found: Node) -> None:
+        reason = swarm_state.why_not_without(swarm_state.nodes(system), found)
+        if reason:
+            raise ResourceError(
+                "%s may not be made a worker: %s" % (self.label, reason),
+                "make another host a manager first, or start the managers that are down",
+            )
+
+    def _spec(self, node: Dict[str, Any]) -> Dict[str, Any]:
+        spec = dict(node["Spec"])
+        ours = _ours(swarm_state._node(node))
+        labels = {name: value for name, value in (spec.get("Labels") or {}).items() if name not in (*ours, OURS)}
+        labels.update(self.labels)
+        if self.labels:
+            labels[OURS] = ",".join(sorted(name for name, _ in self.labels))
+        spec["Labels"] = labels
+        spec["Role"] = self.role or spec["Role"]
+        spec["Availability"] = self.availability or spec["Availability"]
+        return spec
+
+    def _await_role(self, system: System) -> None:
+        """Wait until the managers agree on who they are: the next change must not meet a half-made one."""
+        give_up = system.monotonic() + ROLE_S
+        while True:
+            system.forget((swarm_state.FAMILY,))
+            seen = "no answer"
+            try:
+                found = self._node(system)
+                managers = [each for each in swarm_state.nodes(system) if each.is_manager]
+                if found is None or (found.is_manager == (self.role == "manager") and _is_settled(managers)):
+                    return
+                seen = "%s, %s" % (found.role, found.reachability or "no manager")
+            except NotObservable:
+                raise
+            except ResourceError as error:
+                seen = str(error)  # a leader is being elected
+            if system.monotonic() > give_up:
+                raise ResourceError("%s did not become a %s in %.0f s: %s" % (self.label, self.role, ROLE_S, seen))
+            system.sleep(0.2)
+
+
+def _is_down(node: Node) -> bool:
+    return node.state == "down"
+
+
+def _is_settled(managers: List[Node]) -> bool:
+    reachable = [each for each in managers if each.reachability == "reachable"]
+    return any(each.is_leader for each in managers) and len(reachable) > len(managers) // 2
+
+
+def _ours(node: Node) -> Tuple[str, ...]:
+    return tuple(name for name in dict(node.labels).get(OURS, "").split(",") if name)
+
+
+def _pairs(labels: Any) -> Tuple[str, ...]:
+    return tuple(sorted("%s=%s" % (name, value) for name, value in labels if name != OURS))
+
+
+@dataclass(frozen=True)
+@registered("swarm_twins")
+class SwarmTwins(Resource):
+    """No old entry of a node that came back: its engine was new, so it joined under a new id and its old name.
+
+    Safe to remove is only an entry that is Down, no manager that others count on, and whose name and address a Ready
+    node with another id has now: machines made from one image may share a name. Where ``current`` (ids that hosts
+    call their own now) has that other id, the entry is old before the managers miss its engine, and is waited for
+    until it is Down. Entries named in ``gone`` (ids of hosts that left) go in any case, once they are Down.
+    Observes: the list of nodes. Changes: removes such entries, made workers first. Never touches: any other node.
+    """
+
+    gone: Tuple[str, ...] = ()
+    current: Tuple[str, ...] = ()
+    name: str = "old nodes"
+
+    touches: ClassVar[Tuple[str, ...]] = ("swarm",)
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        return {"old": ()}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        return {"old": tuple("%s (%s)" % (each.hostname, each.id) for each in self._old(reader))}
+
+    def _old(self, reader: Reader) -> List[Node]:
+        nodes = swarm_state.nodes(reader)
+        living = {(each.hostname, each.address) for each in nodes if each.is_ready and each.id not in self.gone}
+        own = {(each.hostname, each.address) for each in nodes if each.id in self.current}
+        others = [each for each in nodes if each.id not in (*self.gone, *self.current)]
+        twins = [each for each in others if (each.hostname, each.address) in (living if _is_down(each) else own)]
+        return [*twins, *(each for each in nodes if each.id in self.gone)]
+
+    def apply(self, system: System, change: Change) -> None:
+        for old in self._old(system):
+            self._await_down(system, old)
+            if old.is_manager:
+                SwarmNode(old.id, old.hostname, role="worker").apply(system, Change({}, {}, ("role",)))
+            docker_api.call(system, "DELETE", "/nodes/%s" % old.id, {"force": "1"})
+            system.forget((swarm_state.FAMILY,))
+
+    def _await_down(self, system: System, old: Node) -> None:
+        give_up = system.monotonic() + DOWN_S
+        while not _is_down(old):
+            if system.monotonic() > give_up:
+                raise ResourceError(
+                    "%s (%s) has left, and is still %s after %.0f s" % (old.hostname, old.id, old.state, DOWN_S),
+                    "see what answers under its name: docker node ls",
+                )
+            system.sleep(0.3)
+            system.forget((swarm_state.FAMILY,))
+            old = swarm_state.node(system, old.id) or old._replace(state="down")
+
+
+@dataclass(frozen=True)
+@registered("swarm_drained")
+class SwarmDrained(Resource):
+    """A gate: no task is at work on a node any more, after its availability became drain.
+
+    Observes: the node's tasks. Changes: nothing, it waits. Never touches: tasks.
+    """
+
+    node_id: str
+    hostname: str = ""
+    timeout_s: float = DRAIN_S
+
+    is_gate: ClassVar[bool] = True
+    touches: ClassVar[Tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        return self.hostname or self.node_id
+
+    def desired(self) -> Optional[State]:
+        return {"tasks": 0}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        found = swarm_state.node(reader, self.node_id) if self.node_id else None
+        if found is None or not found.is_ready:
+            return {"tasks": 0}  # what runs on a machine that is gone is nobody's to wait for
+        tasks = docker_api.listed(reader, "/tasks", {"node": [self.node_id]})
+        return {"tasks": sum(1 for each in tasks if (each.get("Status") or {}).get("State") in AT_WORK)}
+
+    def apply(self, system: System, change: Change) -> None:
+        give_up = system.monotonic() + self.timeout_s
+        while True:
+            system.forget((swarm_state.FAMILY,))
+            left = (self.observe(system) or {})["tasks"]
+            if not left:
+                return
+            if system.monotonic() > give_up:
+                raise ResourceError(
+                    "%d tasks still run on %s after %.0f s" % (left, self.label, self.timeout_s),
+                    "docker node ps %s on a manager shows them" % self.label,
+                )
+            system.sleep(0.3)
+
+
+@dataclass(frozen=True)
+@registered("swarm_token_rotation")
+class SwarmTokenRotation(Action):
+    """A new join token for workers or managers: who has the old one cannot join with it any more. Never shown.
+
+    Observes: nothing, it is done each time. Changes: the token. Never touches: nodes that have joined.
+    """
+
+    role: str = "worker"
+
+    touches: ClassVar[Tuple[str, ...]] = ("swarm",)
+
+    @property
+    def label(self) -> str:
+        return "%s token" % self.role
+
+    def is_done(self, reader: Reader) -> bool:
+        swarm_state.require_manager(reader)
+        return False
+
+    def perform(self, system: System) -> None:
+        found = docker.get(system, "/swarm")
+        which = {"worker": "rotateWorkerToken", "manager": "rotateManagerToken"}[self.role]
+        query = {"version": str(found["Version"]["Index"]), which: "true"}
+        docker_api.call(system, "POST", "/swarm/update", query, found["Spec"])

@@ -1,0 +1,219 @@
+"""What services on a swarm share: networks, and files that reach their tasks wherever they run (configs, secrets).
+
+Configs and secrets cannot be changed: another content is another object, its name ending in a digest of the content.
+The old one is collected when no service uses it, nor would after a rollback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Iterator, List, Optional, Set, Tuple, Union
+
+from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
+from orchestr.agent.secret import Secret, reveal
+from orchestr.agent.system import Reader, System
+from orchestr.resources.docker import api as docker_api
+from orchestr.resources.docker import engine as docker
+from orchestr.resources.swarm import state as swarm_state
+
+STACK_LABEL = "orchestr.stack"  # on configs and secrets: whose they are, and that they are ours to collect
+CONTENT_LABEL = "orchestr.content"
+
+
+@dataclass(frozen=True)
+@registered("swarm_network")
+class SwarmNetwork(Resource):
+    """An overlay network of the swarm. ``attachable``: plain containers may join; ``encrypted``: IPsec between nodes.
+
+    Observes: the network by its name; the subnet only where one is given. Changes: creates it, removes it.
+    Never touches: one that is there and differs: a network cannot be changed in place, and services hang on it.
+    """
+
+    name: str
+    attachable: bool = False
+    encrypted: bool = False
+    subnet: str = ""
+    internal: bool = False
+    present: bool = True
+
+    touches: ClassVar[Tuple[str, ...]] = ("networks",)
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        if not self.present:
+            return None
+        state = {"attachable": self.attachable, "encrypted": self.encrypted, "internal": self.internal}
+        state = dict(state, driver="overlay")  # type: ignore[arg-type]
+        return dict(state, subnet=self.subnet) if self.subnet else state
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        swarm_state.require_manager(reader)
+        found = docker.get(reader, "/networks/%s" % self.name)
+        if found is None or found["Name"] != self.name:
+            return None
+        pools = (found.get("IPAM") or {}).get("Config") or ()
+        return {
+            "driver": found["Driver"],
+            "attachable": bool(found.get("Attachable")),
+            "encrypted": "encrypted" in (found.get("Options") or {}),
+            "internal": bool(found.get("Internal")),
+            "subnet": ", ".join(str(each.get("Subnet")) for each in pools),
+        }
+
+    def apply(self, system: System, change: Change) -> None:
+        if change.is_removal:
+            docker_api.call(system, "DELETE", "/networks/%s" % self.name)
+            return
+        if not change.is_creation:
+            differences = ", ".join(name for name in change.differing if name != "exists")
+            raise ResourceError(
+                "the network %s is there with other settings (%s), and a network cannot be changed in place"
+                % (self.name, differences),
+                "give the new one another name, or remove this one when no service uses it: docker network rm %s"
+                % self.name,
+            )
+        body: Dict[str, Any] = {
+            "Name": self.name,
+            "Driver": "overlay",
+            "Attachable": self.attachable,
+            "Internal": self.internal,
+            "Options": {"encrypted": ""} if self.encrypted else {},
+            "Labels": {"orchestr.network": self.name},
+        }
+        if self.subnet:
+            body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": self.subnet}]}
+        docker_api.call(system, "POST", "/networks/create", body=body)
+
+
+class _Content(Resource):
+    """Base of configs and secrets: there or not, under a name that says the content."""
+
+    plural: ClassVar[str] = ""
+    touches: ClassVar[Tuple[str, ...]] = ("swarm_contents",)
+    name: str
+    content: Union[str, Secret]
+    stack: str
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def desired(self) -> Optional[State]:
+        return {"ours": True}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        swarm_state.require_manager(reader)
+        found = next((each for each in _contents(reader, self.plural) if each["Spec"]["Name"] == self.name), None)
+        return None if found is None else {"ours": CONTENT_LABEL in (found["Spec"].get("Labels") or {})}
+
+    def apply(self, system: System, change: Change) -> None:
+        import base64
+
+        if not change.is_creation:
+            raise ResourceError(
+                "%s is there, but was not made by orchestr" % self.name,
+                "remove it when no service uses it: docker %s rm %s" % (self.plural[:-1], self.name),
+            )
+        data = base64.b64encode(str(reveal(self.content)).encode("utf-8")).decode("ascii")
+        labels = {STACK_LABEL: self.stack, CONTENT_LABEL: self.name.rpartition("-")[0]}
+        body = {"Name": self.name, "Labels": labels, "Data": data}
+        docker_api.call(system, "POST", "/%s/create" % self.plural, body=body)
+
+    def diff(self, reader: Reader, change: Change) -> str:
+        return "- absent\n+ present"
+
+
+@dataclass(frozen=True)
+@registered("swarm_config")
+class SwarmConfig(_Content):
+    """A config of the swarm; anyone who may ask a manager's engine can read it.
+
+    Observes: its name, which says its content. Changes: creates it. Never touches: another config.
+    """
+
+    name: str
+    content: Union[str, Secret]
+    stack: str = ""
+
+    plural: ClassVar[str] = "configs"
+
+
+@dataclass(frozen=True)
+@registered("swarm_secret")
+class SwarmSecret(_Content):
+    """A secret of the swarm: kept encrypted by the managers, in memory where a task has it; nobody can read it back.
+
+    Observes: its name, which says its content. Changes: creates it. Never touches: another secret.
+    """
+
+    name: str
+    content: Secret
+    stack: str = ""
+
+    plural: ClassVar[str] = "secrets"
+
+
+@dataclass(frozen=True)
+@registered("swarm_leftovers")
+class SwarmLeftovers(Resource):
+    """No config or secret of the stack that is not among ``keep`` and that no service uses.
+
+    What a service would use after a rollback counts as used. Those in use are left, for a later run to collect.
+    Observes: configs, secrets and services. Changes: removes unused ones that orchestr made for this stack.
+    Never touches: anybody else's.
+    """
+
+    stack: str
+    keep: Tuple[str, ...] = ()
+
+    touches: ClassVar[Tuple[str, ...]] = ("swarm_contents",)
+
+    @property
+    def label(self) -> str:
+        return self.stack
+
+    def desired(self) -> Optional[State]:
+        return {"unused": ()}
+
+    def observe(self, reader: Reader) -> Optional[State]:
+        return {"unused": tuple(name for name, _ in self._unused(reader))}
+
+    def _unused(self, reader: Reader) -> List[Tuple[str, str]]:
+        """Return (name, path) of what can go."""
+        swarm_state.require_manager(reader)
+        found = []
+        for plural in ("configs", "secrets"):
+            for each in _contents(reader, plural):
+                labels = each["Spec"].get("Labels") or {}
+                if CONTENT_LABEL in labels and labels.get(STACK_LABEL) == self.stack:
+                    found.append((each["Spec"]["Name"], "/%s/%s" % (plural, each["ID"]), each["ID"]))
+        found = [each for each in found if each[0] not in self.keep]
+        used = _used(reader) if found else set()
+        return sorted((name, path) for name, path, content_id in found if content_id not in used)
+
+    def apply(self, system: System, change: Change) -> None:
+        for _, path in self._unused(system):
+            docker_api.call(system, "DELETE", path)
+
+
+def _contents(reader: Reader, plural: str) -> List[Dict[str, Any]]:
+    key = ("swarm_contents", plural)
+    found: List[Dict[str, Any]] = reader.once(key, lambda: docker.get(reader, "/" + plural) or [])
+    return found
+
+
+def _used(reader: Reader) -> Set[str]:
+    """Return the ids of configs and secrets that services use now, or would after a rollback."""
+    return {each for service in docker.get(reader, "/services") or [] for each in _used_by(service)}
+
+
+def _used_by(service: Dict[str, Any]) -> Iterator[str]:
+    for spec in (service.get("Spec"), service.get("PreviousSpec")):
+        container = ((spec or {}).get("TaskTemplate") or {}).get("ContainerSpec") or {}
+        for each in container.get("Configs") or ():
+            yield each["ConfigID"]
+        for each in container.get("Secrets") or ():
+            yield each["SecretID"]

@@ -1,0 +1,144 @@
+"""What a node knows of its swarm, and what a manager knows of the nodes: read over the engine's socket."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from orchestr.agent.resource import NotObservable, ResourceError
+from orchestr.agent.system import Reader
+from orchestr.resources.docker import engine as docker
+
+FAMILY = "swarm"
+NO_QUORUM = "start the managers that are down; with most of them lost for good see docs/how-to/swarm.md"
+LEAVE = "where that is right, take it out of that swarm by hand: docker swarm leave --force"
+
+
+class Membership(NamedTuple):
+    """A node as it sees itself. ``state``: inactive, pending, active, locked or error; ``cluster``: managers know it.
+
+    ``managers`` are pairs (node id, address:port) of the managers it knows of.
+    """
+
+    state: str
+    node_id: str = ""
+    address: str = ""
+    is_manager: bool = False
+    cluster: str = ""
+    managers: Tuple[Tuple[str, str], ...] = ()
+    error: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.state == "active"
+
+    @property
+    def manager_text(self) -> str:
+        """The managers' addresses, for a person."""
+        return ", ".join(sorted(address for _, address in self.managers)) or "unknown managers"
+
+
+class Node(NamedTuple):
+    """A node as a manager sees it."""
+
+    id: str
+    hostname: str
+    role: str
+    availability: str
+    state: str  # ready, down, disconnected, unknown
+    address: str
+    labels: Tuple[Tuple[str, str], ...]
+    reachability: str = ""  # of managers: reachable, unreachable, unknown
+    is_leader: bool = False
+
+    @property
+    def is_manager(self) -> bool:
+        return bool(self.reachability)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.state == "ready"
+
+
+def membership(reader: Reader) -> Membership:
+    """Return what the node says of itself. Raises EngineSilent."""
+    found: Membership = reader.once((FAMILY, "info"), lambda: _membership(docker.get(reader, "/info")))
+    return found
+
+
+def _membership(info: Dict[str, Any]) -> Membership:
+    swarm = info.get("Swarm") or {}
+    managers = tuple((each["NodeID"], each["Addr"]) for each in swarm.get("RemoteManagers") or ())
+    return Membership(
+        state=str(swarm.get("LocalNodeState") or "inactive"),
+        node_id=str(swarm.get("NodeID") or ""),
+        address=str(swarm.get("NodeAddr") or ""),
+        is_manager=bool(swarm.get("ControlAvailable")),
+        cluster=str((swarm.get("Cluster") or {}).get("ID") or ""),
+        managers=managers,
+        error=str(swarm.get("Error") or ""),
+    )
+
+
+def require_manager(reader: Reader) -> Membership:
+    """Return the membership of a manager that can act. Raises NotObservable that says what it is instead."""
+    found = membership(reader)
+    if found.is_active and found.is_manager:
+        return found
+    if not found.is_active:
+        raise NotObservable(
+            "this host is in no swarm (%s)" % (found.error or found.state), "the role swarm makes it a manager"
+        )
+    if found.error:
+        raise NotObservable("this manager cannot act: %s" % found.error, NO_QUORUM)
+    raise NotObservable(
+        "this host is a worker of the swarm of %s; only managers can do this" % found.manager_text,
+        "do it on one of them",
+    )
+
+
+def nodes(reader: Reader) -> List[Node]:
+    """Return all nodes. Raises NotObservable on a host that is no manager, ResourceError without a quorum."""
+    require_manager(reader)
+    found: List[Node] = reader.once((FAMILY, "nodes"), lambda: [_node(each) for each in _all_nodes(reader)])
+    return found
+
+
+def _all_nodes(reader: Reader) -> List[Dict[str, Any]]:
+    try:
+        return docker.get(reader, "/nodes") or []
+    except ResourceError as error:
+        if "leader" in str(error) or "quorum" in str(error) or "deadline" in str(error):
+            raise ResourceError("the swarm has no working majority of managers: %s" % error, NO_QUORUM) from error
+        raise
+
+
+def _node(found: Dict[str, Any]) -> Node:
+    spec, status = found.get("Spec") or {}, found.get("Status") or {}
+    manager = found.get("ManagerStatus") or {}
+    return Node(
+        id=found["ID"],
+        hostname=str((found.get("Description") or {}).get("Hostname") or ""),
+        role=str(spec.get("Role") or ""),
+        availability=str(spec.get("Availability") or ""),
+        state=str(status.get("State") or "unknown"),
+        address=str(status.get("Addr") or ""),
+        labels=tuple(sorted((spec.get("Labels") or {}).items())),
+        reachability=str(manager.get("Reachability") or ("unknown" if manager else "")),
+        is_leader=bool(manager.get("Leader")),
+    )
+
+
+def node(reader: Reader, node_id: str) -> Optional[Node]:
+    """Return the node with this id, None when there is none."""
+    return next((each for each in nodes(reader) if each.id == node_id), None)
+
+
+def why_not_without(all_nodes: List[Node], gone: Node) -> str:
+    """Return why a manager may not stop being one now, "" when it may: the rest must be a working majority."""
+    rest = [each for each in all_nodes if each.is_manager and each.id != gone.id]
+    working = [each for each in rest if each.reachability == "reachable"]
+    if not rest:
+        return "it is the only manager"
+    if len(working) <= len(rest) // 2:
+        return "only %d of the %d other managers can be reached, which is no majority" % (len(working), len(rest))
+    return ""

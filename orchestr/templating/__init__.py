@@ -1,0 +1,1 @@
+"""Jinja expressions and template files, with secrets tracked through both."""

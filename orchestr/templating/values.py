@@ -1,0 +1,168 @@
+"""Render variables: strings with ``{{ }}`` or ``{% %}``, inside whatever holds them, as Ansible 2.19 does.
+
+One expression keeps its type, several pieces make a text. Names are looked up when a template asks for them, so an
+unused variable may be broken. A result that a secret took part in is a `Secret`. Jinja2 is imported at the first
+template, not before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestr.errors import InputError
+from orchestr.inventory.magic import MAGIC, Magic, RenderedVariables
+from orchestr.inventory.marked import UnsafeText, value_position
+from orchestr.inventory.model import Inventory, InventoryHost
+from orchestr.inventory.position import EXTRA_VARIABLES, Position
+from orchestr.inventory.variable_names import is_template
+
+if TYPE_CHECKING:
+    from orchestr.templating.expressions import Names
+
+_NAMES_ONLY = re.compile(r"[^{}#%\\\n\r]*(?:\{\{ *[A-Za-z_][A-Za-z0-9_]* *\}\}[^{}#%\\\n\r]*)+")
+_NAME = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *\}\}")
+#: Names that mean something of their own to Jinja2.
+_WORDS_OF_JINJA = {
+    "and", "as", "block", "call", "caller", "context", "do", "elif", "else", "endif", "extends", "False", "false",
+    "filter", "for", "from", "if", "import", "in", "include", "is", "kwargs", "loop", "macro", "None", "none", "not",
+    "or", "recursive", "self", "set", "super", "True", "true", "varargs", "with", "without",
+}  # fmt: skip
+
+
+def resolve(value: Any, context: Scope | Mapping[str, Any], position: Position | None = None) -> Any:
+    """Return ``value`` with every template in it rendered, containers as plain dicts and lists.
+
+    Raises InputError at the place of the template (else at ``position``) when a name is undefined, with the closest
+    known name; when variables refer to each other in a circle; when the template is malformed.
+
+    >>> resolve({"port": "{{ base + 1 }}", "url": "http://{{ name }}/"}, {"base": 80, "name": "web1"})
+    {'port': 81, 'url': 'http://web1/'}
+    """
+    scope = context if isinstance(context, Scope) else Scope(None, None, context)
+    return scope.render(value, position)
+
+
+class Scope:
+    """The names one host's templates see; each variable is rendered at most once.
+
+    Overlays (a play's, a role's own variables) win over the host's variables, the later over the earlier; extra
+    variables win over those, magic names over everything.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory | None,
+        host: InventoryHost | None,
+        *overlays: Mapping[str, Any],
+        magic: Magic | None = None,
+    ) -> None:
+        self.host = host
+        self.rendering: list[str] = []
+        self._written: list[Mapping[str, Any]] = [*([host.variables] if host else []), *overlays]
+        self._rendered: dict[str, Any] = {}
+        self._magic = magic or (Magic(inventory) if inventory else None)
+        self._names: Names | None = None
+
+    def __contains__(self, name: object) -> bool:
+        return self.has_variable(name) or (self._magic is not None and name in MAGIC)
+
+    def has_variable(self, name: object) -> bool:
+        """Say whether someone wrote the variable ``name`` (magic names don't count)."""
+        return any(name in written for written in self._written)
+
+    def known_names(self) -> list[str]:
+        """Return every name a template here may use."""
+        return [*self.written_names(), *(MAGIC if self._magic else ())]
+
+    def written_names(self) -> list[str]:
+        """Return the names of the variables someone wrote, each once."""
+        return list(dict.fromkeys(name for written in self._written for name in written))
+
+    def position(self, name: str) -> Position | None:
+        """Return where the variable ``name`` was written, None when nobody knows."""
+        if not self.has_variable(name):
+            return None
+        holder = self._holder(name)
+        if self.host and holder is self.host.variables:
+            return self.host.origin.get(name)
+        return value_position(holder, name)
+
+    def value(self, name: str) -> Any:
+        """Return a variable, rendered. Raises KeyError when there is none, InputError when it can't be rendered."""
+        if name not in self._rendered:
+            self._rendered[name] = self._value(name)
+        return self._rendered[name]
+
+    def variables(self) -> RenderedVariables:
+        """Return the host's variables as a mapping that renders each when it is asked for."""
+        return RenderedVariables(self)
+
+    def render(self, value: Any, position: Position | None = None) -> Any:
+        """Return ``value`` with its templates rendered; see `resolve`."""
+        if isinstance(value, Mapping):
+            return {key: self.render(each, value_position(value, key) or position) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            items = (self.render(each, value_position(value, index) or position) for index, each in enumerate(value))
+            return tuple(items) if isinstance(value, tuple) else list(items)
+        return self._render_text(value, position) if is_template(value) else value
+
+    def _value(self, name: str) -> Any:
+        if self._magic and self.host and name in MAGIC:
+            return self._magic.value(name, self.host)
+        value = self._holder(name)[name]
+        if not isinstance(value, (str, Mapping, list, tuple)) or isinstance(value, UnsafeText):
+            return value
+        return self._value_in_turn(name, value)
+
+    def _holder(self, name: str) -> Mapping[str, Any]:
+        """Return the mapping whose ``name`` counts. Raises KeyError when nobody wrote it."""
+        if self.host is not None and self.host.origin.get(name) == EXTRA_VARIABLES:
+            return self.host.variables
+        for index in range(len(self._written) - 1, -1, -1):
+            if name in self._written[index]:
+                return self._written[index]
+        raise KeyError(name)
+
+    def _value_in_turn(self, name: str, value: Any) -> Any:
+        """Render ``value`` while it counts as being rendered, so that a circle is noticed."""
+        position = self.position(name)
+        if name in self.rendering:
+            from orchestr.templating.expressions import circle_error
+
+            raise circle_error([*self.rendering[self.rendering.index(name) :], name], position)
+        self.rendering.append(name)
+        try:
+            return self.render(value, position)
+        finally:
+            self.rendering.pop()
+
+    def _render_text(self, text: str, position: Position | None) -> Any:
+        plain = self._plain_text(text)
+        if plain is not None:
+            return plain
+        from orchestr.templating.expressions import Names, render
+
+        if self._names is None:
+            self._names = Names(self)
+        return render(text, self._names, position)
+
+    def _plain_text(self, text: str) -> str | None:
+        """Return what Jinja2 would for names of plain texts between other text, without importing it (20 ms).
+
+        None when the template has anything else in it, or needs a name that is not a plain text here.
+        """
+        pieces = _NAMES_ONLY.fullmatch(text) and _NAME.split(text)
+        if not pieces:
+            return None
+        for index in range(1, len(pieces), 2):
+            if pieces[index] in _WORDS_OF_JINJA or pieces[index] not in self:
+                return None
+            try:
+                pieces[index] = self.value(pieces[index])
+            except InputError:
+                return None
+            if type(pieces[index]) is not str:  # a Secret, a number or an unsafe text has rules of its own
+                return None
+        return "".join(pieces)

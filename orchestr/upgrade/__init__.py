@@ -1,0 +1,1 @@
+"""From one inventory to another, and back."""

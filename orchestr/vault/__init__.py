@@ -1,0 +1,1 @@
+"""Ansible Vault: its format, passwords, and encrypted files and values."""

@@ -1,0 +1,188 @@
+"""Files encrypted with Ansible Vault, as a whole or value by value: read, replaced without a moment of half a file.
+
+Several files are replaced all or none: whatever can go wrong with one is found before the first is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestr.errors import InputError, OrchestrError
+from orchestr.inventory.position import Position
+from orchestr.paths import unreadable
+from orchestr.vault.format import HEADER, check_header, is_vault
+from orchestr.vault.inline import has_values, reencrypted, revealed
+from orchestr.vault.key import VaultKey
+
+_PRIVATE = 0o700  # what decrypting in place leaves of a file's mode
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a file is to hold. ``path`` follows links; ``before`` is what it held when it was read, None for nothing."""
+
+    path: Path
+    before: bytes | None
+    after: bytes
+    mode: int
+
+
+def read(path: Path) -> bytes:
+    """Return what a file holds; raises InputError."""
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise unreadable(path, problem) from None
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Say whether this is a file encrypted as a whole."""
+    return data.lstrip().startswith(HEADER.encode())
+
+
+def opened(path: Path, data: bytes, key: VaultKey) -> bytes:
+    """Return what is inside a file encrypted as a whole; raises InputError."""
+    text = _text(path, data)
+    if not is_vault(text):
+        step = f"to see its !vault values: orchestr secrets view {path}; --string NAME of encrypt makes new ones"
+        if not has_values(text):
+            step = "nothing in it is encrypted; orchestr secrets encrypt FILE does it"
+        raise InputError("is not encrypted as a whole", file=path, line=1, column=1, next_step=step)
+    return key.decrypt_bytes(text, Position(str(path), 1, 1))
+
+
+def viewed(path: Path, data: bytes, key: VaultKey) -> bytes:
+    """Return what an encrypted file holds; of a YAML file all of it, its ``!vault`` values in the clear.
+
+    Raises InputError when nothing in it is encrypted.
+    """
+    text = _text(path, data)
+    if is_vault(text) or not has_values(text):
+        return opened(path, data, key)
+    return revealed(text, str(path), key).encode()
+
+
+def encrypted(path: Path, key: VaultKey, label: str | None = None) -> Change:
+    """Return the change that encrypts a whole file; raises InputError when it is encrypted already."""
+    before = read(path)
+    if is_encrypted(before):
+        step = "orchestr secrets rekey FILE changes the password, orchestr secrets edit FILE the content"
+        raise InputError("is encrypted already", file=path, next_step=step)
+    return Change(path.resolve(), before, key.encrypt(before, label).encode(), _mode(path))
+
+
+def decrypted(path: Path, key: VaultKey) -> Change:
+    """Return the change that decrypts a whole file; nobody else may read it then."""
+    before = read(path)
+    return Change(path.resolve(), before, opened(path, before, key), _mode(path) & _PRIVATE)
+
+
+def rekeyed(path: Path, key: VaultKey, new: VaultKey, label: str | None = None) -> tuple[Change, int]:
+    """Return the change that makes ``new`` a file's password, and how many texts in it that concerns.
+
+    A file encrypted as a whole is one text; in a YAML file it is every ``!vault`` value, and all else stays as it is,
+    byte for byte. A text keeps its label unless there is a new one. Raises InputError.
+    """
+    before = read(path)
+    text = _text(path, before)
+    if is_vault(text):
+        inside = opened(path, before, key)
+        after, count = new.encrypt(inside, label or check_header(text)), 1
+    elif has_values(text):
+        after, count = reencrypted(text, str(path), key, new, label)
+    else:
+        raise InputError("nothing in it is encrypted", file=path, next_step="orchestr secrets encrypt FILE does it")
+    return Change(path.resolve(), before, after.encode(), _mode(path)), count
+
+
+def replace_all(changes: Sequence[Change]) -> None:
+    """Write the changes: all, or none when a file can't be written or has changed since it was read.
+
+    Raises InputError, or OrchestrError when a file could not be put back. Each file is replaced in one step; should
+    the machine stop between two, one is old and one is new, and both are whole.
+    """
+    waiting: list[tuple[Change, Path]] = []
+    done: list[Change] = []
+    try:
+        for change in changes:
+            waiting.append((change, _written_beside(change)))
+        for change, temporary in waiting:
+            if change.before is not None and read(change.path) != change.before:
+                raise InputError("has changed since it was read", file=change.path, next_step="type it again")
+            _rename(temporary, change.path)
+            done.append(change)
+    except BaseException:
+        _put_back(done)
+        raise
+    finally:
+        for _, temporary in waiting:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _put_back(done: Sequence[Change]) -> None:
+    for change in done:
+        if change.before is None:
+            continue
+        try:
+            back = Change(change.path, None, change.before, change.mode)
+            _rename(_written_beside(back), change.path)
+        except (OSError, InputError):
+            raise OrchestrError(f"{change.path} has its new content, others are as they were") from None
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+        descriptor = os.open(path.parent, os.O_RDONLY)
+    except OSError as problem:
+        raise unreadable(path, problem, "can't be replaced") from None
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _written_beside(change: Change) -> Path:
+    """Write a change to a new file (0600 until it is whole) in the same directory; return its path."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".orchestr-", dir=change.path.parent)
+    except OSError as problem:
+        raise unreadable(change.path, problem, "can't be replaced") from None
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(change.after)
+            stream.flush()
+            _own_as(change.path, stream.fileno())
+            os.fchmod(stream.fileno(), change.mode)
+            os.fsync(stream.fileno())
+    except BaseException as problem:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            raise unreadable(change.path, problem, "can't be written") from None
+        raise
+    return Path(name)
+
+
+def _own_as(path: Path, descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # only root can give a file away; then it is the caller's
+        status = path.stat()
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _text(path: Path, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        step = "orchestr secrets encrypt FILE encrypts any file"
+        raise InputError("is not encrypted, and no text", file=path, next_step=step) from None
