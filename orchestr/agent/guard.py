@@ -166,9 +166,9 @@ def _fire(system: System, switch: _Switch) -> None:
     """Undo now, unless it is being undone already; then wait until that is over, and finish what was cut off."""
     system.deadline = None
     _undo(system, switch)
-    give_up = system.monotonic() + 30
-    while system.stat(switch.directory + "/undoing") is not None and system.monotonic() < give_up:
-        system.sleep(0.2)
+    for _ in system.attempts(30, 0.2):
+        if system.stat(switch.directory + "/undoing") is None:
+            break
     if system.run(["mv", switch.directory + "/undoing", switch.directory + "/undo"], check=False).ok:
         _undo(system, switch)
     _discard(system, switch)

@@ -108,7 +108,16 @@ class Resource:
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
         """Return what later plays may use of this (``host.outcome``); values may be Secrets. Read after convergence."""
-        return {}
+        return self.published_values(reader)
+
+    def publish(self, reader: Reader, values: Mapping[str, Any]) -> None:
+        """Keep ``values`` for `published_values`, in place of earlier ones, until the request ends."""
+        reader.notes[(self.kind, self.label)] = values
+
+    def published_values(self, reader: Reader) -> Mapping[str, Any]:
+        """Return the values that `publish` was given last, empty without any. They are the default ``outcome``."""
+        values: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
+        return values
 
 
 class Action(Resource):

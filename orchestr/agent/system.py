@@ -69,7 +69,7 @@ class Reader:
         self.predicted: Dict[str, Optional[str]] = {}
         #: kind → labels of all resources of this request, so that a family can be read at once
         self.labels: Dict[str, Tuple[str, ...]] = {}
-        #: (kind, label) → what an Action's ``perform`` saw and its ``outcome`` reports
+        #: (kind, label) → what a resource published (`Resource.publish`)
         self.notes: Dict[Tuple[str, str], Any] = {}
         #: monotonic time after which commands are ended, set per task
         self.deadline: Optional[float] = None
@@ -236,6 +236,23 @@ class Reader:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def attempts(self, timeout_s: float, interval_s: float) -> Iterator[int]:
+        """Yield attempt numbers from 0, ``interval_s`` apart, until ``timeout_s`` or the task's time is over.
+
+        The first comes at once and the last at the end; a loop over them that does not return has waited in vain.
+        """
+        end = self.monotonic() + timeout_s
+        if self.deadline is not None:
+            end = min(end, self.deadline)
+        number = 0
+        while True:
+            yield number
+            left_s = end - self.monotonic()
+            if left_s <= 0:
+                return
+            self.sleep(min(interval_s, left_s))
+            number += 1
 
 
 class System(Reader):

@@ -161,12 +161,12 @@ def _sources(reader: Reader) -> List[str]:
 # -- changing ---------------------------------------------------------------------------------------------------------
 def _patiently(system: System, command: Sequence[str]) -> Completed:
     """Run a command of apt or dpkg, waiting for a lock that somebody else holds; its output is passed on live."""
-    end = system.monotonic() + LOCK_S
-    while True:
+    done = Completed(tuple(command), 1, "", "")
+    for _ in system.attempts(LOCK_S, 2.0):
         done = system.run(command, env=ENVIRONMENT, timeout_s=LONGEST_S, check=False, stream=True)
-        if done.ok or not _found(_LOCKED, done.stderr) or system.monotonic() > end:
-            return done
-        system.sleep(2.0)
+        if done.ok or not _found(_LOCKED, done.stderr):
+            break
+    return done
 
 
 def _repair(system: System) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping, Tuple
+from typing import Tuple
 
 from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.system import Reader, System
@@ -61,14 +61,11 @@ class Archive(Action):
         system.run(["tar", "--list", "--gzip", "--file", partial], timeout_s=3600.0)
         system.run(["mv", "--force", partial, path])
         found = system.stat(path)
-        system.notes[(self.kind, self.label)] = {"archive": path, "size_bytes": found.size_bytes if found else 0}
-        system.say("%s: %d bytes" % (path, found.size_bytes if found else 0))
+        size_bytes = found.size_bytes if found else 0
+        self.publish(system, {"archive": path, "size_bytes": size_bytes})
+        system.say("%s: %d bytes" % (path, size_bytes))
 
     def _forget_old(self, system: System) -> None:
         names = [name for name in system.list_directory(self.directory) if name.endswith(".tar.gz")]
         for name in names[: -self.keep]:
             system.remove("%s/%s" % (self.directory, name))
-
-    def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
-        return found

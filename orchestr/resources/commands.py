@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping, Tuple, Union
+from typing import Tuple, Union
 
 from orchestr.agent.resource import Action, registered
 from orchestr.agent.secret import Secret, reveal
@@ -55,7 +55,7 @@ class Command(Action):
         return "%s... %s" % (text[:LABEL_LENGTH], hashlib.sha256(text.encode()).hexdigest()[:6])
 
     def is_done(self, reader: Reader) -> bool:
-        reader.notes.pop((self.kind, self.label), None)
+        self.publish(reader, {})
         if self.creates and reader.stat(self.creates) is not None:
             return True
         return bool(self.unless) and reader.query(self.unless, env=dict(self.env)).ok
@@ -71,8 +71,4 @@ class Command(Action):
         )
         if self.check_exit and not done.ok:
             raise CommandFailed(done)
-        system.notes[(self.kind, self.label)] = {"exit": done.exit, "stdout": done.stdout, "stderr": done.stderr}
-
-    def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
-        return found
+        self.publish(system, {"exit": done.exit, "stdout": done.stdout, "stderr": done.stderr})

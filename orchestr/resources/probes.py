@@ -36,13 +36,9 @@ class Gate(Resource):
 
     def apply(self, system: System, change: Change) -> None:
         began = system.monotonic()
-        end = began + self.timeout_s
-        if system.deadline is not None:
-            end = min(end, system.deadline)
         seen = str((change.before or {}).get("seen", ""))
-        while system.monotonic() < end:
-            system.sleep(min(self.interval_s, max(0.0, end - system.monotonic())))
-            seen = self.seen(system)
+        for number in system.attempts(self.timeout_s, self.interval_s):
+            seen = self.seen(system) if number else seen  # the first look was the one before this change
             if not seen:
                 return
         raise ResourceError("%s: %s after %.3g s" % (self.label, seen, system.monotonic() - began))

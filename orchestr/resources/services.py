@@ -176,18 +176,15 @@ class Service(Resource):
 
     def _await_running(self, system: System) -> Unit:
         """Return the unit once it runs and has gone on running for a moment. Raises ResourceError."""
-        end = system.monotonic() + START_S
-        has_settled = False
-        while True:
+        has_settled, activity = False, ""
+        for _ in system.attempts(START_S, SETTLE_S):
             unit = fresh_unit(system, self.label)
             if unit.active in ("failed", "inactive") or unit.sub == "auto-restart":
                 raise self._failure(system, "%s does not stay up: %s" % (self.label, self._activity(unit)), None)
             if unit.active == "active" and (has_settled or unit.type not in ("simple", "exec", "idle")):
                 return unit
-            if system.monotonic() > end:
-                raise self._failure(system, "%s is still %s after %g s" % (self.label, unit.active, START_S), None)
-            has_settled = unit.active == "active"
-            system.sleep(SETTLE_S)
+            has_settled, activity = unit.active == "active", unit.active
+        raise self._failure(system, "%s is still %s after %g s" % (self.label, activity, START_S), None)
 
     def _failure(self, system: System, message: str, done: Optional[Completed]) -> ResourceError:
         journal = system.query(["journalctl", "--no-pager", "--quiet", "-n", JOURNAL_LINES, "-u", self.label])

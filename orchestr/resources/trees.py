@@ -160,12 +160,8 @@ class TreeTaken(Action):
         _await_unused(system, self.tree)
         argv = [*PACK, self.tree.place(system), "."]
         sha256, size_bytes = offer(system, argv, self.size_bytes, LONGEST_S)
-        system.notes[(self.kind, self.label)] = {"sha256": sha256, "size_bytes": size_bytes}
+        self.publish(system, {"sha256": sha256, "size_bytes": size_bytes})
         system.say("%s: %.1f MB are on their way" % (self.tree.name, size_bytes / 1e6))
-
-    def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
-        return found
 
 
 @dataclass(frozen=True)
@@ -280,20 +276,18 @@ def _put_aside(system: System, place: str, why: str) -> None:
 
 def _await_unused(system: System, tree: Tree) -> None:
     """Return when no running container has it mounted. Raises ResourceError when one does not end within UNUSED_S."""
-    give_up = system.monotonic() + UNUSED_S
-    while True:
+    users: List[str] = []
+    for _ in system.attempts(UNUSED_S, PAUSE_S):
         try:
             users = tree.users(system)
         except docker.EngineSilent:
             return
         if not users:
             return
-        if system.monotonic() > give_up:
-            raise ResourceError(
-                "%s is in use by %s, and would be copied half written" % (tree.name, ", ".join(users)),
-                "stop that container (docker stop), then run the same command again",
-            )
-        system.sleep(PAUSE_S)
+    raise ResourceError(
+        "%s is in use by %s, and would be copied half written" % (tree.name, ", ".join(users)),
+        "stop that container (docker stop), then run the same command again",
+    )
 
 
 def _verified(system: System, blob: Blob, has_ended: List[bool]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ on from where it was: the dump appears whole or not at all, and the old form is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from orchestr.agent.resource import Action, ResourceError, Survey, registered
 from orchestr.agent.secret import Secret, reveal
@@ -133,14 +133,14 @@ class Client:
 
     def await_server(self, system: System) -> None:
         """Return when MySQL answers. Raises CommandFailed when it does not within START_S."""
-        give_up = system.monotonic() + START_S
-        while True:
+        failure: Optional[CommandFailed] = None
+        for _ in system.attempts(START_S, PAUSE_S):
             try:
                 return self.run(system, ["mysql", "-e", "SELECT 1"], ">", "/dev/null")
-            except CommandFailed:
-                if system.monotonic() > give_up:
-                    raise
-            system.sleep(PAUSE_S)
+            except CommandFailed as error:
+                failure = error
+        assert failure is not None
+        raise failure
 
 
 @dataclass(frozen=True)
@@ -323,13 +323,9 @@ class DowntimeEnded(Action):
         if system.stat(STOPPED) is not None:
             seconds = system.now() - float(system.read_text(STOPPED) or system.now())
             what = "down" if system.stat(SOURCE) is not None else "partly down"
-            system.notes[(self.kind, self.label)] = {"downtime_s": round(seconds, 1), "what": what}
+            self.publish(system, {"downtime_s": round(seconds, 1), "what": what})
             system.say("ChatSystem is up again; it was %s for %.0f s" % (what, seconds))
         system.remove(MOVES)
-
-    def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
-        return found
 
 
 def _keep_dump(system: System) -> None:
@@ -358,8 +354,7 @@ def _has_running_task(reader: Reader, services: Sequence[str]) -> bool:
 
 def _await(system: System, holds: Callable[[], bool], otherwise: str) -> None:
     """Return when something holds. Raises ResourceError when it does not within START_S."""
-    give_up = system.monotonic() + START_S
-    while not holds():
-        if system.monotonic() > give_up:
-            raise ResourceError("%s within %.0f s" % (otherwise, START_S), "look at: docker service ls, docker ps")
-        system.sleep(PAUSE_S)
+    for _ in system.attempts(START_S, PAUSE_S):
+        if holds():
+            return
+    raise ResourceError("%s within %.0f s" % (otherwise, START_S), "look at: docker service ls, docker ps")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from orchestr.agent.offer import offer
 from orchestr.agent.resource import Action, registered
@@ -26,8 +24,4 @@ class Offering(Action):
 
     def perform(self, system: System) -> None:
         sha256, size_bytes = offer(system, self.argv, self.size_bytes, 60.0)
-        system.notes[(self.kind, self.label)] = {"sha256": sha256, "size_bytes": size_bytes}
-
-    def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = reader.notes.get((self.kind, self.label), {})
-        return found
+        self.publish(system, {"sha256": sha256, "size_bytes": size_bytes})

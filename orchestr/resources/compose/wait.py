@@ -30,34 +30,28 @@ def until_steady(
     system: System, project: str, services: "Sequence[ComposeService]", wait_s: float, settle_s: float
 ) -> None:
     """Return when every service is as it should be. Raises ResourceError with the log of the first that is not."""
-    give_up = system.monotonic() + wait_s
-    if system.deadline is not None:
-        give_up = min(give_up, system.deadline)
     seen: Dict[str, Tuple[str, float]] = {}
-    said = ""
-    while True:
+    waiting: Sequence[Tuple[Container, str]] = ()
+    reported = ""
+    for _ in system.attempts(wait_s, POLL_S):
         waiting = _waiting(system, project, services, settle_s, seen)
         if not waiting:
             return
-        container, why = waiting[0]
-        if system.monotonic() > give_up:
-            raise _failure(system, container, "%s after %.0f s" % (why, wait_s))
         line = "waiting for " + ", ".join("%s (%s)" % (item.service, reason) for item, reason in waiting)
-        if line != said:
+        if line != reported:
             system.say(line)
-            said = line
-        system.sleep(POLL_S)
+            reported = line
+    container, reason = waiting[0]
+    raise _failure(system, container, "%s after %.0f s" % (reason, wait_s))
 
 
 def until_at_rest(system: System, project: str) -> None:
     """Return when no container of a project that was stopped is listed as at work; what still is then is to be told."""
-    give_up = system.monotonic() + LISTED_S
-    while True:
+    for _ in system.attempts(LISTED_S, POLL_S):
         system.forget(("containers",))
-        found = compose_containers.project_containers(system, project)
-        if all(compose_containers.is_at_rest(item) for item in found) or system.monotonic() > give_up:
+        containers = compose_containers.project_containers(system, project)
+        if all(compose_containers.is_at_rest(container) for container in containers):
             return
-        system.sleep(POLL_S)
 
 
 def _waiting(

@@ -48,17 +48,14 @@ def get(reader: Reader, path: str, query: Optional[Mapping[str, Any]] = None) ->
 
 def await_engine(system: System) -> None:
     """Return when an engine that was just started answers. Raises ResourceError when it does not in START_WAIT_S."""
-    give_up = system.monotonic() + START_WAIT_S
-    while True:
+    next_step = ""
+    for _ in system.attempts(START_WAIT_S, 0.2):
         try:
             get(system, "/version")
             return
         except EngineSilent as silent:
-            if system.monotonic() > give_up:
-                raise ResourceError(
-                    "Docker was started but does not answer", silent.next_step, _why(system, "")
-                ) from silent
-            system.sleep(0.2)
+            next_step = silent.next_step
+    raise ResourceError("Docker was started but does not answer", next_step, _why(system, ""))
 
 
 def log_tail(reader: Reader, container_id: str, lines: int = 30, kind: str = "containers") -> str:

@@ -184,17 +184,17 @@ def _settled_kernel(system: System, before: Now) -> Dict[int, Optional[netfilter
     After DOCKER_BACK_S what is there is returned as it is: the look after the change says what is missing.
     """
     families = [family for family, live in before.live.items() if live is not None and "DOCKER" in live.chains]
-    give_up = system.monotonic() + DOCKER_BACK_S
     since = None
-    while True:
+    live: Dict[int, Optional[netfilter.Live]] = {}
+    for _ in system.attempts(DOCKER_BACK_S, 0.2):
         live = {family: netfilter.read(system, family) for family in (4, 6)}
         found = [live[family] for family in families]
         is_back = all(each is not None and each.jumps("FORWARD", "DOCKER-USER") for each in found)
         since = (since or system.monotonic()) if is_back else None
         is_settled = since is not None and system.monotonic() - since >= DOCKER_SETTLE_S
-        if not families or is_settled or system.monotonic() > give_up:
-            return live
-        system.sleep(0.2)
+        if not families or is_settled:
+            break
+    return live
 
 
 def _write(system: System, now: Now, goal: Goal) -> None:

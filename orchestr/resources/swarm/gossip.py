@@ -16,12 +16,10 @@ def await_closed(system: System) -> None:
     An engine that leaves while it cannot reach its manager may keep it (26.1 does): the next swarm's overlay networks
     would then not reach this host. Where no container runs, the engine is restarted; where some do, it is said.
     """
-    give_up = system.monotonic() + CLOSE_S
-    while PORT in held_ports(system, "tcp"):
-        if system.monotonic() > give_up:
-            _restart(system)
+    for _ in system.attempts(CLOSE_S, 0.2):
+        if PORT not in held_ports(system, "tcp"):
             return
-        system.sleep(0.2)
+    _restart(system)
 
 
 def _restart(system: System) -> None:

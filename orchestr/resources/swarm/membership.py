@@ -150,7 +150,7 @@ class SwarmMember(Resource):
 
     def _which(self, reader: Reader, found: Membership) -> str:
         """Return THIS, REMOVED, or the managers of another swarm."""
-        known = (*self.nodes, reader.notes.get((self.kind, self.label)))  # the list is older than our own joining
+        known = (*self.nodes, self.published_values(reader).get("node"))  # the list is older than our own joining
         if not self.cluster or self.cluster == found.cluster or found.node_id in known:
             return THIS
         if not found.cluster and any(node_id in self.nodes for node_id, _ in found.managers):
@@ -189,7 +189,7 @@ class SwarmMember(Resource):
             if "background" not in refused.reason:
                 step = "see that 2377/tcp of %s can be reached from here" % ", ".join(self.managers)
                 raise ResourceError("this host could not join: %s" % refused.reason, step) from refused
-        system.notes[(self.kind, self.label)] = _await_active(system).node_id
+        self.publish(system, {"node": _await_active(system).node_id})
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
         return published(reader)
@@ -242,26 +242,23 @@ def _address(advertise: str) -> Dict[str, str]:
 
 
 def _await_active(system: System) -> Membership:
-    give_up = system.monotonic() + JOIN_S
-    while True:
+    for _ in system.attempts(JOIN_S, 0.2):
         system.forget((swarm_state.FAMILY,))
         found = swarm_state.membership(system)
         if found.is_active:
             return found
-        if system.monotonic() > give_up:
-            raise ResourceError(
-                "this host is still %s in the swarm after %.0f s: %s"
-                % (found.state, JOIN_S, found.error or "no reason given"),
-                "see that 2377/tcp of the managers can be reached from here; journalctl -u docker -n 50",
-            )
-        system.sleep(0.2)
+    raise ResourceError(
+        "this host is still %s in the swarm after %.0f s: %s"
+        % (found.state, JOIN_S, found.error or "no reason given"),
+        "see that 2377/tcp of the managers can be reached from here; journalctl -u docker -n 50",
+    )
 
 
 def _await_demoted(system: System, found: Membership) -> Membership:
     """Return the host's membership once its engine is no manager any more, if the swarm has it as a worker by now."""
-    give_up = system.monotonic() + DEMOTED_S
-    while found.is_manager and not _is_kept_manager(system, found) and system.monotonic() < give_up:
-        system.sleep(0.2)
+    for _ in system.attempts(DEMOTED_S, 0.2):
+        if not found.is_manager or _is_kept_manager(system, found):
+            break
         system.forget((swarm_state.FAMILY,))
         found = swarm_state.membership(system)
     return found

@@ -95,10 +95,9 @@ class SwarmNode(Resource):
 
     def _await_role(self, system: System) -> None:
         """Wait until the managers agree on who they are: the next change must not meet a half-made one."""
-        give_up = system.monotonic() + ROLE_S
-        while True:
+        seen = "no answer"
+        for _ in system.attempts(ROLE_S, 0.2):
             system.forget((swarm_state.FAMILY,))
-            seen = "no answer"
             try:
                 found = self._node(system)
                 managers = [each for each in swarm_state.nodes(system) if each.is_manager]
@@ -109,9 +108,7 @@ class SwarmNode(Resource):
                 raise
             except ResourceError as error:
                 seen = str(error)  # a leader is being elected
-            if system.monotonic() > give_up:
-                raise ResourceError("%s did not become a %s in %.0f s: %s" % (self.label, self.role, ROLE_S, seen))
-            system.sleep(0.2)
+        raise ResourceError("%s did not become a %s in %.0f s: %s" % (self.label, self.role, ROLE_S, seen))
 
 
 def _is_down(node: Node) -> bool:
@@ -176,16 +173,15 @@ class SwarmTwins(Resource):
             system.forget((swarm_state.FAMILY,))
 
     def _await_down(self, system: System, old: Node) -> None:
-        give_up = system.monotonic() + DOWN_S
-        while not _is_down(old):
-            if system.monotonic() > give_up:
-                raise ResourceError(
-                    "%s (%s) has left, and is still %s after %.0f s" % (old.hostname, old.id, old.state, DOWN_S),
-                    "see what answers under its name: docker node ls",
-                )
-            system.sleep(0.3)
+        for _ in system.attempts(DOWN_S, 0.3):
+            if _is_down(old):
+                return
             system.forget((swarm_state.FAMILY,))
             old = swarm_state.node(system, old.id) or old._replace(state="down")
+        raise ResourceError(
+            "%s (%s) has left, and is still %s after %.0f s" % (old.hostname, old.id, old.state, DOWN_S),
+            "see what answers under its name: docker node ls",
+        )
 
 
 @dataclass(frozen=True)
@@ -218,18 +214,16 @@ class SwarmDrained(Resource):
         return {"tasks": sum(1 for each in tasks if (each.get("Status") or {}).get("State") in AT_WORK)}
 
     def apply(self, system: System, change: Change) -> None:
-        give_up = system.monotonic() + self.timeout_s
-        while True:
+        left = 0
+        for _ in system.attempts(self.timeout_s, 0.3):
             system.forget((swarm_state.FAMILY,))
             left = (self.observe(system) or {})["tasks"]
             if not left:
                 return
-            if system.monotonic() > give_up:
-                raise ResourceError(
-                    "%d tasks still run on %s after %.0f s" % (left, self.label, self.timeout_s),
-                    "docker node ps %s on a manager shows them" % self.label,
-                )
-            system.sleep(0.3)
+        raise ResourceError(
+            "%d tasks still run on %s after %.0f s" % (left, self.label, self.timeout_s),
+            "docker node ps %s on a manager shows them" % self.label,
+        )
 
 
 @dataclass(frozen=True)

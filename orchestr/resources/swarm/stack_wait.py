@@ -37,7 +37,9 @@ def until_steady(system: System, stack: "Stack", before: FrozenSet[str]) -> None
     steady_tasks: FrozenSet[str] = frozenset()
     back_until: Optional[float] = None
     best, moved = -1, system.monotonic()
-    while True:
+    found: Dict[str, Found] = {}
+    texts: Dict[str, str] = {}
+    for _ in system.attempts(float("inf"), POLL_S):
         system.forget((stack_state.FAMILY, swarm_state.FAMILY))
         found = stack_state.services(system, stack.name)
         texts = _texts(stack, found)
@@ -57,8 +59,8 @@ def until_steady(system: System, stack: "Stack", before: FrozenSet[str]) -> None
             if len(tasks) > best:
                 best, moved = len(tasks), now
             if now - moved > stack.wait_s:
-                raise _stuck(system, stack, found, texts, before)
-        system.sleep(POLL_S)
+                break
+    raise _stuck(system, stack, found, texts, before)
 
 
 def _texts(stack: "Stack", found: Dict[str, Found]) -> Dict[str, str]:
@@ -159,14 +161,12 @@ def _log(system: System, task: Optional[TaskState]) -> List[str]:
 
 def until_gone(system: System, service_ids: Sequence[str]) -> None:
     """Wait until no task of these services is left running. Raises ResourceError."""
-    give_up = system.monotonic() + GONE_S
-    while True:
+    left: List[Dict[str, Any]] = []
+    for _ in system.attempts(GONE_S, POLL_S):
         left = [task for task in _tasks_of(system, service_ids) if task["Status"]["State"] == "running"]
         if not left:
             return
-        if system.monotonic() > give_up:
-            raise ResourceError("%d tasks of removed services still run after %.0f s" % (len(left), GONE_S))
-        system.sleep(POLL_S)
+    raise ResourceError("%d tasks of removed services still run after %.0f s" % (len(left), GONE_S))
 
 
 def _tasks_of(reader: Reader, service_ids: Sequence[str]) -> List[Dict[str, Any]]:
