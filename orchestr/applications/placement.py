@@ -1,0 +1,62 @@
+"""Where the services of an application run: on which hosts, as a swarm's stack or as a compose project on each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from orchestr.cluster.swarm_hosts import MANAGERS, WORKERS
+
+if TYPE_CHECKING:
+    from orchestr.applications.model import Application, Placement, Service
+    from orchestr.planning.plan import Host, Peer
+
+#: Prefix of the labels of swarm nodes that bind services to the hosts of an inventory group.
+LABEL = "orchestr.role."
+
+
+def is_on_swarm(host: Peer) -> bool:
+    """Return True if a host is, or is to be, a node of a swarm."""
+    return MANAGERS in host.groups or WORKERS in host.groups
+
+
+def hosts_of(host: Host, application: str, placement: Placement) -> list[str]:
+    """Return the names of the hosts that a placement means, in inventory order."""
+    names = [peer.name for peer in host.group(placement.group)] if placement.group else []
+    if not names:
+        names = [peer.name for peer in host.with_role(application)]
+        names = names[:1] if placement.otherwise == "first" else names
+    return names
+
+
+def label_of(application: str, placement: Placement) -> str:
+    """Return the name behind `LABEL` of the nodes that a placement means."""
+    if placement.group:
+        return placement.group
+    return f"{application}_first" if placement.otherwise == "first" else application
+
+
+def constraint(application: str, placement: Placement) -> str:
+    """Return the constraint that binds a service of a stack to the hosts of a placement."""
+    return f"node.labels.{LABEL}{label_of(application, placement)}==true"
+
+
+def placements(description: Application) -> Iterator[Placement]:
+    """Yield the placements of an application's services and data, each once."""
+    every = [service.placement for service in description.services] + [data.placement for data in description.data]
+    yield from dict.fromkeys(every)
+
+
+def runs_on(host: Host, application: str, services: Iterable[Service]) -> list[Service]:
+    """Return the services that run on this host."""
+    return [service for service in services if host.name in hosts_of(host, application, service.placement)]
+
+
+def node_labels(host: Host) -> dict[str, str]:
+    """Return the labels of a host's node: one for each placement, of any application, that means this host."""
+    labels: dict[str, str] = {}
+    for name, description in host.applications():
+        for placement in placements(description):
+            if host.name in hosts_of(host, name, placement):
+                labels[LABEL + label_of(name, placement)] = "true"
+    return labels
