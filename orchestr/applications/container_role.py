@@ -55,6 +55,11 @@ class ContainerParams(Params):
         "Empty: what orchestr_image_source says, else pull",
     )
 
+    uses: dict[str, str] = Field(
+        default={},
+        description="which instance of a role it uses, where the playbook has several: {redis: newapi_redis}",
+    )
+
     @field_validator("image_source")
     @classmethod
     def _is_source(cls, source: str) -> str:
@@ -70,34 +75,41 @@ class ContainerParams(Params):
         return value
 
 
-def image_source(host: Host, params: ContainerParams) -> str:
+def image_source(host: Host, source: str = "") -> str:
     """Return "pull", "push" or "archive:PATH" for a role on a host. Raises InputError for another word."""
-    chosen = params.image_source or str(host.variable(IMAGE_SOURCE, "pull"))
+    chosen = source or str(host.variable(IMAGE_SOURCE, "pull"))
     if not is_source(chosen):
         raise InputError(f"{host.name}: {IMAGE_SOURCE} is pull, push or {ARCHIVE}PATH, found {chosen!r}")
     return chosen
 
 
 def image(host: Host, params: ContainerParams) -> tuple[Resource, dict[str, str]]:
-    """Return the resource that brings the image, and the ids of images that are sent (reference → id)."""
-    chosen = image_source(host, params)
-    if chosen == "pull":
-        return PulledImage(params.image), {}
-    if "@" in params.image:
+    """Return the resource that brings the image, and the ids of images that are pushed (reference → id)."""
+    return image_named(host, params.image, image_source(host, params.image_source))
+
+
+def image_named(host: Host, reference: str, source: str) -> tuple[Resource, dict[str, str]]:
+    """Return the resource that brings an image by its source, and the ids of images that are pushed (reference → id).
+
+    Raises InputError for a pushed image that is named by a registry's digest.
+    """
+    if source == "pull":
+        return PulledImage(reference), {}
+    if "@" in reference:
         raise InputError(
-            f"{host.name}: {params.image} has a registry's digest, which an image that is sent has not",
-            next_step="leave out @sha256:…: what is sent is exactly what this machine has, whatever its tag means",
+            f"{host.name}: {reference} has a registry's digest, which pushed images lack",
+            next_step="leave out @sha256:…: exactly the image of this machine is pushed, whatever its tag means",
         )
     from orchestr.images.archive import open_archive, open_image
 
-    def found() -> ImageSource:
-        if chosen == "push":
-            return open_image(params.image)
-        return open_archive(host.project_path(Path(chosen[len(ARCHIVE) :]).expanduser()), params.image)
+    def opened() -> ImageSource:
+        if source == "push":
+            return open_image(reference)
+        return open_archive(host.project_path(Path(source[len(ARCHIVE) :]).expanduser()), reference)
 
-    source = host.blobs.once(("image", chosen, params.image), found)
-    source.register(host.blobs)
-    return source.resource(), {params.image: source.image_id}
+    archive = host.blobs.once(("image", source, reference), opened)
+    archive.register(host.blobs)
+    return archive.resource(), {reference: archive.image_id}
 
 
 def assert_same_image(reference: str, hosts: Iterable[Peer]) -> None:

@@ -58,12 +58,14 @@ class Service:
     """One service: its container, the files and secrets it reads, where it runs, and how a swarm runs it.
 
     ``files`` reach the container wherever it runs: mounted files of a compose project, configs and secrets of a swarm.
+    ``image_source`` is set from the role's parameter of that name.
     """
 
     container: ContainerService
     placement: Placement = Placement()
     files: tuple[MountedFile, ...] = ()
     deploy: Deploy = field(default_factory=Deploy)
+    image_source: str = ""
 
     @property
     def name(self) -> str:

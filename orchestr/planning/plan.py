@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource, Task
+from orchestr.applications.parts import describe
 from orchestr.errors import InputError
 from orchestr.planning.addresses import as_address, as_network
 from orchestr.planning.role import Params, Role, load_role, resolve_params
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
+    from orchestr.applications.model import Application
     from orchestr.blobs import BlobStore
     from orchestr.inventory import Inventory, InventoryHost
     from orchestr.planning.playbook import Playbook, RoleUse
@@ -49,6 +51,7 @@ class PlanContext:
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
     _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
     _with_role: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
+    _roles: tuple[Role, ...] | None = None
     _addresses_of: dict[str, dict[str, None]] = field(default_factory=dict)
     _looking_up: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
@@ -76,6 +79,14 @@ class PlanContext:
                 hosts = self.inventory.hosts.values()
                 self._with_role[role] = tuple(Peer(self, host) for host in hosts if host.name in names)
             return self._with_role[role]
+
+    def roles(self) -> tuple[Role, ...]:
+        """Return the role instances of the playbook that some host gets, each once, in the order of the plays."""
+        with self._looking_up:
+            if self._roles is None:
+                every = (use.role for _, uses in sorted(self.assignments.items()) for use in uses)
+                self._roles = tuple({role.name: role for role in every}.values())
+            return self._roles
 
     def has(self, host: str) -> bool:
         """Tell whether a host is in the inventory."""
@@ -146,6 +157,23 @@ class Peer:
         """The roles it is given in this playbook, in their order."""
         return tuple(dict.fromkeys(assignment.role.name for assignment in self._context.of_host(self.name)))
 
+    def application(self, name: str) -> Application | None:
+        """Return the application that a role of this host describes, own parts included; None for another role."""
+        for assignment in self._context.of_host(self.name):
+            if assignment.role.name == name and assignment.role.describe is not None:
+                return describe(Host(self._context, self._host, assignment.role), assignment.params)
+        return None
+
+    def applications(self) -> Iterator[tuple[str, Application]]:
+        """Yield name and description of each application of this host that does not run inside another one."""
+        known: set[str] = set()
+        for assignment in self._context.of_host(self.name):
+            role = assignment.role
+            if role.describe is None or role.within or role.name in known:
+                continue
+            known.add(role.name)
+            yield role.name, describe(Host(self._context, self._host, role), assignment.params)
+
     def call(self, role: str, function: str) -> Any:
         """Return what a role's function gives for this host, as planned for it; () where there is no such function."""
         for assignment in self._context.of_host(self.name):
@@ -169,6 +197,12 @@ class Host(Peer):
         super().__init__(context, host)
         self._role = role
 
+    @property
+    def role(self) -> Role:
+        """The role that is planned."""
+        assert self._role is not None
+        return self._role
+
     def in_group(self, name: str) -> bool:
         """Tell whether the host is in a group."""
         return name in self.groups or name == "all"
@@ -176,6 +210,10 @@ class Host(Peer):
     def group(self, name: str) -> list[Peer]:
         """Return the hosts of a group, this one included, in inventory order; none when there is no such group."""
         return list(self._context.group(name))
+
+    def roles_in_playbook(self) -> tuple[Role, ...]:
+        """Return the role instances of the playbook that some host gets, in the order of the plays."""
+        return self._context.roles()
 
     def with_role(self, role: str) -> list[Peer]:
         """Return the hosts that get a role somewhere in this playbook, in inventory order."""
@@ -247,13 +285,30 @@ class Host(Peer):
 
 def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
     """Load all roles and resolve all parameters, for every play and host. Raises InputError; nothing is connected."""
+    instances = context.playbook.instances
     for number, play in enumerate(context.playbook.plays):
-        roles = [(use, load_role(use.name, context.inventory.root, use.position)) for use in play.roles]
+        roles = [
+            (use, part)
+            for use in play.roles
+            for part in with_own_parts(load_role(use.name, context.inventory.root, use.position, instance=use.instance))
+        ]
         for host in play_hosts[number]:
+            groups = context.inventory.host(host).groups
             context.assignments[(number, host)] = tuple(
-                Assignment(role, resolve_params(role, use, play, context.inventory, host), (*play.tags, *use.tags), use)
+                Assignment(role, resolve_params(role, use, play, context.inventory, host, instances), tags, use)
                 for use, role in roles
+                for tags in [(*play.tags, *use.tags)]
+                if not role.within or role.name in groups
             )
+
+
+def with_own_parts(role: Role) -> Iterator[Role]:
+    """Yield the applications that run inside this one, each a role of its own, then the application itself."""
+    for use in role.uses:
+        if use.own:
+            root = role.path.parent.parent
+            yield load_role(use.role, root, instance=use.name, within=role.name)
+    yield role
 
 
 def plan_host(
@@ -276,7 +331,8 @@ def plan_host(
         seen = Host(context, inventory_host, assignment.role)
         for item in function(seen, assignment.params):
             resource = item.resource if isinstance(item, Task) else _a_resource(item, assignment.role)
-            its_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, assignment.role.name)
+            names = dict.fromkeys((assignment.role.name, assignment.role.kind))
+            its_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, *names)
             if _is_wanted(its_tags, wanted, unwanted):
                 label = f"{assignment.role.name}/{resource.kind}:{resource.label}"
                 is_bare = resource is item

@@ -30,7 +30,7 @@ PLAY_KEYS = (
     "become",
     "tags",
 )
-ROLE_KEYS = ("role", "name", "vars", "tags")
+ROLE_KEYS = ("role", "name", "instance", "vars", "tags")
 NOT_OURS = ("tasks", "handlers", "pre_tasks", "post_tasks", "gather_facts", "vars_files", "import_playbook")
 _PLAY = "a play is: - name: …, with hosts: and roles: below it"
 _HOSTS = "write: hosts: all, or names and groups as in --limit"
@@ -41,12 +41,13 @@ Order = Literal["inventory", "reverse_inventory", "sorted", "reverse_sorted"]
 
 @dataclass(frozen=True)
 class RoleUse:
-    """A role in a play, with the variables and tags given there."""
+    """A role in a play, with the variables and tags given there, and its instance where it is not the only one."""
 
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     position: Position | None = None
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Playbook:
 
     path: Path
     plays: tuple[Play, ...]
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """The names of all role instances, each once."""
+        return tuple(dict.fromkeys(use.instance or use.name for play in self.plays for use in play.roles))
 
 
 def playbook_path(inventory: Inventory) -> Path:
@@ -204,7 +210,15 @@ def _role(item: Any, position: Position | None) -> RoleUse:
     name = item.get("role", item.get("name"))
     if not isinstance(name, str) or not name:
         raise input_error(position, "the role has no name", next_step="write '- role: NAME'")
-    return RoleUse(name, _expect(item, "vars", dict, {}), _tags(item), position)
+    return RoleUse(name, _expect(item, "vars", dict, {}), _tags(item), position, _instance(item))
+
+
+def _instance(item: Mapping[str, Any]) -> str:
+    instance = item.get("instance", "")
+    if not isinstance(instance, str) or (instance and not instance.isidentifier()):
+        message = f"an instance is a name of letters, digits and '_', found {shown(instance)}"
+        raise input_error(value_position(item, "instance"), message, next_step="write: instance: newapi_redis")
+    return instance
 
 
 def _known_keys(item: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:

@@ -25,7 +25,7 @@ from orchestr.inventory.position import Position, input_error, shown
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
-    from orchestr.agent.resource import Resource, Task
+    from orchestr.applications.model import Application, Use
     from orchestr.inventory import Inventory
     from orchestr.planning.plan import Host
     from orchestr.planning.playbook import Play, RoleUse
@@ -85,16 +85,23 @@ def secrets_in(value: Any) -> Iterator[Secret]:
             yield from secrets_in(each)
 
 
-Lifecycle = Callable[["Host", Any], "Iterable[Resource | Task]"]
+#: A lifecycle function, of a role or derived: host and parameters → resources or tasks. ``ports`` gives firewall rules.
+Lifecycle = Callable[["Host", Any], Any]
 
 
 @dataclass(frozen=True)
 class Role:
-    """A role's package, loaded: its parameters' class and the functions it has."""
+    """A role's package, loaded: its parameters' class and the functions it has.
+
+    ``name`` is that of the instance, ``kind`` that of the package: they differ where a playbook has the role more than
+    once (``instance: newapi_redis``). ``within`` names the application that this one runs inside, if any.
+    """
 
     name: str
     path: Path
     module: ModuleType
+    kind: str = ""
+    within: str = ""
 
     @property
     def params_class(self) -> type[Params]:
@@ -105,9 +112,34 @@ class Role:
         """The first line of the role's docstring."""
         return (self.module.__doc__ or "").strip().partition("\n")[0]
 
-    def function(self, name: str) -> Callable[..., Any] | None:
-        """Return the function ``name`` (a lifecycle name, or ``ports``), None when the role has none."""
-        return getattr(self.module, name, None)
+    @property
+    def describe(self) -> Callable[[Host, Any], Application] | None:
+        """The function that describes the application, None for a role that yields its own steps."""
+        return getattr(self.module, "application", None)
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """The applications that this one says it needs."""
+        return tuple(getattr(self.module, "USES", ()))
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether this is a reverse proxy: it routes to the sites of all applications."""
+        return bool(getattr(self.module, "IS_PROXY", False))
+
+    def function(self, name: str) -> Lifecycle | None:
+        """Return a lifecycle function: the role's own, else the one derived from its description; None without one.
+
+        An application that runs inside another has none: the other one's include it.
+        """
+        if self.within:
+            return None
+        own: Lifecycle | None = getattr(self.module, name, None)
+        if own is not None or self.describe is None:
+            return own
+        from orchestr.applications.verbs import derived_function
+
+        return derived_function(name)
 
 
 def role_directories(root: Path) -> list[Path]:
@@ -127,11 +159,17 @@ def role_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def load_role(name: str, root: Path, position: Position | None = None) -> Role:
-    """Return the role ``name``. Raises InputError, with the closest known name, when there is none or it is broken."""
-    for place in role_directories(root):
-        if name.isidentifier() and (place / name / "__init__.py").is_file():
-            return _checked(Role(name, place / name, _module(name, place / name, position)))
+def load_role(
+    name: str, root: Path, position: Position | None = None, *, instance: str = "", within: str = ""
+) -> Role:
+    """Return the role ``name``, as an instance if need be.
+
+    Raises InputError, with the closest known name, for a role that is not found or cannot be loaded.
+    """
+    for directory in role_directories(root):
+        path = directory / name
+        if name.isidentifier() and (path / "__init__.py").is_file():
+            return _checked(Role(instance or name, path, _module(name, path, position), name, within))
     known = role_names(root)
     raise input_error(
         position, f"there is no role {name!r}", suggestion=closest(name, known), next_step=f"roles: {', '.join(known)}"
@@ -185,8 +223,12 @@ def _line_in(error: Exception, path: Path) -> int | None:
     return line
 
 
-def resolve_params(role: Role, use: RoleUse, play: Play, inventory: Inventory, host: str) -> Params:
+def resolve_params(
+    role: Role, use: RoleUse, play: Play, inventory: Inventory, host: str, instances: Iterable[str] = ()
+) -> Params:
     """Return the role's parameters for one host: the inventory's, then the ``vars`` of the play and of the role in it.
+
+    ``instances`` are the names of all role instances of the playbook.
 
     Raises InputError where the value was written: an unknown parameter with the closest known one, a wrong type, a
     missing one.
@@ -194,7 +236,8 @@ def resolve_params(role: Role, use: RoleUse, play: Play, inventory: Inventory, h
     scope = inventory.scope(host, play.variables, use.variables)
     prefix = f"{role.name}_"
     _refuse_strangers(role, use)
-    longer = tuple(f"{name}_" for name in role_names(inventory.root) if name.startswith(prefix))
+    names = dict.fromkeys((*role_names(inventory.root), *instances))
+    longer = tuple(f"{name}_" for name in names if name.startswith(prefix))
     fields = role.params_class.model_fields
     values = {}
     for name in dict.fromkeys((*inventory.host(host).variables, *play.variables, *use.variables)):
@@ -208,7 +251,7 @@ def resolve_params(role: Role, use: RoleUse, play: Play, inventory: Inventory, h
                 _origin(name, use, play, inventory, host),
                 f"the role {role.name} has no parameter {parameter!r}",
                 suggestion=_with_prefix(prefix, closest(parameter, fields)),
-                next_step=f"orchestr doc {role.name} lists its parameters",
+                next_step=f"orchestr doc {role.kind} lists its parameters",
             )
     try:
         return role.params_class(**values)
@@ -227,7 +270,7 @@ def _refuse_strangers(role: Role, use: RoleUse) -> None:
                 key_position(use.variables, name),
                 f"{name!r} is no variable of the role {role.name}: its parameters are named after it",
                 suggestion=f"{role.name}_{name}",
-                next_step=f"orchestr doc {role.name} lists its parameters",
+                next_step=f"orchestr doc {role.kind} lists its parameters",
             )
 
 
@@ -251,7 +294,7 @@ def _params_error(
     location = tuple(first["loc"])
     if not location:
         position = use.position
-        step = f"orchestr doc {role.name} describes its parameters"
+        step = f"orchestr doc {role.kind} describes its parameters"
         return input_error(position, f"{host}, role {role.name}: {_plain(first)}", next_step=step)
     name = f"{role.name}_{location[0]}"
     noise = ("function-", "str", "int", "is-instance")
@@ -266,7 +309,7 @@ def _params_error(
     return input_error(
         _origin(name, use, play, inventory, host, *inner),
         f"{host}: {shown}: {_plain(first, _may_be_secret(role.params_class.model_fields.get(str(location[0]))))}",
-        next_step=f"orchestr doc {role.name} describes {name}",
+        next_step=f"orchestr doc {role.kind} describes {name}",
     )
 
 

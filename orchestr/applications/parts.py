@@ -1,0 +1,113 @@
+"""Applications and those they use: own ones become services inside, shared ones are found by the name of their role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from orchestr.applications.model import Placement, Service
+from orchestr.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestr.applications.model import Application, Use
+    from orchestr.planning.plan import Host, Peer
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A host that runs an application which another one uses: the instance's name and its parameters there."""
+
+    peer: Peer
+    name: str
+    params: Any
+
+
+def describe(host: Host, params: Any) -> Application:
+    """Return the application that the planned role describes, with the services and data of its own parts."""
+    assert host.role.describe is not None
+    application = host.role.describe(host, params)
+    source = getattr(params, "image_source", "")
+    services = (replace(item, image_source=item.image_source or source) for item in application.services)
+    application = replace(application, services=tuple(services))
+    for use in reversed(host.role.uses):
+        if use.own:
+            application = _with_part(host, application, use)
+    return application
+
+
+def _with_part(host: Host, application: Application, use: Use) -> Application:
+    part = own_part(host, use).application(use.name)
+    assert part is not None
+    network = tuple(item.name for item in application.networks)
+    services = (_inside(service, use, network) for service in part.services)
+    data = tuple(replace(item, placement=Placement(use.name)) for item in part.data)
+    return replace(
+        application,
+        services=(*services, *application.services),
+        before=(*part.before, *application.before),
+        data=(*application.data, *data),
+        dumps=(*part.dumps, *application.dumps),
+    )
+
+
+def _inside(service: Service, use: Use, networks: tuple[str, ...]) -> Service:
+    """Return a part's service on the network of the application it runs inside, on the hosts of its own group."""
+    container = replace(service.container, networks=networks, network_mode="", ports=())
+    return replace(service, container=container, placement=Placement(use.name))
+
+
+def own_part(host: Host, use: Use) -> Peer:
+    """Return the one host that runs an application inside this one. Raises InputError unless exactly one does."""
+    peers = host.with_role(use.name)
+    if len(peers) == 1:
+        return peers[0]
+    names = ", ".join(peer.name for peer in peers) or "none"
+    raise InputError(
+        f"{host.role.name} has exactly one {use.role}, and the hosts with the role {use.name} are: {names}",
+        next_step=f"put one host into the group {use.name}, and the group into the hosts of the play",
+    )
+
+
+def providers(host: Host, role: str) -> list[Provider]:
+    """Return the hosts whose application of this role the planned one shares.
+
+    Raises InputError when the playbook has several instances, and none is chosen (``ROLE_uses``).
+    """
+    names = shared_instances(host, role)
+    use = next((use for use in host.role.uses if use.role == role), None)
+    chosen = dict(getattr(host.params(host.role.name), "uses", {})).get(role) or (use.instance if use else "")
+    if chosen and chosen not in names:
+        raise InputError(
+            f"{host.role.name} uses the {role} {chosen!r}, which is no instance of that role in the playbook",
+            next_step=f"instances: {', '.join(names) or 'none'}",
+        )
+    if not chosen and len(names) > 1:
+        raise InputError(
+            f"{host.role.name} uses a {role}, and the playbook has several: {', '.join(names)}",
+            next_step=f"choose one: {host.role.name}_uses: {{{role}: {names[0]}}}",
+        )
+    wanted = chosen or next(iter(names), role)
+    return [Provider(peer, wanted, peer.params(wanted)) for peer in host.with_role(wanted)]
+
+
+def shared_instances(host: Host, role: str) -> list[str]:
+    """Return the instances of a role in the playbook that do not run inside another application."""
+    return [instance.name for instance in host.roles_in_playbook() if instance.kind == role and not instance.within]
+
+
+def clients(host: Host) -> Iterator[Peer]:
+    """Yield the other hosts with an application that shares the planned one, each once."""
+    own = host.role
+    known: set[str] = {host.name}
+    for instance in host.roles_in_playbook():
+        if any(use.role == own.kind and not use.own for use in instance.uses):
+            for peer in host.with_role(instance.name):
+                if peer.name not in known and _shares(peer, instance.name, own.kind, own.name):
+                    known.add(peer.name)
+                    yield peer
+
+
+def _shares(peer: Peer, name: str, kind: str, instance: str) -> bool:
+    chosen = dict(getattr(peer.params(name), "uses", {})).get(kind, "")
+    return chosen in ("", instance)

@@ -1,0 +1,57 @@
+"""An application as a stack of a swarm, run from the manager that acts for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orchestr.agent.resource import Resource
+from orchestr.applications.container_role import assert_same_image
+from orchestr.applications.forms import image_ids, project_directory
+from orchestr.applications.placement import constraint
+from orchestr.cluster.swarm_hosts import acting_manager
+from orchestr.containers.stack import SwarmService, stack
+from orchestr.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestr.applications.model import Application, Service
+    from orchestr.planning.plan import Host
+
+
+def runs_stack(host: Host, application: Application) -> bool:
+    """Return True if the stack is run from this host: the manager that acts for the swarm.
+
+    Raises InputError when that manager is not a host of the application.
+    """
+    name, manager = host.role.name, acting_manager(host)
+    if name not in manager.roles:
+        raise InputError(
+            f"{manager.name} manages the swarm, from where {name} is run, and does not have the role {name}",
+            next_step=f"put the hosts of swarm_managers into the group {name} as well",
+        )
+    return manager.name == host.name
+
+
+def stack_form(host: Host, application: Application, *, is_whole: bool = True) -> Iterator[Resource]:
+    """Yield the stack; ``is_whole``: services that are not of the application go."""
+    name = host.role.name
+    for reference in dict.fromkeys(service.container.image for service in application.services):
+        assert_same_image(reference, host.with_role(name))
+    networks = tuple(replace(item, driver="overlay", attachable=True) for item in application.networks)
+    options: dict[str, Any] = {"wait_s": application.wait_s} if application.wait_s else {}
+    yield from stack(
+        name,
+        [swarm_service(name, service) for service in application.services],
+        networks=networks,
+        image_ids=image_ids(host, application),
+        directory=project_directory(host, application),
+        prune=is_whole,
+        **options,
+    )
+
+
+def swarm_service(application: str, service: Service) -> SwarmService:
+    """Return the service bound to the hosts of its placement."""
+    constraints = (constraint(application, service.placement), *service.deploy.constraints)
+    return SwarmService(service.container, replace(service.deploy, constraints=constraints), service.files)

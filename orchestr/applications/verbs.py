@@ -1,0 +1,129 @@
+"""The lifecycle of an application, derived from its description: deploy, start, stop, restart, drain, backup, ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestr.agent.resource import Resource, Task
+from orchestr.applications.forms import (
+    bring_images,
+    compose_form,
+    project_directory,
+    restart_form,
+    stop_form,
+)
+from orchestr.applications.parts import describe
+from orchestr.applications.placement import is_on_swarm, runs_on
+from orchestr.applications.routes import proxy_addresses
+from orchestr.applications.stack_form import runs_stack, stack_form
+from orchestr.resources.archives import Archive
+from orchestr.resources.firewall.rules import Rule
+from orchestr.resources.ports import PortsFree
+
+if TYPE_CHECKING:
+    from orchestr.applications.model import Application
+    from orchestr.planning.plan import Host
+
+Verb = Callable[["Host", Any, "Application"], Iterator[Any]]
+
+
+def derived_function(name: str) -> Callable[[Host, Any], Any] | None:
+    """Return a lifecycle function for any application, None for a name that is not derived."""
+    verb = VERBS.get(name)
+    if verb is None:
+        return None
+
+    def function(host: Host, params: Any) -> Iterator[Any]:
+        return verb(host, params, describe(host, params))
+
+    return function
+
+
+def deploy(host: Host, params: Any, application: Application) -> Iterator[Resource]:
+    """Yield the application as the inventory wants it: a stack on a swarm, else a compose project on each host."""
+    if uses_swarm(host, application):
+        yield from bring_images(host, application)
+        yield from application.before
+        if runs_stack(host, application):
+            yield from stack_form(host, application)
+            yield from application.ready
+        return
+    services = runs_on(host, host.role.name, application.services)
+    if not services:
+        return
+    if application.ports:
+        yield PortsFree(application.ports, project=host.role.name)
+    yield from application.before
+    yield from bring_images(host, application)
+    yield from compose_form(host, application, services)
+    yield from application.ready
+
+
+def preflight(host: Host, params: Any, application: Application) -> Iterator[Resource]:
+    """Yield what must hold before anything is changed."""
+    if application.ports and not uses_swarm(host, application):
+        yield PortsFree(application.ports, project=host.role.name)
+
+
+def start(host: Host, params: Any, application: Application) -> Iterator[Resource]:
+    """Yield the services running, their images and files as they are on the host."""
+    services = runs_on(host, host.role.name, application.services)
+    if services and not uses_swarm(host, application):
+        yield list(compose_form(host, application, services))[-1]
+        yield from application.ready
+
+
+def stop(host: Host, params: Any, application: Application) -> Iterator[Resource]:
+    """Yield the services stopped, each given its own time to end."""
+    services = runs_on(host, host.role.name, application.services)
+    if services and not uses_swarm(host, application):
+        yield stop_form(host, application, services)
+
+
+def drain(host: Host, params: Any, application: Application) -> Iterator[Resource]:
+    """Yield the services stopped once the people they serve have left; nothing for an application without sessions."""
+    if application.drains:
+        yield from stop(host, params, application)
+
+
+def restart(host: Host, params: Any, application: Application) -> Iterator[Task | Resource]:
+    """Yield a restart of the services, whatever their state."""
+    services = runs_on(host, host.role.name, application.services)
+    if services and not uses_swarm(host, application):
+        yield restart_form(host, application, services)
+        yield from application.ready
+
+
+def backup(host: Host, params: Any, application: Application) -> Iterator[Resource | Task]:
+    """Yield an archive of the paths that the application names."""
+    if application.backup and runs_on(host, host.role.name, application.services):
+        yield from application.saves
+        compose_file = f"{project_directory(host, application)}/compose.yaml"
+        yield Archive(host.role.name, (*application.backup, compose_file), may_be_empty=True)
+
+
+def ports(host: Host, params: Any, application: Application) -> Iterator[Rule]:
+    """Yield the firewall rules: the application's own, and each site's port for proxies on other hosts."""
+    callers = proxy_addresses(host)
+    for site in application.sites if callers else ():
+        yield Rule(site.port, sources=callers, comment=f"{host.role.name} for the proxy")
+    yield from application.rules
+
+
+def uses_swarm(host: Host, application: Application) -> bool:
+    """Return True if the application is a stack here."""
+    return application.can_swarm and is_on_swarm(host)
+
+
+#: Lifecycle name → the function derived for applications. Phases of data moves join it in `phases`.
+VERBS: dict[str, Verb] = {
+    "deploy": deploy,
+    "preflight": preflight,
+    "start": start,
+    "stop": stop,
+    "drain": drain,
+    "restart": restart,
+    "backup": backup,
+    "ports": ports,
+}
