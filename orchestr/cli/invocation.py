@@ -1,4 +1,4 @@
-"""What was typed, and the few things every verb does with it: load the inventory, report, print the result."""
+"""The steps that every verb shares: load the inventory, report, print the result."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchestr.cli.given import Options
 from orchestr.errors import InputError
 from orchestr.paths import unreadable
 
@@ -30,29 +30,8 @@ class Result(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True)
-class Invocation:
-    """The options verbs share; a verb that does not take one has its default here."""
-
-    inventory_path: str = ""
-    target: str = ""
-    as_json: bool = False
-    verbose: int = 0
-    no_color: bool = False
-    events: str | None = None
-    extra_vars: tuple[str, ...] = ()
-    vault_password_file: tuple[str, ...] = ()
-    vault_ids: tuple[str, ...] = ()
-    ask_vault_pass: bool = False
-    ask_become_pass: bool = False
-    limit: str | None = None
-    forks: int = 32
-    playbook: str | None = None
-    tags: tuple[str, ...] = ()
-    skip_tags: tuple[str, ...] = ()
-    check: bool = False
-    diff: bool = False
-    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what is made once per command
+class Invocation(Options):
+    """One command: its options, and the steps that every verb shares."""
 
     # -- input ----------------------------------------------------------------------------------------------------
     def load(self, path: str | None = None) -> Inventory:

@@ -6,8 +6,9 @@ import getpass
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from orchestr.cli.given import Options
 from orchestr.cli.vault import vault_key
 from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, kind
@@ -18,11 +19,8 @@ from orchestr.vault.key import VaultKey
 _TAKES = "-e takes k=v, JSON, YAML or @FILE"
 _QUOTE = "quote a value that has spaces: -e \"name='a value'\""
 
-if TYPE_CHECKING:
-    from orchestr.cli.invocation import Invocation
 
-
-def extra_variables(call: Invocation) -> dict[str, Any]:
+def extra_variables(call: Options) -> dict[str, Any]:
     """Return the variables of all -e in order, later ones winning, and the become password when it is asked for."""
     found: dict[str, Any] = {}
     key = vault_key(call)

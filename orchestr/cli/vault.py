@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from orchestr.cli.given import Options
 from orchestr.errors import InputError
 from orchestr.vault.format import DEFAULT_LABEL
 from orchestr.vault.key import VaultKey
@@ -23,14 +23,11 @@ from orchestr.vault.passwords import (
     from_identity,
 )
 
-if TYPE_CHECKING:
-    from orchestr.cli.invocation import Invocation
-
 NEW_PASSWORD_VARIABLE = "ORCHESTR_NEW_VAULT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 _ELSE = "give --vault-password-file FILE, or set ORCHESTR_VAULT_PASSWORD_FILE to a file's path"
 
 
-def vault_key(call: Invocation, *, is_new: bool = False) -> VaultKey:
+def vault_key(call: Options, *, is_new: bool = False) -> VaultKey:
     """Return the vault passwords of one command, the same object each time; nobody is asked yet.
 
     With ``is_new`` a password that is typed is to be typed twice: something will be encrypted with it.

@@ -7,7 +7,6 @@ import shlex
 from typing import Any, cast
 
 from orchestr.errors import InputError
-from orchestr.inventory.model import Inventory
 from orchestr.inventory.position import Position, input_error, kind
 from orchestr.inventory.settings import ConnectionKind, ConnectionSettings
 from orchestr.inventory.variable_names import TEXT, address, become_method, connection_kind, flag, port_number
@@ -24,9 +23,9 @@ _BECOME_PASSWORD = ("ansible_become_password", "ansible_become_pass")
 _FIND_PYTHON = ("auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
 
 
-def connection_settings(inventory: Inventory, host: str) -> ConnectionSettings:
-    """Return how ``host`` is reached; raises InputError at the variable that can't be used."""
-    found = _Variables(inventory.scope(host))
+def connection_settings(scope: Scope, host: str) -> ConnectionSettings:
+    """Return how to reach ``host``, whose names ``scope`` has; raises InputError at the variable that can't be used."""
+    found = _Variables(scope)
     try:
         return _settings(found, host)
     except InputError as error:  # it may quote a password that was written in the wrong place

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import datetime
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestr.inventory.draft import ALL
-from orchestr.inventory.marked import UnsafeText
-from orchestr.inventory.model import Inventory
+from orchestr.inventory.json_values import as_json
 from orchestr.inventory.position import input_error
-from orchestr.inventory.sources import VaultSecret
-from orchestr.secret import HIDDEN, Secret
+from orchestr.inventory.topology import Topology
 
 # Names Ansible gives a meaning of its own and leaves out of its lists.
 MAGIC_NAMES = frozenset(
@@ -30,7 +25,7 @@ MAGIC_NAMES = frozenset(
 )
 
 
-def to_ansible_dict(inventory: Inventory) -> dict[str, Any]:
+def to_ansible_dict(inventory: Topology) -> dict[str, Any]:
     """Return what ``ansible-inventory --list`` prints, ready for ``json.dumps``.
 
     A vault value is shown as its ciphertext, as Ansible does; every other secret as ``‹secret›``.
@@ -44,7 +39,7 @@ def to_ansible_dict(inventory: Inventory) -> dict[str, Any]:
     return result
 
 
-def check_numbers(inventory: Inventory) -> None:
+def check_numbers(inventory: Topology) -> None:
     """Raise InputError at the first number that JSON has no word for: what Ansible prints then is no JSON."""
     for name, host in inventory.hosts.items():
         for variable, value in host.variables.items():
@@ -68,12 +63,12 @@ def _path_to_no_number(value: Any) -> tuple[Any, ...] | None:
     return next(((key, *path) for key, each in inner if (path := _path_to_no_number(each)) is not None), None)
 
 
-def graph(inventory: Inventory, group: str = ALL) -> str:
+def graph(inventory: Topology, group: str = ALL) -> str:
     """Return the tree of groups and hosts as ``ansible-inventory --graph`` draws it."""
     return "\n".join(_branch(inventory, group, 0))
 
 
-def _groups(inventory: Inventory) -> dict[str, Any]:
+def _groups(inventory: Topology) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for group in inventory.groups.values():
         hosts = list(group.hosts) if group.name != ALL else []
@@ -87,30 +82,7 @@ def _host_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: as_json(value) for name, value in variables.items() if name not in MAGIC_NAMES}
 
 
-def as_json(value: Any) -> Any:
-    """Return ``value`` as Ansible writes it in JSON: keys as text, dates in ISO format, secrets hidden."""
-    if isinstance(value, Secret):
-        return {"__ansible_vault": value.ciphertext} if isinstance(value, VaultSecret) else HIDDEN
-    if isinstance(value, UnsafeText):
-        return {"__ansible_unsafe": str(value)}
-    if isinstance(value, Mapping):
-        return {_key(key): as_json(each) for key, each in value.items()}
-    if isinstance(value, (set, frozenset)):
-        return [as_json(each) for each in sorted(value, key=str)]
-    if isinstance(value, (list, tuple)):
-        return [as_json(each) for each in value]
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, bytes):  # !!binary, at which Ansible gives up
-        return base64.b64encode(value).decode("ascii")
-    return value
-
-
-def _key(key: Any) -> str:
-    return key if isinstance(key, str) else str(key) if isinstance(key, datetime.date) else json.dumps(key)
-
-
-def _branch(inventory: Inventory, group: str, depth: int) -> Iterator[str]:
+def _branch(inventory: Topology, group: str, depth: int) -> Iterator[str]:
     yield _leaf(f"@{group}:", depth)
     for child in inventory.groups[group].children:
         yield from _branch(inventory, child, depth + 1)

@@ -20,15 +20,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position, shown
 from orchestr.secret import Secret
 from orchestr.vault.format import is_vault
-
-if TYPE_CHECKING:
-    from orchestr.vault.key import VaultKey
 
 ALPHABETS = {"letters_and_digits": string.ascii_letters + string.digits, "hex": "0123456789abcdef"}
 DEFAULT_LENGTH, SHORTEST, LONGEST = 32, 8, 1024
@@ -49,6 +46,24 @@ class Wish:
     def text(self) -> str:
         """Return a fresh one."""
         return "".join(secrets.choice(ALPHABETS[self.characters]) for _ in range(self.length))
+
+
+class Passwords(Protocol):
+    """The vault passwords that what is kept is encrypted with; a `VaultKey` is one."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a password was named."""
+
+    @property
+    def first_label(self) -> str | None:
+        """The label of the first password that was named."""
+
+    def encrypt(self, data: bytes, label: str | None = None) -> str:
+        """Return ``data`` as a vault text."""
+
+    def decrypt(self, text: str, position: Position) -> str:
+        """Return the plain text of a vault text."""
 
 
 class GeneratedSecret(Secret):
@@ -73,7 +88,7 @@ class GeneratedSecret(Secret):
 class GeneratedSecrets:
     """All ``!generated`` values that were read. Nothing is written before ``begin_writing``."""
 
-    def __init__(self, key: VaultKey) -> None:
+    def __init__(self, key: Passwords) -> None:
         self.made: list[Path] = []
         self._key = key
         self._wishes: dict[Path, tuple[Wish, Position]] = {}

@@ -16,11 +16,12 @@ from typing import Any
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.draft import ALL, Draft, HostDraft
-from orchestr.inventory.model import Group, Inventory, InventoryHost
+from orchestr.inventory.model import Inventory
 from orchestr.inventory.parse import parse_file
 from orchestr.inventory.position import EXTRA_VARIABLES as EXTRA_VARIABLES
 from orchestr.inventory.position import Position, Sourced
 from orchestr.inventory.sources import VaultKey
+from orchestr.inventory.topology import Group, InventoryHost
 from orchestr.inventory.tree import GroupTree
 from orchestr.inventory.vars_files import EXTENSIONS, VarsDirectory
 from orchestr.paths import unreadable

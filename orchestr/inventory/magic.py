@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from orchestr.inventory.model import Inventory, InventoryHost
+from orchestr.inventory.topology import InventoryHost, Topology
 from orchestr.templating.secret_views import seen
-
-if TYPE_CHECKING:
-    from orchestr.templating.values import Scope
 
 _OF_THE_HOST: dict[str, Callable[[InventoryHost], Any]] = {
     "inventory_hostname": lambda host: host.name,
@@ -21,13 +18,29 @@ _OF_THE_HOST: dict[str, Callable[[InventoryHost], Any]] = {
 MAGIC = (*_OF_THE_HOST, "groups", "hostvars")
 
 
+class Names(Protocol):
+    """The names a template sees, and the value of each; a `Scope` is one."""
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def value(self, name: str) -> Any:
+        """Return the rendered value of ``name``; raises InputError."""
+
+    def written_names(self) -> list[str]:
+        """Return the names of the variables someone wrote, each once."""
+
+    def known_names(self) -> list[str]:
+        """Return every name a template may use."""
+
+
 class Magic:
     """The magic values of all hosts of one inventory; the scopes made through ``hostvars`` share it."""
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Topology, names_of: Callable[[InventoryHost, Magic], Names]) -> None:
+        """``names_of`` gives the names that templates of a host see, this object's magic names among them."""
         self.inventory = inventory
         self._groups = GroupMembers(inventory)
-        self._host_variables = HostVariables(self)
+        self._host_variables = HostVariables(inventory.hosts, lambda host: names_of(host, self))
 
     def value(self, name: str, host: InventoryHost) -> Any:
         """Return the magic value ``name`` as ``host`` sees it."""
@@ -39,7 +52,7 @@ class Magic:
 class GroupMembers(Mapping[str, list[str]]):
     """``groups``: the names of each group's hosts, its children's included."""
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Topology) -> None:
         self._inventory = inventory
 
     def __getitem__(self, group: str) -> list[str]:
@@ -57,38 +70,35 @@ class GroupMembers(Mapping[str, list[str]]):
 class RenderedVariables(Mapping[str, Any]):
     """A host's variables, each rendered when it is looked at; going through the names renders nothing."""
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, names: Names) -> None:
+        self._names = names
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._scope:
+        if name not in self._names:
             raise KeyError(name)
-        return seen(self._scope.value(name))
+        return seen(self._names.value(name))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._scope
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._scope.written_names())
+        return iter(self._names.written_names())
 
     def __len__(self) -> int:
-        return len(self._scope.written_names())
+        return len(self._names.written_names())
 
 
 class HostVariables(Mapping[str, RenderedVariables]):
     """``hostvars``: every host's variables, by host name."""
 
-    def __init__(self, magic: Magic) -> None:
-        self._magic = magic
-        self._hosts = magic.inventory.hosts
+    def __init__(self, hosts: Mapping[str, InventoryHost], names_of: Callable[[InventoryHost], Names]) -> None:
+        self._hosts = hosts
+        self._names_of = names_of
         self._rendered: dict[str, RenderedVariables] = {}
 
     def __getitem__(self, name: str) -> RenderedVariables:
-        from orchestr.templating.values import Scope
-
         if name not in self._rendered:
-            scope = Scope(self._magic.inventory, self._hosts[name], magic=self._magic)
-            self._rendered[name] = RenderedVariables(scope)
+            self._rendered[name] = RenderedVariables(self._names_of(self._hosts[name]))
         return self._rendered[name]
 
     def __iter__(self) -> Iterator[str]:

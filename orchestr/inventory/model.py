@@ -1,127 +1,32 @@
-"""The inventory as everyone else sees it: hosts, groups, their variables and where each was written."""
+"""The inventory: its hosts and groups, selected by patterns, their variables rendered, their connections read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orchestr.errors import InputError
-from orchestr.inventory.closest import closest
-from orchestr.inventory.marked import value_position
+from orchestr.inventory import patterns
+from orchestr.inventory.connection import connection_settings
+from orchestr.inventory.generated import GeneratedSecrets
 from orchestr.inventory.position import Position
-
-if TYPE_CHECKING:
-    from orchestr.inventory.generated import GeneratedSecrets
-    from orchestr.inventory.settings import ConnectionSettings
-    from orchestr.templating.values import Scope
-
-
-@dataclass(frozen=True)
-class InventoryHost:
-    """A machine. ``variables`` are merged as Ansible merges them and not rendered yet; secrets are `Secret`.
-
-    ``groups`` are all groups it is in, parents included and ``all`` left out, sorted (Ansible's ``group_names``).
-    ``origin`` says where each variable was written; ``file`` is the inventory file that names the host first.
-    """
-
-    name: str
-    groups: tuple[str, ...]
-    variables: Mapping[str, Any] = field(repr=False)
-    origin: Mapping[str, Position] = field(repr=False)
-    file: Path = field(repr=False)
-
-    @property
-    def short_name(self) -> str:
-        """The name up to the first dot; an IP address whole."""
-        from orchestr.inventory.ranges import is_ip
-
-        return self.name if is_ip(self.name) else self.name.split(".")[0]
+from orchestr.inventory.settings import ConnectionSettings
+from orchestr.inventory.topology import Group, InventoryHost, Topology
+from orchestr.templating.values import Scope
+from orchestr.vault.key import VaultKey
 
 
 @dataclass(frozen=True)
-class Group:
-    """A group: direct ``children`` and ``hosts`` in the order they were written, and its own ``variables``."""
-
-    name: str
-    children: tuple[str, ...]
-    hosts: tuple[str, ...]
-    variables: Mapping[str, Any] = field(repr=False)
-    priority: int = 1
-
-
-def _none_generated() -> GeneratedSecrets:
-    from orchestr.vault.key import VaultKey
-
-    return VaultKey().generated
-
-
-@dataclass(frozen=True)
-class Inventory:
+class Inventory(Topology):
     """Everything one inventory (a file, or a directory of them) says.
 
-    ``hosts`` and ``groups`` are in the order they were written, ``all`` and ``ungrouped`` included; ``select("all")``
-    gives the hosts in the order Ansible takes them, group by group. ``root`` is the project's directory. ``warnings``
-    are for the user to see. ``generated`` are its ``!generated`` secrets.
+    ``select("all")`` gives the hosts in the order Ansible takes them, group by group. ``warnings`` are for the user
+    to see. ``generated`` are its ``!generated`` secrets.
     """
 
-    path: Path
-    root: Path
-    hosts: Mapping[str, InventoryHost] = field(repr=False)
-    groups: Mapping[str, Group] = field(repr=False)
     warnings: tuple[str, ...] = field(default=(), repr=False)
-    generated: GeneratedSecrets = field(default_factory=_none_generated, repr=False, compare=False)
+    generated: GeneratedSecrets = field(default_factory=lambda: VaultKey().generated, repr=False, compare=False)
     _connections: dict[str, ConnectionSettings] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def host(self, name: str) -> InventoryHost:
-        """Return the host ``name``; raises InputError naming the closest one."""
-        if name not in self.hosts:
-            raise InputError(
-                f"no host {name!r} in the inventory",
-                file=self.path,
-                suggestion=closest(name, self.hosts),
-                next_step=f"orchestr inventory {self.path} lists the hosts",
-            )
-        return self.hosts[name]
-
-    def members(self, group: str) -> list[InventoryHost]:
-        """Return all hosts of a group, its children's included; raises InputError naming the closest group."""
-        if group not in self.groups:
-            raise InputError(
-                f"no group {group!r} in the inventory",
-                file=self.path,
-                suggestion=closest(group, self.groups),
-                next_step=f"orchestr inventory {self.path} --graph shows the groups",
-            )
-        waiting, hosts = [group], dict.fromkeys(self.groups[group].hosts)
-        seen = {group}
-        for name in waiting:
-            hosts.update(dict.fromkeys(self.groups[name].hosts))
-            fresh = [child for child in self.groups[name].children if child not in seen]
-            seen.update(fresh)
-            waiting.extend(fresh)
-        return [self.hosts[name] for name in hosts]
-
-    def variables(self, host: str) -> dict[str, Any]:
-        """Return a copy of a host's variables, unrendered; ``scope`` renders them."""
-        return dict(self.host(host).variables)
-
-    def position(self, host: str, *path: str | int) -> Position | None:
-        """Return where a host's variable was written; further keys and indexes go into its value.
-
-        The place of the nearest enclosing value is returned when the path leaves what was written.
-        """
-        if not path:
-            return None
-        found = self.host(host).origin.get(str(path[0]))
-        value: Any = self.host(host).variables.get(str(path[0]))
-        for key in path[1:]:
-            inner = value_position(value, key)
-            if inner is None:
-                break
-            found, value = inner, value[key]
-        return found
 
     def select(
         self,
@@ -134,23 +39,20 @@ class Inventory:
 
         Raises InputError, at ``position`` when given, for a name that is no host and no group.
         """
-        from orchestr.inventory.patterns import select
-
-        return select(self, pattern, limit, position)
+        return patterns.select(self, pattern, limit, position)
 
     def scope(self, host: str, *overlays: Mapping[str, Any]) -> Scope:
         """Return the names a template sees on ``host``: its variables, the overlays over them, and the magic ones.
 
         Overlays are a play's and a role's own variables; the later wins, and extra variables win over all of them.
         """
-        from orchestr.templating.values import Scope
-
         return Scope(self, self.host(host), *overlays)
 
     def connection(self, host: str) -> ConnectionSettings:
         """Return how ``host`` is reached, read once; raises InputError at the variable that can't be used."""
-        from orchestr.inventory.connection import connection_settings
-
         if host not in self._connections:
-            self._connections[host] = connection_settings(self, host)
+            self._connections[host] = connection_settings(self.scope(host), host)
         return self._connections[host]
+
+
+__all__ = ["Group", "Inventory", "InventoryHost"]

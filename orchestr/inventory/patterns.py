@@ -13,9 +13,9 @@ from pathlib import Path
 
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
-from orchestr.inventory.model import Inventory, InventoryHost
 from orchestr.inventory.position import Position, input_error
 from orchestr.inventory.ranges import is_address
+from orchestr.inventory.topology import InventoryHost, Topology
 
 _TERM = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
 _SUBSCRIPT = re.compile(r"^(.+)\[(?:(-?[0-9]+)|([0-9]+):([0-9]*))\]$")
@@ -25,7 +25,7 @@ Hosts = dict[str, None]
 
 
 def select(
-    inventory: Inventory,
+    inventory: Topology,
     pattern: str | Sequence[str],
     limit: str | Sequence[str] | None = None,
     position: Position | None = None,
@@ -78,7 +78,7 @@ def _read_limit_file(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _evaluate(inventory: Inventory, terms: list[str], position: Position | None) -> Hosts:
+def _evaluate(inventory: Topology, terms: list[str], position: Position | None) -> Hosts:
     """Add up the plain terms, then keep what every ``&`` has, then take away what any ``!`` has."""
     plain = [term for term in terms if term[0] not in "&!"] or ["all"]
     chosen: Hosts = {}
@@ -93,7 +93,7 @@ def _evaluate(inventory: Inventory, terms: list[str], position: Position | None)
     return chosen
 
 
-def _match(inventory: Inventory, term: str, position: Position | None) -> Hosts:
+def _match(inventory: Topology, term: str, position: Position | None) -> Hosts:
     if term in inventory.hosts:
         return {term: None}
     expression, subscript = _split_subscript(term)
@@ -124,7 +124,7 @@ def _subscripted(hosts: list[str], subscript: tuple[int, int | None], term: str,
         ) from None
 
 
-def _matching_hosts(inventory: Inventory, expression: str, position: Position | None) -> Hosts:
+def _matching_hosts(inventory: Topology, expression: str, position: Position | None) -> Hosts:
     groups = _matching(inventory.groups, expression, position)
     found: Hosts = {host.name: None for group in groups for host in inventory.members(group)}
     if not groups or expression.startswith("~") or any(mark in expression for mark in _GLOB_MARKS):
@@ -147,7 +147,7 @@ def _is_plain(expression: str) -> bool:
     return not expression.startswith("~") and not any(mark in expression for mark in "?*[")
 
 
-def _unknown(inventory: Inventory, name: str, position: Position | None) -> InputError:
+def _unknown(inventory: Topology, name: str, position: Position | None) -> InputError:
     known = [*inventory.groups, *inventory.hosts]
     step = (
         f"orchestr inventory {inventory.path} --graph shows them" if len(known) > 20 else f"known: {', '.join(known)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import jinja2.nodes
 from jinja2 import ChainableUndefined, StrictUndefined, Template, TemplateSyntaxError, Undefined, pass_context
@@ -17,6 +17,7 @@ from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestr.errors import InputError
+from orchestr.inventory import magic
 from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position, input_error, shown
 from orchestr.secret import HIDDEN, Secret
@@ -31,10 +32,6 @@ from orchestr.templating.secret_views import (
     settled,
     unopened,
 )
-
-if TYPE_CHECKING:
-    from orchestr.templating.values import Scope
-
 
 _LAZY = (Iterator, KeysView, ValuesView, ItemsView)
 FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
@@ -96,7 +93,7 @@ class Missing(ChainableUndefined, StrictUndefined):
 class Names(dict[str, Any]):
     """The mapping Jinja2 asks for names: a scope's variables, then the global functions."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: magic.Names) -> None:
         super().__init__()
         self.scope = scope
 

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, Undefined, pass_environment
 from jinja2.exceptions import FilterArgumentError
 
-from orchestr.inventory.export import as_json
+from orchestr.inventory.json_values import as_json
 from orchestr.templating.secret_views import ParsedName
 
 _TRUE_WORDS = ("yes", "on", "1", "true")

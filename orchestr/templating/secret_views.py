@@ -113,9 +113,7 @@ def sealed(value: Any, parts: Iterable[str], tainted: bool) -> Any:
         return value
     if isinstance(value, Mapping):
         pairs = dict.items(value) if isinstance(value, dict) else value.items()
-        return {
-            str(key) if isinstance(key, ParsedName) else key: sealed(each, parts, tainted) for key, each in pairs
-        }
+        return {str(key) if isinstance(key, ParsedName) else key: sealed(each, parts, tainted) for key, each in pairs}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [sealed(each, parts, tainted) for each in unopened(value)]
     if tainted:

@@ -8,14 +8,14 @@ template, not before.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestr.errors import InputError
 from orchestr.inventory.magic import MAGIC, Magic, RenderedVariables
 from orchestr.inventory.marked import UnsafeText, value_position
-from orchestr.inventory.model import Inventory, InventoryHost
 from orchestr.inventory.position import EXTRA_VARIABLES, Position
+from orchestr.inventory.topology import InventoryHost, Topology
 from orchestr.inventory.variable_names import is_template
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Scope:
 
     def __init__(
         self,
-        inventory: Inventory | None,
+        inventory: Topology | None,
         host: InventoryHost | None,
         *overlays: Mapping[str, Any],
         magic: Magic | None = None,
@@ -62,7 +62,7 @@ class Scope:
         self.rendering: list[str] = []
         self._written: list[Mapping[str, Any]] = [*([host.variables] if host else []), *overlays]
         self._rendered: dict[str, Any] = {}
-        self._magic = magic or (Magic(inventory) if inventory else None)
+        self._magic = magic or (Magic(inventory, _names_of(inventory)) if inventory else None)
         self._names: Names | None = None
 
     def __contains__(self, name: object) -> bool:
@@ -166,3 +166,7 @@ class Scope:
             if type(pieces[index]) is not str:  # a Secret, a number or an unsafe text has rules of its own
                 return None
         return "".join(pieces)
+
+
+def _names_of(inventory: Topology) -> Callable[[InventoryHost, Magic], Scope]:
+    return lambda host, magic: Scope(inventory, host, magic=magic)

@@ -16,7 +16,7 @@ import pytest
 import orchestr
 from orchestr.engine import fleet as fleet_module
 from orchestr.events import Event
-from orchestr.inventory import Inventory, connection
+from orchestr.inventory import Inventory, model
 from orchestr.planning import plan as planning
 from orchestr.transport import memory
 from orchestr.transport.memory import memory_connector
@@ -103,7 +103,7 @@ def test_the_inventory_is_asked_for_each_play_and_each_host_once(
         project = fleet_of(new_project, count)
         with (
             counting(monkeypatch, Inventory, "select") as selected,
-            counting(monkeypatch, connection, "connection_settings") as read,
+            counting(monkeypatch, model, "connection_settings") as read,
         ):
             project.run(limit="10.0.0.*")
         evaluated.add(selected["select"])
