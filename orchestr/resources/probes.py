@@ -95,25 +95,3 @@ class HttpAnswer(Gate):
         if status != self.status:
             return "status %d instead of %d" % (status, self.status)
         return "" if self.contains.encode("utf-8") in body else "an answer without %r" % self.contains
-
-
-@dataclass(frozen=True)
-@registered("unit_active")
-class UnitActive(Gate):
-    """The systemd unit ``name`` is active (systemctl(1), ``is-active``).
-
-    Observes: the unit's state. Changes: nothing, it waits. Never touches: the unit.
-    """
-
-    name: str
-    timeout_s: float = 60.0
-    interval_s: float = 0.5
-
-    @property
-    def label(self) -> str:
-        return self.name
-
-    def seen(self, reader: Reader) -> str:
-        found = reader.query(["systemctl", "is-active", "--", self.name])
-        state = found.stdout.strip() or found.stderr.strip()
-        return "" if state == "active" else "unit is %s" % state

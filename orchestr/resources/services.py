@@ -111,7 +111,7 @@ class Service(Resource):
             elif is_valid and name in stamp:
                 is_in_use = stamp[name] == digest_of(reader, paths)
             else:
-                is_in_use = all(_is_older(reader, path, unit.started_s) for path in paths)
+                is_in_use = not paths or _are_older(reader, paths, unit.started_s)
             usage[name] = IN_USE if is_in_use else CHANGED
         return usage
 
@@ -209,6 +209,10 @@ def digest_of(reader: Reader, paths: List[str]) -> str:
     """Return the sha256 over these files' paths and digests; in check mode over what they would be."""
     lines = ["%s %s\n" % (reader.digest(path), path) for path in sorted(paths)]
     return sha256_of("".join(lines).encode("utf-8"))
+
+
+def _are_older(reader: Reader, paths: List[str], started_s: float) -> bool:
+    return all(_is_older(reader, path, started_s) for path in paths)
 
 
 def _is_older(reader: Reader, path: str, started_s: float) -> bool:

@@ -17,11 +17,10 @@ _SHOWN = (
     "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,UnitFileState,NeedDaemonReload,InvocationID,"
     "InactiveExitTimestamp,SourcePath,CanReload"
 )
-_DAYS_BEFORE = (306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275)  # by month, of a year that begins in March
 
 
 class Unit(NamedTuple):
-    """One unit as ``systemctl show`` describes it; ``started_s`` is when it last began to start (0: not since boot)."""
+    """One unit as ``systemctl show`` describes it; ``started`` is when it last began to start ("": not since boot)."""
 
     name: str
     is_found: bool
@@ -34,9 +33,14 @@ class Unit(NamedTuple):
     file_state: str
     needs_reload: bool
     invocation: str
-    started_s: float
+    started: str
     source_path: str
     can_reload: bool
+
+    @property
+    def started_s(self) -> float:
+        """Seconds since the epoch, 0.0 for a unit that did not start since boot."""
+        return seconds_of(self.started)
 
 
 def unit_name(name: str) -> str:
@@ -92,28 +96,25 @@ def _unit(name: str, block: str) -> Unit:
         file_state=found.get("UnitFileState", ""),
         needs_reload=found.get("NeedDaemonReload") == "yes",
         invocation=found.get("InvocationID", ""),
-        started_s=moment(found.get("InactiveExitTimestamp", "")),
+        started=found.get("InactiveExitTimestamp", ""),
         source_path=found.get("SourcePath", ""),
         can_reload=found.get("CanReload") == "yes",
     )
 
 
-def moment(text: str) -> float:
-    """Return a timestamp of systemctl in UTC as seconds since the epoch, 0.0 for none.
+def seconds_of(timestamp: str) -> float:
+    """Return a timestamp of ``systemctl show`` in UTC as seconds since the epoch, 0.0 for none.
 
-    >>> moment("Sat 2026-11-21 01:10:24.317203 UTC")
+    >>> seconds_of("Sat 2026-11-21 01:10:24.317203 UTC")
     1795223424.317203
     """
-    words = text.split()
-    date, clock = next((pair for pair in zip(words, words[1:]) if pair[0].count("-") == 2), ("", ""))
-    whole, _, fraction = clock.partition(".")
-    parts = [*date.split("-"), *whole.split(":")]
-    if len(parts) != 6 or not all(part.isdigit() for part in parts):
+    from datetime import datetime  # only where a service has no stamp
+
+    try:
+        _, date, clock = timestamp.split()[:3]
+        return datetime.fromisoformat("%s %s+00:00" % (date, clock)).timestamp()
+    except ValueError:  # "", "n/a"
         return 0.0
-    year, month, day, hour, minute, second = (int(part) for part in parts)
-    year -= month < 3  # so that the leap day is a year's last; importing calendar costs more than asking systemd
-    days = 365 * year + year // 4 - year // 100 + year // 400 + _DAYS_BEFORE[month - 1] + day - 719469
-    return ((days * 24 + hour) * 60 + minute) * 60 + second + float("0." + (fraction or "0"))
 
 
 def admin_files(reader: Reader, name: str) -> List[str]:

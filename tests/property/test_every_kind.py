@@ -45,7 +45,6 @@ GATES = {
     "tcp_answer": "waits for an answer",
     "tree_measure": "looks, and tells later plays what it found",
     "tree_survey": "looks, and tells later plays what it found",
-    "unit_active": "waits for a unit",
 }
 
 

@@ -12,7 +12,7 @@ from orchestr.agent.resource import Resource, Task
 from orchestr.agent.serve import labels_by_kind
 from orchestr.resources.files import Directory, File
 from orchestr.resources.services import Service
-from orchestr.resources.systemd import moment, unit_name
+from orchestr.resources.systemd import seconds_of, unit_name
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
 from tests.resources.simulated_tools import SimulatedSystemd, SimulatedUnit
 
@@ -271,5 +271,5 @@ def test_names_and_moments_as_systemd_writes_them() -> None:
         "a@1.service",
         "org.x.service",
     ]
-    assert moment("Sat 2026-11-21 01:10:24.317203 UTC") == pytest.approx(1795223424.317203)
-    assert (moment("Sat 2026-11-21 01:10:24 UTC"), moment(""), moment("n/a")) == (1795223424.0, 0.0, 0.0)
+    assert seconds_of("Sat 2026-11-21 01:10:24.317203 UTC") == pytest.approx(1795223424.317203)
+    assert (seconds_of("Sat 2026-11-21 01:10:24 UTC"), seconds_of(""), seconds_of("n/a")) == (1795223424.0, 0.0, 0.0)

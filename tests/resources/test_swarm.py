@@ -15,7 +15,7 @@ from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.swarm.ingress import SwarmIngress
 from orchestr.resources.swarm.membership import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
 from orchestr.resources.swarm.nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
-from orchestr.resources.swarm.objects import SwarmConfig, SwarmLeftovers, SwarmNetwork, SwarmSecret
+from orchestr.resources.swarm.objects import SwarmConfig, SwarmLeftovers, SwarmSecret
 from orchestr.transport.memory import MemorySystem
 from tests.resources.swarm_double import CLUSTER, MANAGER, WORKER, SwarmDouble, swarm_answers
 
@@ -323,17 +323,6 @@ def test_nodes_are_read_as_a_manager_tells_them() -> None:
 
 
 # -- what services share ----------------------------------------------------------------------------------------------
-def test_a_network_is_made_and_never_changed_in_place() -> None:
-    """Another setting than the one it has is an error that says so; its services hang on it."""
-    double = SwarmDouble()
-    settle(double, SwarmNetwork("shop", attachable=True, encrypted=True, subnet="10.77.0.0/24"))
-    assert double.networks["shop"]["Options"] == {"encrypted": ""}
-    error = run(double, SwarmNetwork("shop", attachable=False, encrypted=True))["error"]
-    assert "attachable" in error["message"] and "cannot be changed in place" in error["message"]
-    assert run(double, SwarmNetwork("shop", attachable=True, encrypted=True))["verdict"] == "ok"
-    settle(double, SwarmNetwork("shop", present=False))
-
-
 @pytest.mark.parametrize("cls", [SwarmConfig, SwarmSecret])
 def test_a_content_is_created_under_its_name(cls: type[Any]) -> None:
     """The body has the content, labelled as ours; somebody else's object of that name is not touched."""

@@ -1,4 +1,4 @@
-"""What services on a swarm share: networks, and files that reach their tasks wherever they run (configs, secrets).
+"""Files that reach the tasks of a swarm's services wherever they run: configs and secrets.
 
 Configs and secrets cannot be changed: another content is another object, its name ending in a digest of the content.
 The old one is collected when no service uses it, nor would after a rollback.
@@ -18,74 +18,6 @@ from orchestr.resources.swarm import state as swarm_state
 
 STACK_LABEL = "orchestr.stack"  # on configs and secrets: whose they are, and that they are ours to collect
 CONTENT_LABEL = "orchestr.content"
-
-
-@dataclass(frozen=True)
-@registered("swarm_network")
-class SwarmNetwork(Resource):
-    """An overlay network of the swarm. ``attachable``: plain containers may join; ``encrypted``: IPsec between nodes.
-
-    Observes: the network by its name; the subnet only where one is given. Changes: creates it, removes it.
-    Never touches: one that is there and differs: a network cannot be changed in place, and services hang on it.
-    """
-
-    name: str
-    attachable: bool = False
-    encrypted: bool = False
-    subnet: str = ""
-    internal: bool = False
-    present: bool = True
-
-    touches: ClassVar[Tuple[str, ...]] = ("networks",)
-
-    @property
-    def label(self) -> str:
-        return self.name
-
-    def desired(self) -> Optional[State]:
-        if not self.present:
-            return None
-        state = {"attachable": self.attachable, "encrypted": self.encrypted, "internal": self.internal}
-        state = dict(state, driver="overlay")  # type: ignore[arg-type]
-        return dict(state, subnet=self.subnet) if self.subnet else state
-
-    def observe(self, reader: Reader) -> Optional[State]:
-        swarm_state.require_manager(reader)
-        found = docker.get(reader, "/networks/%s" % self.name)
-        if found is None or found["Name"] != self.name:
-            return None
-        pools = (found.get("IPAM") or {}).get("Config") or ()
-        return {
-            "driver": found["Driver"],
-            "attachable": bool(found.get("Attachable")),
-            "encrypted": "encrypted" in (found.get("Options") or {}),
-            "internal": bool(found.get("Internal")),
-            "subnet": ", ".join(str(each.get("Subnet")) for each in pools),
-        }
-
-    def apply(self, system: System, change: Change) -> None:
-        if change.is_removal:
-            docker_api.call(system, "DELETE", "/networks/%s" % self.name)
-            return
-        if not change.is_creation:
-            differences = ", ".join(name for name in change.differing if name != "exists")
-            raise ResourceError(
-                "the network %s is there with other settings (%s), and a network cannot be changed in place"
-                % (self.name, differences),
-                "give the new one another name, or remove this one when no service uses it: docker network rm %s"
-                % self.name,
-            )
-        body: Dict[str, Any] = {
-            "Name": self.name,
-            "Driver": "overlay",
-            "Attachable": self.attachable,
-            "Internal": self.internal,
-            "Options": {"encrypted": ""} if self.encrypted else {},
-            "Labels": {"orchestr.network": self.name},
-        }
-        if self.subnet:
-            body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": self.subnet}]}
-        docker_api.call(system, "POST", "/networks/create", body=body)
 
 
 class _Content(Resource):

@@ -21,7 +21,6 @@ DIGEST = "orchestr.digest"
 FAMILY = "stack"
 #: Update states that are still on their way, and those in which swarm has given up.
 UNDER_WAY = ("updating", "rollback_started")
-GIVEN_UP = ("paused", "rollback_paused", "rollback_completed")
 FAILED = ("failed", "rejected")
 
 

@@ -18,7 +18,7 @@ from orchestr.resources.firewall.firewall import PacketFilter
 from orchestr.resources.lines import Block, Line
 from orchestr.resources.packages import Package
 from orchestr.resources.ports import PortsFree
-from orchestr.resources.probes import HttpAnswer, TcpAnswer, UnitActive
+from orchestr.resources.probes import HttpAnswer, TcpAnswer
 from orchestr.resources.services import Service
 from orchestr.resources.swarm.ingress import TABLE, SwarmIngress
 from orchestr.resources.sysctl import Sysctl
@@ -115,7 +115,6 @@ RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
     "http_answer": st.builds(
         HttpAnswer, st.just("http://127.0.0.1/"), contains=st.sampled_from(["", "well", "x"]), timeout_s=st.just(2.0)
     ),
-    "unit_active": st.builds(UnitActive, st.sampled_from(["up.service", "down.service"]), timeout_s=st.just(2.0)),
     "swarm_ingress": st.builds(SwarmIngress),
 }
 #: What /proc/net/tcp says of a listener on port 80.

@@ -14,7 +14,7 @@ from orchestr.containers.stack import Deploy, SwarmService
 from orchestr.containers.stack import stack as stack_resources
 from orchestr.resources.swarm.membership import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
 from orchestr.resources.swarm.nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
-from orchestr.resources.swarm.objects import SwarmConfig, SwarmLeftovers, SwarmNetwork, SwarmSecret
+from orchestr.resources.swarm.objects import SwarmConfig, SwarmLeftovers, SwarmSecret
 from orchestr.resources.swarm.stack import Stack
 from orchestr.transport.memory import MemorySystem
 from tests.property.laws import CANARY, World
@@ -61,14 +61,6 @@ RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
         LABELS,
     ),
     "swarm_twins": st.builds(SwarmTwins, current=st.sampled_from([(), ("twin",), (IDS[2], MANAGER)])),
-    "swarm_network": st.builds(
-        SwarmNetwork,
-        st.sampled_from(["one", "two"]),
-        st.booleans(),
-        st.booleans(),
-        st.sampled_from(["", "10.9.0.0/24"]),
-        present=st.booleans(),
-    ),
     "swarm_config": st.builds(SwarmConfig, st.sampled_from(["shop_a-1", "shop_b-1"]), st.just("text"), st.just("shop")),
     "swarm_secret": st.builds(
         SwarmSecret, st.sampled_from(["shop_a-1", "shop_b-1"]), st.just(Secret(CANARY)), st.just("shop")
@@ -96,7 +88,7 @@ def swarms(draw: st.DrawFn) -> SwarmDouble:
     double.nodes.append(twin)
     if not double.info["ControlAvailable"]:
         return double
-    there = st.one_of(RESOURCES["swarm_network"], RESOURCES["swarm_config"], RESOURCES["stack"])
+    there = st.one_of(RESOURCES["swarm_config"], RESOURCES["stack"])
     for resource in draw(st.lists(there)):
         settle(resource, double)
     return double
