@@ -11,18 +11,16 @@ if TYPE_CHECKING:
     from orchestr.transport.base import Connection
 
 
-def connect(settings: ConnectionSettings, *, timeout_s: float = 15.0, fresh: bool = False) -> Connection:
+def connect(settings: ConnectionSettings, *, timeout_s: float = 15.0) -> Connection:
     """Return a logged-in connection to one host within ``timeout_s``. Raises UnreachableError, HostKeyError.
 
-    Each call makes a connection of its own on a new socket; ``fresh`` asks that it stays so (a guard that proves a
-    host can still be reached must not be given a connection that was open before).
+    Each call opens a new socket: a guard that proves a host can still be reached depends on that.
     """
     if settings.connection == "local":
         from orchestr.transport.local import LocalConnection
 
         return LocalConnection()
     if settings.connection == "ssh":
-        preload()
         from orchestr.transport.ssh import open_connection
 
         return open_connection(settings, timeout_s)
@@ -30,10 +28,3 @@ def connect(settings: ConnectionSettings, *, timeout_s: float = 15.0, fresh: boo
         f"ansible_connection is {settings.connection!r}; orchestr connects by 'ssh' or 'local'",
         next_step="set ansible_connection: ssh",
     )
-
-
-def preload() -> None:
-    """Import what SSH needs (about 0.1 s), so that a thread can do it while the inventory is being read."""
-    from orchestr.transport.ssh_import import import_ssh
-
-    import_ssh()

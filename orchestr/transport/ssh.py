@@ -19,13 +19,14 @@ import paramiko
 from orchestr.errors import UnreachableError
 from orchestr.transport.known_hosts import KnownHosts, OfferedKey, fingerprint
 from orchestr.transport.openssh_config import Target, target_of
+from orchestr.transport.paramiko_internals import Ahead, SshTransport, is_open
 from orchestr.transport.ssh_channel import SshChannel, exec_request
+from orchestr.transport.ssh_dial import dial
 from orchestr.transport.ssh_errors import handshake_error, lost, not_started
 from orchestr.transport.ssh_limits import Deadline, address_slot, handshake_slot, retried
 from orchestr.transport.ssh_login import Credentials, Login
 from orchestr.transport.ssh_proxy import ProxyProcess
-from orchestr.transport.ssh_route import dial, route
-from orchestr.transport.ssh_transport import Ahead, SshTransport
+from orchestr.transport.ssh_route import route
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
@@ -65,7 +66,7 @@ class SshConnection:
         try:
             channel: paramiko.Channel = self._session.create_session()
         except paramiko.SSHException:
-            if ahead.channel is None or not ahead.channel.active:
+            if ahead.channel is None or not is_open(ahead.channel):
                 raise
             channel = ahead.channel
         return channel

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 
 import paramiko
 
 from orchestr.agent.wire import PACKET
 from orchestr.errors import UnreachableError
+from orchestr.transport import paramiko_internals
 from orchestr.transport.openssh_config import Target
 from orchestr.transport.ssh_errors import lost, not_started, stalled
 
@@ -24,8 +24,7 @@ class SshChannel:
         self._target = target
         self._forget = forget
         self._is_closed = False
-        self._something = threading.Event()
-        channel.in_buffer.set_event(self._something)
+        self._arrival = paramiko_internals.arrival_event(channel)
         channel.settimeout(STALL_S)
 
     def read(self, size: int, timeout_s: float | None = None) -> bytes:
@@ -33,7 +32,7 @@ class SshChannel:
 
         Raises TimeoutError when nothing came within ``timeout_s``, UnreachableError when the connection broke.
         """
-        if not self._something.wait(timeout_s):
+        if not self._arrival.wait(timeout_s):
             raise TimeoutError(f"{self._target} sent nothing for {timeout_s:g} s")
         try:
             data = self._channel.recv(size)
@@ -48,7 +47,7 @@ class SshChannel:
 
     def _has_ended(self) -> bool:
         """Tell an end of the command from an end of the connection: only the former says so."""
-        return self._is_closed or bool(self._channel.eof_received) or self._channel.exit_status != -1
+        return self._is_closed or paramiko_internals.has_ended(self._channel)
 
     def write(self, data: bytes) -> None:
         """Send all of ``data``. Raises UnreachableError when the connection broke or stalls for too long."""
@@ -58,7 +57,7 @@ class SshChannel:
             rest = rest[sent:]
 
     def _send(self, data: bytes) -> int:
-        if self._channel.exit_status != -1:  # ended, though sshd may not have closed the channel yet
+        if self.exit_status(0) is not None:  # ended, though sshd may not have closed the channel yet
             raise self._write_error()
         try:
             sent = self._channel.send(data)
@@ -90,9 +89,7 @@ class SshChannel:
 
     def exit_status(self, timeout_s: float = 1.0) -> int | None:
         """Return the exit status of an ended command, None while it is not known (or a signal ended it)."""
-        self._channel.status_event.wait(timeout_s)
-        status = self._channel.exit_status
-        return None if status == -1 else status
+        return paramiko_internals.exit_status(self._channel, timeout_s)
 
 
 def exec_request(command: str) -> bytes:

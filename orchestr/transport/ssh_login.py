@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
-from paramiko.agent import AgentKey, AgentSSH
+from paramiko.agent import AgentKey
 from paramiko.auth_strategy import AuthResult, AuthSource, AuthStrategy, InMemoryPrivateKey, Password
 from paramiko.pkey import UnknownKeyType
 
 from orchestr.secret import Secret
 from orchestr.transport.file_version import version_of
 from orchestr.transport.openssh_config import Target
+from orchestr.transport.paramiko_internals import AgentClient
 from orchestr.transport.ssh_errors import LoginError
 from orchestr.transport.ssh_keys import is_encrypted, public_blob
 from orchestr.transport.ssh_limits import Deadline
@@ -53,7 +54,7 @@ class Login(AuthStrategy):
         self.tried: list[str] = []
         self.problems: list[str] = []
         self.encrypted: list[str] = []
-        self._agent: AgentSSH | None = None
+        self._agent: AgentClient | None = None
         self._agent_keys: list[AgentKey] | None = None
 
     def authenticate(self, transport: paramiko.Transport) -> AuthResult:
@@ -146,16 +147,15 @@ class Login(AuthStrategy):
         connection.settimeout(AGENT_TIMEOUT_S)
         try:
             connection.connect(place)
-            self._agent = AgentSSH()
-            self._agent._connect(connection)  # type: ignore[attr-defined]
-            self._agent_keys = list(self._agent.get_keys())
+            self._agent = AgentClient()
+            self._agent_keys = list(self._agent.connect(connection))
         except (OSError, paramiko.SSHException) as error:
             connection.close()
             self.problems.append(f"the agent at {place} does not answer: {error}")
 
     def _close_agent(self) -> None:
         if self._agent is not None:
-            self._agent._close()  # type: ignore[attr-defined]
+            self._agent.close()
 
     def _reason(self, transport: paramiko.Transport, error: Exception) -> str:
         if self.deadline.is_over():

@@ -1,16 +1,12 @@
-"""The way to a host: which machines to pass, in which order, and the socket that comes out at the end."""
+"""The route to a host: which machines to log in to, and in which order."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestr.errors import UnreachableError
 from orchestr.transport.openssh_config import Target, configuration_file, jumps, resolve
-from orchestr.transport.ssh_errors import dial_error
-from orchestr.transport.ssh_limits import Deadline
-from orchestr.transport.ssh_transport import PromptSocket
 
 MAXIMUM_HOPS = 8
 
@@ -42,25 +38,3 @@ def _refuse_loops(target: Target, hops: Sequence[Target], passed: tuple[Target, 
             host=target.name,
             next_step=f"give {hops[0].name} its own 'Host' block with 'ProxyJump none' in ~/.ssh/config",
         )
-
-
-def dial(target: Target, deadline: Deadline) -> socket.socket:
-    """Return a TCP connection to sshd, trying each of the name's addresses. Raises UnreachableError."""
-    try:
-        found = socket.getaddrinfo(target.hostname, target.port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # Python's name for an empty or overlong label
-        raise dial_error(target, socket.gaierror(socket.EAI_NONAME, str(error)), deadline.timeout_s) from error
-    except OSError as error:
-        raise dial_error(target, error, deadline.timeout_s) from error
-    last: OSError = OSError("no address")
-    for family, kind, protocol, _, address in found:
-        connection = PromptSocket(family, kind, protocol)
-        connection.settimeout(deadline.left())
-        try:
-            connection.connect(address)
-            connection.prepare()
-            return connection
-        except OSError as error:
-            connection.close()
-            last = error
-    raise dial_error(target, last, deadline.timeout_s) from last

@@ -13,11 +13,11 @@ from paramiko.ssh_exception import IncompatiblePeer
 from orchestr.errors import UnreachableError
 from orchestr.transport.known_hosts import OfferedKey
 from orchestr.transport.openssh_config import Target, target_of
+from orchestr.transport.paramiko_internals import SshTransport
 from orchestr.transport.ssh import end_session, offered, open_way, reach
 from orchestr.transport.ssh_errors import handshake_error
 from orchestr.transport.ssh_limits import Deadline, address_slot, retried
 from orchestr.transport.ssh_route import route
-from orchestr.transport.ssh_transport import SshTransport, only_host_key
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
@@ -50,7 +50,8 @@ def _scan(hops: Sequence[Target], key_type: str, deadline: Deadline) -> OfferedK
             resources.callback(former.close)
         way = open_way(target, former, deadline)
         resources.callback(way.close)
-        transport = only_host_key(SshTransport(way.sock), key_type)
+        transport = SshTransport(way.sock)
+        transport.accept_only_host_key(key_type)
         resources.callback(end_session, transport, way)
         try:
             transport.start_client(timeout=deadline.left())

@@ -21,8 +21,8 @@ from orchestr.transport.base import Channel
 from orchestr.transport.connect import connect
 from orchestr.transport.openssh_config import resolve
 from orchestr.transport.ssh import _fabric_config
+from orchestr.transport.ssh_dial import dial
 from orchestr.transport.ssh_limits import Deadline
-from orchestr.transport.ssh_route import dial
 
 MIB = 1024 * 1024
 
@@ -224,39 +224,11 @@ def test_choosing_a_transport_imports_none() -> None:
         "from orchestr.inventory.settings import ConnectionSettings\n"
         "connect.connect(ConnectionSettings('localhost', connection='local')).close()\n"
         "print('paramiko' in sys.modules, 'fabric' in sys.modules)\n"
-        "connect.preload()\n"
+        "import orchestr.transport.ssh\n"
         "print('paramiko' in sys.modules, 'fabric' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False False\nTrue True\n", done.stderr
-
-
-def test_the_transport_brings_no_asyncio() -> None:
-    """What invoke imports for tests stays out, and is the real one for whoever asks for it afterwards."""
-    code = (
-        "import sys\n"
-        "from orchestr.transport import connect\n"
-        "connect.preload()\n"
-        "print([name for name in ('asyncio', 'unittest.mock') if name in sys.modules])\n"
-        "from unittest.mock import Mock\n"
-        "print(Mock(return_value=5)())\n"
-        "from invoke import MockContext\n"
-        "print(MockContext(run={'x': True}).run('x').ok)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "[]\n5\nTrue\n", done.stderr
-
-
-def test_another_threads_import_meanwhile_gets_the_real_one() -> None:
-    """Whoever imports from unittest.mock while the transport is being imported is given what is really there."""
-    code = (
-        "from orchestr.transport import ssh_import\n"
-        "with ssh_import._stand_in_for_mock():\n"
-        "    from unittest.mock import MagicMock, patch\n"
-        "print(MagicMock(return_value=5)(), patch.__module__)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "5 unittest.mock\n", done.stderr
 
 
 def test_connections_share_no_configuration() -> None:

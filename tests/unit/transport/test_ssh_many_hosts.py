@@ -11,13 +11,13 @@ import paramiko
 import pytest
 from sshd_on_loopback import Sshd
 
-from orchestr.transport import known_hosts, ssh_login, ssh_transport
+from orchestr.transport import known_hosts, paramiko_internals, ssh_login
 from orchestr.transport.connect import connect
 from orchestr.transport.file_version import version_of
 from orchestr.transport.known_hosts import read
+from orchestr.transport.paramiko_internals import SshTransport
 from orchestr.transport.ssh import SshConnection
 from orchestr.transport.ssh_limits import Deadline, Slots
-from orchestr.transport.ssh_transport import SshTransport
 
 
 def test_many_logins_read_each_file_once(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_the_first_command_does_not_wait_for_its_channel(sshd: Sshd, monkeypatch
 
 def test_another_server_is_not_guessed_at(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only OpenSSH is known to number its channels from 0; others are waited for."""
-    monkeypatch.setattr(ssh_transport, "COUNTS_FROM_ZERO", "SSH-2.0-dropbear")
+    monkeypatch.setattr(paramiko_internals, "COUNTS_FROM_ZERO", "SSH-2.0-dropbear")
     with closing(connect(sshd.settings(), timeout_s=20)) as connection:
         assert connection.start(["echo", "in"]).read(100, 20) == b"in\n"
 

@@ -1,4 +1,8 @@
-"""paramiko's Transport with our choices: algorithms by speed, the host's recorded key type first, last words kept."""
+"""Everything that reaches into paramiko's undocumented parts; no other module may.
+
+setup.cfg bounds paramiko's version. tests/unit/transport/test_paramiko_internals.py names each part that a new version
+changes. Overridden are the opening of a channel, the request of a login and the reading of a disconnect message.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import paramiko
+from paramiko.agent import AgentKey, AgentSSH
 from paramiko.auth_handler import AuthHandler
 from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST
 
@@ -21,21 +26,16 @@ PACKET_BYTES = 32 * 1024
 CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
 COUNTS_FROM_ZERO = "SSH-2.0-OpenSSH_"
-DEAD_PEER_OPTIONS = {  # seconds, seconds, probes, milliseconds: a dead peer is noticed after 30 s
-    "TCP_KEEPIDLE": 15,
-    "TCP_KEEPINTVL": 5,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 30_000,
-}
+NO_EXIT_STATUS = -1
 
-# A library prints nothing by itself: paramiko logs tracebacks of what we turn into one clear message.
+# A library prints nothing by itself: paramiko logs tracebacks of errors that we turn into one clear message.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
 
 @dataclass
 class Ahead:
-    """A request to send behind a channel's opening, and the channel once that was done."""
+    """A request to send right behind a channel's opening; ``channel`` is set when it was sent."""
 
     request: bytes
     channel: paramiko.Channel | None = None
@@ -59,22 +59,26 @@ class SshTransport(paramiko.Transport):
         options.digests = tuple(name for name in MACS if name in options.digests)
 
     def prefer_host_keys(self, types: Sequence[str]) -> None:
-        """Ask for these key types first, as OpenSSH does with the types that known_hosts has."""
+        """Ask for these key types first, as OpenSSH does with the types recorded in known_hosts."""
         options = self.get_security_options()
-        wanted = [name for key_type in types for name in _signatures(key_type) if name in options.key_types]
-        options.key_types = (*wanted, *(name for name in options.key_types if name not in wanted))
+        preferred = [name for key_type in types for name in _signatures(key_type) if name in options.key_types]
+        options.key_types = (*preferred, *(name for name in options.key_types if name not in preferred))
+
+    def accept_only_host_key(self, key_type: str) -> None:
+        """Accept no other type of host key."""
+        self.get_security_options().key_types = _signatures(key_type)
 
     def close(self) -> None:
-        """End the session, and paramiko's handshake timer with it: a thread that would hold up our exit for 15 s."""
+        """End the session, and paramiko's handshake timer with it: a thread that would delay our exit by 15 s."""
         self.packetizer.complete_handshake()
         super().close()
 
     @contextlib.contextmanager
     def sending_ahead(self, request: bytes) -> Iterator[Ahead]:
-        """Send ``request`` right behind the first channel's opening; what is given has that channel when it was done.
+        """Send ``request`` right behind the first channel's opening; the yielded object has the channel if it was sent.
 
         The request needs the number the server gives the channel. OpenSSH counts from 0, so on a fresh connection to
-        it nothing is waited for: one round trip less. Other servers and later channels are waited for.
+        it no answer is awaited: one round trip less. Other servers and later channels are awaited.
         """
         ahead = Ahead(request)
         if self._is_fresh and self.remote_version.startswith(COUNTS_FROM_ZERO):
@@ -116,19 +120,13 @@ class SshTransport(paramiko.Transport):
         self.disconnect_reason = m.get_text()
 
 
-def only_host_key(transport: SshTransport, key_type: str) -> SshTransport:
-    """Return the transport, told to accept no other type of host key."""
-    transport.get_security_options().key_types = _signatures(key_type)
-    return transport
-
-
 def _signatures(key_type: str) -> tuple[str, ...]:
     """Return the signature algorithms of a key type: an RSA key signs with SHA-2 (RFC 8332)."""
     return ("rsa-sha2-512", "rsa-sha2-256") if key_type == "ssh-rsa" else (key_type,)
 
 
 class EagerAuthHandler(AuthHandler):
-    """Asks for the login service and logs in in one go, instead of waiting for the service to be granted.
+    """Requests the login service and the login in one go, instead of waiting for the service to be granted.
 
     Servers read one message after the other, and a service that is not granted ends the connection anyway
     (RFC 4253, section 10), so nothing is lost but the wait.
@@ -142,26 +140,41 @@ class EagerAuthHandler(AuthHandler):
         super()._parse_service_accept(granted)  # type: ignore[misc]
 
     def _parse_service_accept(self, m: paramiko.Message) -> None:
-        """Take the server's word for what was done already."""
+        """Ignore the server's answer: the login was requested already."""
 
 
-class PromptSocket(socket.socket):
-    """A TCP socket without the waits that small messages suffer.
+class AgentClient(AgentSSH):
+    """A connection to an ssh-agent over a socket of our choice; paramiko's own looks at SSH_AUTH_SOCK only."""
 
-    Until a command runs, sshd holds each small packet back (Nagle) for our acknowledgement, which the kernel delays
-    by 40 ms: twice per login. So each receive acknowledges at once (TCP_QUICKACK is no lasting state, see tcp(7)).
-    """
+    def connect(self, connection: socket.socket) -> tuple[AgentKey, ...]:
+        """Return the agent's keys. Raises OSError, SSHException."""
+        self._connect(connection)  # type: ignore[attr-defined]  # not in the stubs
+        return self.get_keys()
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        data = super().recv(size, flags)
-        if hasattr(socket, "TCP_QUICKACK"):
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return data
+    def close(self) -> None:
+        """Close the socket."""
+        self._close()  # type: ignore[attr-defined]  # not in the stubs
 
-    def prepare(self) -> None:
-        """Set options of a new connection: send at once, and let the kernel give a dead peer up by itself."""
-        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in DEAD_PEER_OPTIONS.items():
-            if hasattr(socket, name):
-                self.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+def arrival_event(channel: paramiko.Channel) -> threading.Event:
+    """Return an event that is set while a channel has bytes to read, or has ended."""
+    event = threading.Event()
+    channel.in_buffer.set_event(event)
+    return event
+
+
+def has_ended(channel: paramiko.Channel) -> bool:
+    """Return True if the server said that the command ended; False while it runs and after a lost connection."""
+    return bool(channel.eof_received) or channel.exit_status != NO_EXIT_STATUS
+
+
+def exit_status(channel: paramiko.Channel, timeout_s: float = 0.0) -> int | None:
+    """Return the command's exit status, None when it is not known within the time."""
+    channel.status_event.wait(timeout_s)
+    status: int = channel.exit_status
+    return None if status == NO_EXIT_STATUS else status
+
+
+def is_open(channel: paramiko.Channel) -> bool:
+    """Return True if the server has opened the channel."""
+    return bool(channel.active)
