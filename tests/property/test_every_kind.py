@@ -36,6 +36,7 @@ NEVER_DONE = {
 }
 #: Kinds that change nothing, and what they are for.
 GATES = {
+    "application_survey": "looks, and tells later plays what it found",
     "chatsystem_data": "looks, and tells later plays what it found",
     "http_answer": "waits for an answer",
     "ports_free": "refuses to go on where others hold a port",

@@ -1,32 +1,47 @@
-"""A host in the middle of ChatSystem's way from compose to a swarm or back: cut off anywhere, or not begun."""
+"""A host in the middle of an application's way from compose to a swarm or back: cut off anywhere, or not begun."""
 
 from __future__ import annotations
 
 import copy
-import importlib
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from hypothesis import strategies as st
 
 from orchestr.agent.secret import Secret
-from orchestr.planning.role import load_role
 from orchestr.resources.docker.engine import SOCKET
+from orchestr.resources.moves.databases import (
+    ApplicationLoaded,
+    ApplicationSaved,
+    Database,
+    DowntimeEnded,
+    MoveForgotten,
+)
+from orchestr.resources.moves.forms import (
+    COMPOSE,
+    SERVICE,
+    STACK,
+    FormRemoved,
+    ServicesStopped,
+    source_path,
+    state_directory,
+    stopped_at_path,
+)
+from orchestr.resources.moves.survey import ApplicationSurvey
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
 from tests.property.laws import CANARY, World
 
-load_role("chatsystem", Path(__file__).resolve().parents[3])
-moves: Any = importlib.import_module("orchestr_roles.chatsystem.resources")
-
-CLIENT = moves.Client("mysql:8.0", Secret(CANARY), "chatsystem_back", "chat")
+NAME, DIRECTORY, NETWORKS = "chat", "/opt/chat", ("chat_back",)
+MYSQL = Database(
+    NAME, "mysql", "mysql:8.0", Secret(CANARY), NETWORKS[0], ("mysqldump",), ("mysql",), ("probe",), "Dump completed"
+)
 SERVERS = ("user_server", "gateway")
-FORMS = st.sampled_from([moves.COMPOSE, moves.STACK])
+FORMS = st.sampled_from([COMPOSE, STACK])
 
 
 class Machine(MemoryHost):
-    """A manager's engine that has ChatSystem's containers or services, with a MySQL that can be dumped and loaded."""
+    """A manager's engine that has an application's containers or services, and a MySQL to be dumped and loaded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,13 +62,11 @@ class Machine(MemoryHost):
         if parts == ["info"]:
             return {"Swarm": {"ControlAvailable": True, "LocalNodeState": "active"}}
         if parts[0] == "containers" and len(parts) == 2:
-            return [
-                {"Id": name, "State": state, "Labels": {moves.SERVICE: name}} for name, state in self.containers.items()
-            ]
+            return [{"Id": name, "State": state, "Labels": {SERVICE: name}} for name, state in self.containers.items()]
         if parts[0] == "containers":
             self.containers[parts[1]] = {"stop": "exited", "start": "running"}[parts[2]]
         elif parts == ["services"]:
-            return [{"ID": name, "Spec": {"Name": f"chatsystem_{name}"}} for name in sorted(self.services)]
+            return [{"ID": name, "Spec": {"Name": f"chat_{name}"}} for name in sorted(self.services)]
         elif parts[0] == "services" and method == "DELETE":
             self.services.discard(parts[1])
         elif parts == ["tasks"]:
@@ -65,11 +78,11 @@ class Machine(MemoryHost):
 
     def client(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:
         """Be MySQL's client: it answers, writes a dump to the path given, or takes one."""
-        assert self.nodes[moves.LOGIN].mode == 0o600 and CANARY not in str(words)
+        assert self.nodes[MYSQL.login_path].mode == 0o600 and CANARY not in str(words)
         path = words[4]
         if "mysqldump" in words:
             self.nodes[path] = Node("file", b"-- Dump completed\n", 0o600)
-        elif path == moves.DUMP:
+        elif path == MYSQL.dump:
             self.loaded += 1
         return ""
 
@@ -107,13 +120,17 @@ class _Routes(dict[str, Any]):
 
 
 KINDS = {
-    "chatsystem_data": st.builds(moves.DataSurvey),
-    "chatsystem_data_saved": st.builds(moves.DataSaved, st.just(CLIENT), FORMS, st.just(SERVERS)),
-    "chatsystem_services_stopped": st.builds(moves.ServicesStopped, st.sampled_from([SERVERS, ("mysql",)])),
-    "chatsystem_form_removed": st.builds(moves.FormRemoved, FORMS, st.just(CLIENT.network)),
-    "chatsystem_data_loaded": st.builds(moves.DataLoaded, st.just(CLIENT)),
-    "chatsystem_move_forgotten": st.builds(moves.MoveForgotten),
-    "chatsystem_downtime": st.builds(moves.DowntimeEnded),
+    "application_survey": st.just(ApplicationSurvey(NAME, (("mysql", "chat_mysql-data"),), ("/im/data",))),
+    "application_saved": st.builds(
+        ApplicationSaved, st.just(NAME), FORMS, *map(st.just, (DIRECTORY, NETWORKS, (MYSQL,), SERVERS))
+    ),
+    "application_services_stopped": st.builds(
+        ServicesStopped, st.just(NAME), st.sampled_from([SERVERS, ("mysql",)]), FORMS
+    ),
+    "application_form_removed": st.builds(FormRemoved, st.just(NAME), FORMS, st.just(DIRECTORY), st.just(NETWORKS)),
+    "application_loaded": st.just(ApplicationLoaded(MYSQL)),
+    "application_move_forgotten": st.just(MoveForgotten(NAME, (MYSQL,))),
+    "application_downtime": st.just(DowntimeEnded(NAME)),
 }
 
 
@@ -126,12 +143,12 @@ def hosts(draw: st.DrawFn) -> Machine:
     machine.services = draw(st.sets(st.sampled_from(names)))
     if draw(st.booleans()):
         system = MemorySystem(machine)
-        system.make_directory(moves.MOVES, mode=0o700)
-        system.write_bytes(moves.SOURCE, draw(FORMS).encode())
+        system.make_directory(state_directory(NAME), mode=0o700)
+        system.write_bytes(source_path(NAME), draw(FORMS).encode())
         if draw(st.booleans()):
-            system.write_bytes(moves.STOPPED, b"990.0")
+            system.write_bytes(stopped_at_path(NAME), b"990.0")
             if draw(st.booleans()):
-                system.write_bytes(moves.DUMP, b"-- Dump completed\n")
+                system.write_bytes(MYSQL.dump, b"-- Dump completed\n")
         machine.writes = 0
     return machine
 

@@ -1,0 +1,143 @@
+"""A host in the middle of ChatSystem's way from compose to a swarm or back: cut off anywhere, or not begun."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from hypothesis import strategies as st
+
+from orchestr.agent.secret import Secret
+from orchestr.planning.role import load_role
+from orchestr.resources.docker.engine import SOCKET
+from orchestr.transport.memory import MemoryHost, MemorySystem, Node
+from tests.property.laws import CANARY, World
+
+load_role("chatsystem", Path(__file__).resolve().parents[3])
+moves: Any = importlib.import_module("orchestr_roles.chatsystem.resources")
+
+CLIENT = moves.Client("mysql:8.0", Secret(CANARY), "chatsystem_back", "chat")
+SERVERS = ("user_server", "gateway")
+FORMS = st.sampled_from([moves.COMPOSE, moves.STACK])
+
+
+class Machine(MemoryHost):
+    """A manager's engine that has ChatSystem's containers or services, with a MySQL that can be dumped and loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.containers: dict[str, str] = {}
+        self.services: set[str] = set()
+        self.network = True
+        self.loaded = 0
+        self.http = _Routes(self)
+        self.commands[("sh", "-c")] = self.client
+        self.commands[("docker", "compose")] = self.down
+        self.commands[("docker", "stack", "rm")] = self.down
+        self.commands[("tail",)] = self.tail
+        self.commands[("mv",)] = self.move
+        self.commands[("du",)] = "4096\t/data\n"
+
+    def answer(self, method: str, path: str) -> Any:
+        parts = path.partition("?")[0].strip("/").split("/")
+        if parts == ["info"]:
+            return {"Swarm": {"ControlAvailable": True, "LocalNodeState": "active"}}
+        if parts[0] == "containers" and len(parts) == 2:
+            return [
+                {"Id": name, "State": state, "Labels": {moves.SERVICE: name}} for name, state in self.containers.items()
+            ]
+        if parts[0] == "containers":
+            self.containers[parts[1]] = {"stop": "exited", "start": "running"}[parts[2]]
+        elif parts == ["services"]:
+            return [{"ID": name, "Spec": {"Name": f"chatsystem_{name}"}} for name in sorted(self.services)]
+        elif parts[0] == "services" and method == "DELETE":
+            self.services.discard(parts[1])
+        elif parts == ["tasks"]:
+            wanted = parse_qs(unquote(path.partition("?")[2])).get("filters", [""])[0]
+            return [{"Status": {"State": "running"}} for name in self.services if name in wanted]
+        elif parts[0] == "networks":
+            return {"Name": parts[1]} if self.network else None
+        return {}
+
+    def client(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:
+        """Be MySQL's client: it answers, writes a dump to the path given, or takes one."""
+        assert self.nodes[moves.LOGIN].mode == 0o600 and CANARY not in str(words)
+        path = words[4]
+        if "mysqldump" in words:
+            self.nodes[path] = Node("file", b"-- Dump completed\n", 0o600)
+        elif path == moves.DUMP:
+            self.loaded += 1
+        return ""
+
+    def down(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> str:
+        if words[1] == "compose":
+            self.containers.clear()
+        else:
+            self.services.clear()
+            self.network = False
+        return ""
+
+    def tail(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> str:
+        return self.text(words[-1])
+
+    def move(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> str:
+        self.nodes[words[2]] = self.nodes.pop(words[1])
+        return ""
+
+
+class _Routes(dict[str, Any]):
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.machine = machine
+
+    def get(self, key: str, default: Any = None) -> Any:
+        path = key.removeprefix(f"{SOCKET}:")
+        if path == key:
+            return default
+
+        def answer(method: str, body: bytes) -> tuple[int, bytes]:
+            found = self.machine.answer(method, path)
+            return (404, b'{"message":"not found"}') if found is None else (200, json.dumps(found).encode())
+
+        return answer
+
+
+KINDS = {
+    "chatsystem_data": st.builds(moves.DataSurvey),
+    "chatsystem_data_saved": st.builds(moves.DataSaved, st.just(CLIENT), FORMS, st.just(SERVERS)),
+    "chatsystem_services_stopped": st.builds(moves.ServicesStopped, st.sampled_from([SERVERS, ("mysql",)])),
+    "chatsystem_form_removed": st.builds(moves.FormRemoved, FORMS, st.just(CLIENT.network)),
+    "chatsystem_data_loaded": st.builds(moves.DataLoaded, st.just(CLIENT)),
+    "chatsystem_move_forgotten": st.builds(moves.MoveForgotten),
+    "chatsystem_downtime": st.builds(moves.DowntimeEnded),
+}
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> Machine:
+    machine = Machine()
+    names = ["mysql", *SERVERS]
+    for name in draw(st.sets(st.sampled_from(names))):
+        machine.containers[name] = draw(st.sampled_from(["running", "exited"]))
+    machine.services = draw(st.sets(st.sampled_from(names)))
+    if draw(st.booleans()):
+        system = MemorySystem(machine)
+        system.make_directory(moves.MOVES, mode=0o700)
+        system.write_bytes(moves.SOURCE, draw(FORMS).encode())
+        if draw(st.booleans()):
+            system.write_bytes(moves.STOPPED, b"990.0")
+            if draw(st.booleans()):
+                system.write_bytes(moves.DUMP, b"-- Dump completed\n")
+        machine.writes = 0
+    return machine
+
+
+def state(machine: Machine) -> Any:
+    return copy.deepcopy((machine.nodes, machine.containers, machine.services, machine.network, machine.loaded))
+
+
+WORLD = World("chatsystem_moves", KINDS, hosts(), state)
