@@ -7,18 +7,17 @@ orchestr.execute(inventory, "all:!lk3", ["uname", "-r"]).hosts["lk1"].stdout
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from orchestr import events
 from orchestr.agent.resource import Task
 from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
+from orchestr.engine.frame import Emitter, carry_out
 from orchestr.engine.journal import new_run_id
-from orchestr.errors import EXIT_INTERRUPTED, HostError, InputError
-from orchestr.events import Consumer
+from orchestr.errors import HostError, InputError
+from orchestr.events import Consumer, RunStarted
 from orchestr.results import HostResult, RunResult
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ class HostOutput(HostResult):
 class FactsResult(RunResult):
     """The facts of every host that answered."""
 
+    host_type: ClassVar[type[HostResult]] = HostFacts
     hosts: dict[str, HostFacts] = field(default_factory=dict)  # type: ignore[assignment]
 
 
@@ -59,6 +59,7 @@ class FactsResult(RunResult):
 class ExecuteResult(RunResult):
     """What a command came to on every host."""
 
+    host_type: ClassVar[type[HostResult]] = HostOutput
     hosts: dict[str, HostOutput] = field(default_factory=dict)  # type: ignore[assignment]
 
 
@@ -73,7 +74,7 @@ def ping(
 ) -> FactsResult:
     """Connect to the hosts of a pattern and start the agent there; the result says who answered."""
     result = FactsResult(new_run_id(), "ping")
-    _Round(inventory, result, HostFacts, on_event, connector, forks).run(pattern, limit)
+    _Round(inventory, result, on_event, connector, forks).run(pattern, limit)
     return result
 
 
@@ -88,7 +89,7 @@ def facts(
 ) -> FactsResult:
     """Return what the hosts of a pattern are: system, sizes in bytes, addresses."""
     result = FactsResult(new_run_id(), "facts")
-    _Round(inventory, result, HostFacts, on_event, connector, forks).run(pattern, limit)
+    _Round(inventory, result, on_event, connector, forks).run(pattern, limit)
     return result
 
 
@@ -113,37 +114,28 @@ def execute(
         raise InputError("there is no command to run", next_step="name a program, then its arguments")
     task = Task(Command(tuple(argv), check_exit=False), timeout_s=timeout_s, id="exec")
     result = ExecuteResult(new_run_id(), "exec")
-    round_ = _Round(inventory, result, HostOutput, on_event, connector, forks)
+    round_ = _Round(inventory, result, on_event, connector, forks)
     round_.run(pattern, limit, lambda fleet, host: _execute(round_, fleet, host, task))
     return result
 
 
 class _Round:
-    """One round over hosts: connect to all, do the work where that went well, tell what happened."""
+    """One round over the hosts of a pattern: connect to all, then do the work on those that answer."""
 
     def __init__(
         self,
         inventory: Inventory,
         result: RunResult,
-        host_type: type[HostResult],
         on_event: Consumer | None,
         connector: Connector | None,
         forks: int,
     ) -> None:
-        self.inventory, self.result, self._host_type = inventory, result, host_type
-        self._on_event, self._connector, self._forks = on_event, connector or _ssh(), forks
-        self._lock = threading.Lock()
-
-    def emit(self, event: events.Event) -> None:
-        """Count an event in and pass it on; one at a time."""
-        with self._lock:
-            self.result.take(event)
-            if self._on_event is not None:
-                self._on_event(event)
+        self.inventory, self.result = inventory, result
+        self.emit = Emitter(result, on_event)
+        self._connector, self._forks = connector or _ssh(), forks
 
     def run(self, pattern: str, limit: str | None, work: Callable[[Fleet, str], None] | None = None) -> None:
-        """Do ``work`` on every host that answers; ``ok`` counts the hosts where there is no work but answering."""
-        began = time.monotonic()
+        """Do ``work`` on every host that answers; without work, an answer counts as ``ok``. Raises InputError."""
         names = [host.name for host in self.inventory.select(pattern, limit)]
         if not names:
             raise InputError(
@@ -153,29 +145,19 @@ class _Round:
             )
         for name in names:
             self.inventory.connection(name)
-            self.result.hosts[name] = self._host_type()
-        path = str(self.inventory.path)
-        self.emit(events.RunStarted(self.result.run, self.result.verb, path, "", tuple(names), True))
-        try:
-            self._connect_and(names, work)
-            self.result.conclude(check=False)
-        except KeyboardInterrupt:
-            self.emit(events.RunStopped("interrupted"))
-            self.result.exit_code = EXIT_INTERRUPTED
-        self.result.elapsed_s = time.monotonic() - began
-        summary = {name: host.to_json() for name, host in self.result.hosts.items()}
-        elapsed_s = round(self.result.elapsed_s, 3)
-        self.emit(events.RunFinished(self.result.run, self.result.exit_code, elapsed_s, summary))
+            self.result.hosts[name] = self.result.host_type()
+        run, path = self.result.run, str(self.inventory.path)
+        started = RunStarted(run, self.result.verb, path, "", tuple(names), True)
+        fleet = Fleet(self.inventory, self._connector, self.emit, run=run, forks=self._forks)
+        carry_out(started, self.emit, fleet, lambda fleet: self._connect_and(fleet, names, work))
 
-    def _connect_and(self, names: list[str], work: Callable[[Fleet, str], None] | None) -> None:
-        run, forks = self.result.run, self._forks
-        with Fleet(self.inventory, self._connector, self.emit, run=run, forks=forks) as fleet:
-            for name, told in fleet.open(names).items():
-                host = self.result.hosts[name]
-                if isinstance(host, HostFacts):
-                    host.ok, host.facts = 1, told
-            if work is not None:
-                fleet.each(names, lambda name: work(fleet, name))
+    def _connect_and(self, fleet: Fleet, names: list[str], work: Callable[[Fleet, str], None] | None) -> None:
+        for name, facts_there in fleet.open(names).items():
+            host = self.result.hosts[name]
+            if isinstance(host, HostFacts):
+                host.ok, host.facts = 1, facts_there
+        if work is not None:
+            fleet.each(names, lambda name: work(fleet, name))
 
 
 def _ssh() -> Connector:

@@ -115,11 +115,18 @@ class RunSession:
         if self._journal is not None:
             self._journal.close()
 
-    def prepare(self, inventory: Inventory, playbook: str | Path | Playbook | None, options: RunOptions) -> Run:
+    def prepare(
+        self,
+        inventory: Inventory,
+        playbook: str | Path | Playbook | None,
+        options: RunOptions,
+        result_type: type[RunResult] = RunResult,
+    ) -> Run:
         """Return a validated run. Raises InputError; nothing is connected and nothing recorded yet."""
         if not options.check:
             inventory.generated.begin_writing()
-        run = Run(inventory, _playbook(inventory, playbook), options, self._consume, self.connector)
+        plays = _playbook(inventory, playbook)
+        run = Run(inventory, plays, options, self._consume, self.connector, result_type)
         run.context.notes.extend(("", note) for note in inventory.generated.notes())
         self._run_id = self._run_id or run.id
         return run

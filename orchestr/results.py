@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from orchestr.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, EXIT_LOCKED, EXIT_UNREACHABLE
 from orchestr.events import Event, HostFailed, HostUnreachable, TaskFinished
@@ -36,7 +37,9 @@ class HostResult:
 
 @dataclass
 class RunResult:
-    """A whole run. ``exit_code`` is what the command line exits with."""
+    """A whole run. ``exit_code`` is what the command line exits with; ``host_type`` is the type of a host's result."""
+
+    host_type: ClassVar[type[HostResult]] = HostResult
 
     run: str
     verb: str
@@ -44,6 +47,11 @@ class RunResult:
     exit_code: int = EXIT_DONE
     elapsed_s: float = 0.0
     locked: bool = False
+
+    @classmethod
+    def of_hosts(cls, run: str, verb: str, names: Iterable[str]) -> Self:
+        """Return the result of a run that has not begun, with an empty result for each host."""
+        return cls(run, verb, {name: cls.host_type() for name in names})
 
     @property
     def changed(self) -> int:
@@ -66,16 +74,16 @@ class RunResult:
         if isinstance(event, TaskFinished):
             self._take_task(event)
         elif isinstance(event, HostUnreachable):
-            host = self.hosts.setdefault(event.host, HostResult())
+            host = self.hosts.setdefault(event.host, self.host_type())
             self.locked = self.locked or event.exit_code == EXIT_LOCKED
             host.unreachable = event.exit_code == EXIT_UNREACHABLE
             host.errors.append(_error(event.message, event.stderr, event.next_step))
         elif isinstance(event, HostFailed):
-            host = self.hosts.setdefault(event.host, HostResult())
+            host = self.hosts.setdefault(event.host, self.host_type())
             host.errors.append(_error(event.message, event.stderr, event.next_step))
 
     def _take_task(self, event: TaskFinished) -> None:
-        host = self.hosts.setdefault(event.host, HostResult())
+        host = self.hosts.setdefault(event.host, self.host_type())
         setattr(host, event.verdict, getattr(host, event.verdict) + 1)
         if event.verdict == "changed":
             host.changes.append(

@@ -2,69 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from orchestr import events
 from orchestr.agent.resource import Task
 
-if TYPE_CHECKING:
-    from orchestr.engine.run import Run, Step
-
 
 class Collector:
-    """Turn one host's messages into events, and keep the outcomes for later plays."""
+    """Turn the messages about one host's tasks into events, and keep the tasks' outcomes for later plays."""
 
-    def __init__(self, run: Run, host: str, tasks: Mapping[str, Task], step: Step) -> None:
-        self._run, self._host, self._tasks, self._step = run, host, tasks, step
-        self._has_secrets = run.has_secrets(host)
-        self._shown = ("", "", "")
+    def __init__(
+        self,
+        host: str,
+        tasks: Mapping[str, Task],
+        emit: events.Consumer,
+        outcomes: dict[str, dict[str, Any]],
+        redact: Callable[[str], str] | None,
+    ) -> None:
+        self._host, self._tasks, self._emit, self._outcomes, self._redact = host, tasks, emit, outcomes, redact
+        self._started = ("", "", "")  # id of the task that runs, then id and title as shown
 
     def __call__(self, message: dict[str, Any]) -> None:
         task = self._tasks.get(str(message.get("task", "")))
         if task is None:
             return
-        if self._step.forecast:
-            self._foresee(task, message)
-        elif message["type"] == "started":
-            self._shown = (task.id, self._veil(task.id), self._veil(_title(task)))  # the same at its end
-            self._run.emit(events.TaskStarted(self._host, *self._shown[1:]))
+        if message["type"] == "started":
+            self._started = (task.id, self._redacted(task.id), self._redacted(_title(task)))
+            self._emit(events.TaskStarted(self._host, *self._started[1:]))
         elif message["type"] == "output":
-            text = self._veil(str(message["text"]))
-            self._run.emit(events.TaskOutput(self._host, self._veil(task.id), text))
+            text = self._redacted(str(message["text"]))
+            self._emit(events.TaskOutput(self._host, self._redacted(task.id), text))
         elif message["type"] == "result":
-            self._finished(task, message)
+            self._finish(task, message)
 
-    def _foresee(self, task: Task, message: dict[str, Any]) -> None:
-        if message["type"] == "result" and message["verdict"] in ("changed", "unknown", "failed"):
-            change = {"play": self._step.number, "task": task.id, "diff": str(message.get("diff", ""))}
-            self._run.forecast.setdefault(self._host, []).append(change)
-
-    def _finished(self, task: Task, message: dict[str, Any]) -> None:
+    def _finish(self, task: Task, message: dict[str, Any]) -> None:
         if "outcome" in message:
-            self._run.context.outcomes.setdefault(self._host, {})[task.id] = dict(message["outcome"])
-        its_id, shown, title = self._shown
-        if its_id != task.id:
-            shown, title = self._veil(task.id), self._veil(_title(task))
-        self._run.emit(
+            self._outcomes[task.id] = dict(message["outcome"])
+        started_id, shown_id, title = self._started
+        if started_id != task.id:
+            shown_id, title = self._redacted(task.id), self._redacted(_title(task))
+        self._emit(
             events.TaskFinished(
                 host=self._host,
-                task=shown,
+                task=shown_id,
                 resource=task.resource.kind,
-                name=self._veil(task.resource.label),
+                name=self._redacted(task.resource.label),
                 verdict=str(message["verdict"]),
-                diff=self._veil(str(message.get("diff", ""))),
-                reason=self._veil(str(message.get("reason", ""))),
-                error={key: self._veil(str(text)) for key, text in message.get("error", {}).items()},
+                diff=self._redacted(str(message.get("diff", ""))),
+                reason=self._redacted(str(message.get("reason", ""))),
+                error={key: self._redacted(str(text)) for key, text in message.get("error", {}).items()},
                 elapsed_s=float(message.get("elapsed_s", 0.0)),
                 title=title,
             )
         )
 
-    def _veil(self, text: str) -> str:
-        return self._run.veil(self._host, text) if self._has_secrets else text
+    def _redacted(self, text: str) -> str:
+        return text if self._redact is None else self._redact(text)
+
+
+class ForecastCollector:
+    """Keep the changes that a forecast finds on one host; nothing is emitted."""
+
+    def __init__(self, play: int, tasks: Mapping[str, Task], changes: list[dict[str, Any]]) -> None:
+        self._play, self._tasks, self._changes = play, tasks, changes
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        task = self._tasks.get(str(message.get("task", "")))
+        is_result = task is not None and message["type"] == "result"
+        if is_result and message["verdict"] in ("changed", "unknown", "failed"):
+            change = {"play": self._play, "task": message["task"], "diff": str(message.get("diff", ""))}
+            self._changes.append(change)
 
 
 def _title(task: Task) -> str:
     return task.name or f"{task.resource.kind.replace('_', ' ')} {task.resource.label}"
-

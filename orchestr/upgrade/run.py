@@ -110,7 +110,6 @@ def upgrade(
         new_hosts=frozenset(topology.new),
         previous=before.path,
         chosen_playbook=Path(playbook) if playbook is not None else None,
-        schedule=lambda run: _schedule(run, topology),
     )
     with RunSession(on_event, connector, journal=journal) as session:
         main = session.prepare(after, playbook, options)
@@ -118,10 +117,10 @@ def upgrade(
         if parting is not None and _hands_over(main, parting):
             _introduce(main, parting)
         _announce(main, topology)
-        result = UpgradeResult(main.execute(), topology)
+        result = UpgradeResult(main.execute(lambda run: _schedule(run, topology)), topology)
         if parting is not None and result.run.exit_code == EXIT_DONE:
             result.has_parted = True
-            _merge(result.run, parting.execute())
+            _merge(result.run, parting.execute(lambda run: _parting_steps(run, topology)))
         elif main.departing is not None:  # what they came to so far
             result.run.hosts.update(main.departing.result.hosts)
         if verify and result.run.exit_code == EXIT_DONE:
@@ -187,7 +186,7 @@ def _handing_over(run: Run, number: int, forecast: bool = False) -> Iterator[Ste
     parting = run.departing
     if parting is not None and parting.play_hosts[number] and _has(parting, number, "hand_over"):
         name = f"{parting.playbook.plays[number].name}: hosts that go"
-        yield Step(number, [parting.play_hosts[number]], "hand_over", name, forecast=forecast, of=parting)
+        yield Step(number, [parting.play_hosts[number]], "hand_over", name, forecast=forecast, of=parting.player)
 
 
 def _schedule(run: Run, topology: Topology) -> list[Step]:
@@ -275,22 +274,20 @@ def _problems(run: Run) -> Iterator[tuple[str, str, str]]:
 def _parting_run(
     session: RunSession, before: Inventory, playbook: str | Path | None, topology: Topology, main: Run
 ) -> Run:
-    """Return the run that drains and stops what is no longer in the inventory, by the inventory it was in.
-
-    Last of all it leaves what it was a member of (a swarm).
-    """
-
-    def schedule(run: Run) -> list[Step]:
-        plays = [number for number in reversed(range(len(run.playbook.plays))) if run.play_hosts[number]]
-        return [
-            step
-            for lifecycle in ("drain", "stop", "leave")
-            for step in _lifecycle_steps(run, plays, lifecycle, lifecycle, topology.removed)
-        ]
-
+    """Return the run of the hosts that are no longer in the inventory, by the inventory they were in."""
     verb, forks, limit = main.options.verb, main.options.forks, ":".join(topology.removed)
-    options = RunOptions(verb=verb, forks=forks, limit=limit, schedule=schedule, run_id=main.id)
+    options = RunOptions(verb=verb, forks=forks, limit=limit, run_id=main.id)
     return session.prepare(before, playbook, options)
+
+
+def _parting_steps(run: Run, topology: Topology) -> list[Step]:
+    """Return the steps that drain and stop departing hosts, and last make them leave a swarm they are members of."""
+    plays = [number for number in reversed(range(len(run.playbook.plays))) if run.play_hosts[number]]
+    return [
+        step
+        for lifecycle in ("drain", "stop", "leave")
+        for step in _lifecycle_steps(run, plays, lifecycle, lifecycle, topology.removed)
+    ]
 
 
 def _announce(run: Run, topology: Topology) -> None:

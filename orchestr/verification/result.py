@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from orchestr.events import Event, TaskFinished
 from orchestr.results import HostResult, RunResult
@@ -25,6 +25,7 @@ class HostChecks(HostResult):
 class VerifyResult(RunResult):
     """All checks of all hosts. ``exit_code`` is 0, 1 when a check failed, 4 when a host could not be reached."""
 
+    host_type: ClassVar[type[HostResult]] = HostChecks
     hosts: dict[str, HostChecks] = field(default_factory=dict)  # type: ignore[assignment]
 
     def take(self, event: Event) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from orchestr import events
 from orchestr.api import RunSession
-from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
+from orchestr.engine.fleet import DEFAULT_FORKS
 from orchestr.engine.run import Run, RunOptions
-from orchestr.errors import EXIT_INTERRUPTED
 from orchestr.verification.placements import placements
-from orchestr.verification.result import HostChecks, VerifyResult
+from orchestr.verification.result import VerifyResult
 
 if TYPE_CHECKING:
+    from orchestr.engine.fleet import Fleet
     from orchestr.engine.session import Connector
     from orchestr.events import Consumer
     from orchestr.inventory import Inventory
@@ -50,26 +48,9 @@ def verify_in(
 ) -> VerifyResult:
     """Verify as `verify` does, in a session that may have runs before it; ``run_id`` makes it a part of one of them."""
     options = RunOptions(verb="verify", check=True, limit=limit, forks=forks, run_id=run_id)
-    run = session.prepare(inventory, playbook, options)
-    run.result = result = VerifyResult(run.id, "verify", {name: HostChecks() for name in run.hosts})
-    _carry_out(run, result, session.connector)
-    return result
-
-
-def _carry_out(run: Run, result: VerifyResult, connector: Connector) -> None:
-    began = time.monotonic()
-    run.emit(run.started())
-    try:
-        forks, settings = run.options.forks, run.connection
-        with Fleet(run.inventory, connector, run.emit, run=run.id, forks=forks, settings=settings) as fleet:
-            _check(run, fleet)
-        result.conclude(check=False)
-    except KeyboardInterrupt:
-        run.emit(events.RunStopped("interrupted"))
-        result.exit_code = EXIT_INTERRUPTED
-    result.elapsed_s = time.monotonic() - began
-    summary = {name: host.to_json() for name, host in result.hosts.items()}
-    run.emit(events.RunFinished(run.id, result.exit_code, round(result.elapsed_s, 3), summary))
+    run = session.prepare(inventory, playbook, options, VerifyResult)
+    run.carry_out(lambda fleet: _check(run, fleet))
+    return cast(VerifyResult, run.result)
 
 
 def _check(run: Run, fleet: Fleet) -> None:

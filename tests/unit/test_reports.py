@@ -65,7 +65,7 @@ def _console(*happened: events.Event, no_color: bool = True) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["reports.width", "reports.lines", "verification.failure", "reference", "reports.closing"]
+    "name", ["reports.width", "reports.lines", "verification.failure", "planning.reference", "reports.closing"]
 )
 def test_examples_in_docstrings_hold(name: str) -> None:
     """The examples in the docstrings are true."""

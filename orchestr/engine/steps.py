@@ -1,0 +1,155 @@
+"""The steps of a run: one play for some hosts, batch by batch, within the play's failure budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestr import events
+from orchestr.engine.collector import Collector, ForecastCollector
+from orchestr.errors import EXIT_FAILED, HostError, OrchestrError
+from orchestr.live_secrets import hidden
+from orchestr.planning.plan import plan_host
+
+if TYPE_CHECKING:
+    from orchestr.agent.resource import Task
+    from orchestr.engine.fleet import Fleet
+    from orchestr.engine.frame import Emitter
+    from orchestr.engine.options import RunOptions
+    from orchestr.engine.redaction import HostSecrets
+    from orchestr.engine.session import OnMessage
+    from orchestr.planning.plan import PlanContext
+    from orchestr.planning.playbook import Play
+
+
+@dataclass(frozen=True)
+class Step:
+    """One play (by its number) for some hosts, batch by batch, with one of the roles' lifecycle functions.
+
+    A ``forecast`` step observes only; its changes go to ``Player.forecast``, not into the result. ``hosts_if`` is
+    asked for each host just before its turn. ``of`` is the player of another run that the hosts belong to.
+    """
+
+    number: int
+    batches: list[list[str]]
+    lifecycle: str = "deploy"
+    title: str = ""
+    forecast: bool = False
+    hosts_if: Callable[[str], bool] | None = None
+    of: Player | None = None
+
+
+@dataclass
+class Player:
+    """Carry out the steps of one run, and count which hosts still take part.
+
+    ``forecast`` has, for each host, the changes that forecast steps found (``play``, ``task``, ``diff``).
+    """
+
+    context: PlanContext
+    options: RunOptions
+    emit: Emitter
+    secrets: HostSecrets
+    forecast: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _failed_hosts: set[str] = field(default_factory=set)  # in an earlier play: they take no part in later ones
+
+    def play(self, fleet: Fleet, step: Step) -> bool:
+        """Carry out one step; return True if the next may begin."""
+        play = self.context.playbook.plays[step.number]
+        title = step.title or play.name
+        # As in Ansible, a host that failed in an earlier play is no part of this one, nor of its budget.
+        batches = [[host for host in batch if host not in self._failed_hosts] for batch in step.batches]
+        batches = [batch for batch in batches if batch]
+        hosts = [host for batch in batches for host in batch]
+        self.emit(events.PlayStarted(title, tuple(hosts)))
+        for number, batch in enumerate(batches, 1):
+            self.emit(events.BatchStarted(title, number, len(batches), tuple(batch)))
+            reason = self._run_batch(fleet, step, play, batch)
+            if reason:
+                self.emit(events.RunStopped(reason))
+                return False
+        failed = tuple(self._failed_of(hosts))
+        self._failed_hosts.update(failed)
+        self.emit(events.PlayFinished(title, failed))
+        return True
+
+    def _run_batch(self, fleet: Fleet, step: Step, play: Play, batch: list[str]) -> str:
+        """Run a batch's hosts; return the reason to stop the run after it, "" when it may go on."""
+        failed = self._failed_of(batch)
+        wanted = [host for host in batch if host not in failed and (step.hosts_if is None or step.hosts_if(host))]
+        fleet.each(wanted, lambda host: self._run_host(fleet, step, host))
+        return self._over_budget(play, batch, self._failed_of(batch))
+
+    def _failed_of(self, hosts: list[str]) -> list[str]:
+        return [host for host in hosts if self.emit.result.hosts[host].has_failed]
+
+    def _over_budget(self, play: Play, batch: list[str], failed: list[str]) -> str:
+        """Return why the run must stop after this batch, "" when it may go on. Unreachable counts as failed."""
+        if not failed or self.options.check:
+            return ""
+        names = ", ".join(failed)
+        if play.any_errors_fatal or self.options.any_errors_fatal:
+            return f"{names} failed, and any_errors_fatal is set for the play {play.name!r}"
+        if len(failed) == len(batch):
+            return f"all hosts of this part of the play {play.name!r} failed: {names}"
+        share = 100 * len(failed) / len(batch)
+        if share > play.max_fail_percentage:
+            return f"{share:.0f} % failed ({names}), more than max_fail_percentage {play.max_fail_percentage:g}"
+        return ""
+
+    def _run_host(self, fleet: Fleet, step: Step, host: str) -> None:
+        """Plan and run one host's part of a play; any failure becomes an event of that host."""
+        session = fleet.session(host)
+        if session is None:
+            return
+        try:
+            tasks = self._plan(step, host)
+            if tasks:
+                check = self.options.check or step.forecast
+                session.run_tasks(tasks, check=check, on_message=self._collector(step, host, tasks))
+        except HostError as error:
+            if fleet.has_ended:  # the run was interrupted: this side closed the connection
+                return
+            fleet.drop(host)
+            self.emit(_broken_host(host, error))
+        except OrchestrError as error:
+            message = str(error).partition("\n  → ")[0]
+            self.emit(events.HostFailed(host, hidden(message), hidden(error.next_step)))
+        except Exception as error:
+            self.emit(_fault(host, error))
+
+    def _plan(self, step: Step, host: str) -> tuple[Task, ...]:
+        options = self.options
+        tasks = plan_host(
+            self.context,
+            step.number,
+            host,
+            lifecycle=step.lifecycle,
+            tags=options.tags,
+            skip_tags=options.skip_tags,
+        )
+        for noted_host, message in self.context.take_notes():
+            self.emit(events.Note(self.secrets.redact(noted_host, message), noted_host, "warning"))
+        return tasks
+
+    def _collector(self, step: Step, host: str, tasks: tuple[Task, ...]) -> OnMessage:
+        by_id = {task.id: task for task in tasks}
+        if step.forecast:
+            return ForecastCollector(step.number, by_id, self.forecast.setdefault(host, []))
+        redact = (lambda text: self.secrets.redact(host, text)) if self.secrets.has_any(host) else None
+        return Collector(host, by_id, self.emit, self.context.outcomes.setdefault(host, {}), redact)
+
+
+def _broken_host(host: str, error: HostError) -> events.HostFailed | events.HostUnreachable:
+    if error.exit_code == EXIT_FAILED:
+        return events.HostFailed(host, error.message, error.next_step, error.stderr)
+    return events.HostUnreachable(host, error.message, error.next_step, error.stderr, error.exit_code)
+
+
+def _fault(host: str, error: Exception) -> events.HostFailed:
+    import traceback  # slow to import, and needed after a fault only
+
+    text = hidden("".join(traceback.format_exception(error)))[-2000:]
+    step = "this is a fault in the role or in orchestr; please report it with these lines"
+    return events.HostFailed(host, hidden(f"{type(error).__name__}: {error}"), step, text)
