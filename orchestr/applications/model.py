@@ -112,13 +112,17 @@ class Site:
 
     ``name`` is empty for the name that the proxy itself is given. Without ``paths`` the site takes the requests that no
     other site of that name takes. ``health_path`` answers 200 on a host that may get requests; empty: every host may.
+    Checks ask ``check_path``, which answers 200; get tokens from ``token_path``; and read events at ``events_path``.
     """
 
     port: int
     name: str = ""
     paths: tuple[str, ...] = ()
     health_path: str = ""
+    check_path: str = ""
     takes_webhooks: bool = False
+    token_path: str = ""
+    events_path: str = ""
 
 
 @dataclass(frozen=True)

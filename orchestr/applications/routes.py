@@ -22,6 +22,21 @@ class Route:
     upstreams: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class FrontDoor:
+    """How users meet an application at a proxy: the name in the address, and whose certificate to expect.
+
+    ``authority`` is the proxy's own authority, a file on its host; "" for a public one. ``is_verified`` is False where
+    the controller need not know the authority. ``spreads``: new connections go to several hosts in turn.
+    """
+
+    name: str
+    authority: str = ""
+    is_verified: bool = True
+    spreads: bool = False
+    logs: str = ""
+
+
 def routes(host: Host) -> list[Route]:
     """Return the routes of all applications in the playbook, in its order."""
     sites: dict[tuple[str, Site], list[str]] = {}

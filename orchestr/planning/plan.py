@@ -157,6 +157,13 @@ class Peer:
         """The roles it is given in this playbook, in their order."""
         return tuple(dict.fromkeys(assignment.role.name for assignment in self._context.of_host(self.name)))
 
+    def as_host(self, role: str) -> Host:
+        """Return this host as one of its roles sees it. Raises KeyError when it does not have the role."""
+        for assignment in self._context.of_host(self.name):
+            if assignment.role.name == role:
+                return Host(self._context, self._host, assignment.role)
+        raise KeyError(role)
+
     def application(self, name: str) -> Application | None:
         """Return the application that a role of this host describes, own parts included; None for another role."""
         for assignment in self._context.of_host(self.name):

@@ -26,6 +26,7 @@ from orchestr.secret import Secret
 
 if TYPE_CHECKING:
     from orchestr.applications.model import Application, Use
+    from orchestr.applications.routes import FrontDoor
     from orchestr.inventory import Inventory
     from orchestr.planning.plan import Host
     from orchestr.planning.playbook import Play, RoleUse
@@ -51,6 +52,14 @@ class Params(BaseModel):
     """Base of every role's parameters: typed, frozen, unknown ones refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @classmethod
+    def entry_of(cls, parameter: str) -> tuple[str, str] | None:
+        """Return (field, key) of a mapping that a parameter of another name belongs to; None for an unknown name.
+
+        A role overrides it to take one parameter per application: ``shop_domain`` → ``("domains", "shop")``.
+        """
+        return None
 
 
 def _secret(value: Any) -> Any:
@@ -126,6 +135,11 @@ class Role:
     def is_proxy(self) -> bool:
         """Whether this is a reverse proxy: it routes to the sites of all applications."""
         return bool(getattr(self.module, "IS_PROXY", False))
+
+    @property
+    def front_door(self) -> Callable[[Host, Any, str], FrontDoor] | None:
+        """A proxy's function that tells how users meet an application."""
+        return getattr(self.module, "front_door", None)
 
     def function(self, name: str) -> Lifecycle | None:
         """Return a lifecycle function: the role's own, else the one derived from its description; None without one.
@@ -239,13 +253,18 @@ def resolve_params(
     names = dict.fromkeys((*role_names(inventory.root), *instances))
     longer = tuple(f"{name}_" for name in names if name.startswith(prefix))
     fields = role.params_class.model_fields
-    values = {}
+    values: dict[str, Any] = {}
+    written: dict[tuple[str, str], str] = {}  # entries of mappings → the variable they were written as
     for name in dict.fromkeys((*inventory.host(host).variables, *play.variables, *use.variables)):
         if not isinstance(name, str) or not name.startswith(prefix):
             continue
         parameter = name[len(prefix) :]
+        entry = role.params_class.entry_of(parameter)
         if parameter in fields:
             values[parameter] = scope.value(name)
+        elif entry is not None:
+            values[entry[0]] = {**values.get(entry[0], {}), entry[1]: scope.value(name)}
+            written[entry] = name
         elif not name.startswith(longer or ("\0",)):
             raise input_error(
                 _origin(name, use, play, inventory, host),
@@ -256,7 +275,7 @@ def resolve_params(
     try:
         return role.params_class(**values)
     except ValidationError as error:
-        raise _params_error(role, error, use, play, inventory, host) from None
+        raise _params_error(role, error, use, play, inventory, host, written) from None
 
 
 def _refuse_strangers(role: Role, use: RoleUse) -> None:
@@ -288,7 +307,13 @@ def _origin(name: str, use: RoleUse, play: Play, inventory: Inventory, host: str
 
 
 def _params_error(
-    role: Role, error: ValidationError, use: RoleUse, play: Play, inventory: Inventory, host: str
+    role: Role,
+    error: ValidationError,
+    use: RoleUse,
+    play: Play,
+    inventory: Inventory,
+    host: str,
+    written: Mapping[tuple[str, str], str],
 ) -> InputError:
     first = error.errors(include_url=False, include_context=False)[0]
     location = tuple(first["loc"])
@@ -296,9 +321,11 @@ def _params_error(
         position = use.position
         step = f"orchestr doc {role.kind} describes its parameters"
         return input_error(position, f"{host}, role {role.name}: {_plain(first)}", next_step=step)
-    name = f"{role.name}_{location[0]}"
+    name, rest = f"{role.name}_{location[0]}", location[1:]
+    if rest and (str(location[0]), str(rest[0])) in written:
+        name, rest = written[str(location[0]), str(rest[0])], rest[1:]
     noise = ("function-", "str", "int", "is-instance")
-    inner = [part for part in location[1:] if isinstance(part, int) or not str(part).startswith(noise)]
+    inner = [part for part in rest if isinstance(part, int) or not str(part).startswith(noise)]
     if first["type"] == "missing" and len(location) == 1:
         return input_error(
             use.position or play.position,

@@ -88,7 +88,7 @@ class Checks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Module:
         module: RoleModule = RoleModule.from_parent(parent, path=module_path)
-        module.role = next(place.role for place in self._places if place.file == module_path)
+        module.role = module_path.parent.name
         return module
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

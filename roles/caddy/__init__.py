@@ -1,128 +1,172 @@
-"""Caddy before it all: TLS, LiveKit's paths to its nodes, everything else to the webapp; changes come by reload."""
+"""Caddy in front of the applications: TLS, each site to the hosts that serve it; changes are reloaded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestr.agent.resource import Resource, Task
-from orchestr.applications.container_role import restarted, running, started, stopped
+from orchestr.agent.resource import Resource
+from orchestr.applications.model import Application, Service
+from orchestr.applications.routes import FrontDoor, Route, routes, webhook_senders
 from orchestr.containers.compose import ContainerService, Reload
-from orchestr.resources.archives import Archive
+from orchestr.errors import InputError
 from orchestr.resources.files import Directory, File
 from orchestr.resources.firewall.firewall import Rule
-from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import TcpAnswer
 
 from .params import Params as Params
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host, Peer
+    from orchestr.planning.plan import Host
 
-DIRECTORY = "/opt/caddy"
-CADDYFILE = f"{DIRECTORY}/etc/Caddyfile"
-CERTIFICATE, PRIVATE_KEY = f"{DIRECTORY}/etc/site.crt", f"{DIRECTORY}/etc/site.key"
+IS_PROXY = True
+AUTHORITY = "/opt/{name}/data/caddy/pki/authorities/local/root.crt"
 ADMIN = "unix//run/caddy-admin.sock"  # inside the container: the usual TCP port would be open to all of the host
 
 
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield Caddy with its present upstreams; a changed Caddyfile is reloaded, and a wrong one refused."""
-    yield PortsFree(_own_ports(params), project="caddy")
-    yield Directory(DIRECTORY, mode=0o750)
+@dataclass(frozen=True)
+class Backend:
+    """The hosts of an application as Caddy reaches them; with a health path only the healthy ones get requests."""
+
+    name: str
+    domain: str
+    paths: tuple[str, ...]
+    upstreams: tuple[str, ...]
+    health_path: str
+    takes_webhooks: bool
+
+
+def application(host: Host, params: Params) -> Application:
+    """Return Caddy with its present upstreams; a changed Caddyfile is reloaded, and a wrong one refused."""
+    directory = f"/opt/{host.role.name}"
+    return Application(
+        services=(Service(_container(host, params)),),
+        before=tuple(_files(host, params)),
+        ready=(TcpAnswer("127.0.0.1", 443, timeout_s=30),),
+        ports=("80/tcp", "443/tcp", *((f"{params.webhook_port}/tcp",) if params.webhook_port else ())),
+        rules=tuple(_rules(host, params)),
+        can_swarm=False,
+        backup=(f"{directory}/etc", f"{directory}/data"),
+    )
+
+
+def front_door(host: Host, params: Params, application: str) -> FrontDoor:
+    """Return how users meet an application: by which name, and with a certificate of which authority."""
+    backend = next((backend for backend in backends(host, params) if backend.name == application), None)
+    return FrontDoor(
+        name=backend.domain if backend else params.domain,
+        authority=AUTHORITY.format(name=host.role.name) if params.tls == "internal" else "",
+        is_verified=params.tls != "files",  # whose authority need not be known to the controller
+        spreads=params.lb_policy in ("least_conn", "round_robin"),
+        logs=f"docker logs {host.role.name}-caddy-1 on {host.name}",
+    )
+
+
+def caddyfile_path(host: Host) -> str:
+    """Return the path of the Caddyfile on the host."""
+    return f"/opt/{host.role.name}/etc/Caddyfile"
+
+
+def private_key_path(host: Host) -> str:
+    """Return the path of a given certificate's private key."""
+    return f"/opt/{host.role.name}/etc/site.key"
+
+
+def _files(host: Host, params: Params) -> Iterator[Resource]:
+    directory = f"/opt/{host.role.name}"
+    yield Directory(directory, mode=0o750)
     for name in ("etc", "data", "config"):
-        yield Directory(f"{DIRECTORY}/{name}", mode=0o700)
+        yield Directory(f"{directory}/{name}", mode=0o700)
     if params.tls == "files":
-        yield File(CERTIFICATE, params.certificate)
-        yield File(PRIVATE_KEY, params.private_key or "", mode=0o600)
-    yield File(CADDYFILE, caddyfile(host, params), mode=0o600)
-    yield from running(host, params, DIRECTORY, services(params))
-    yield TcpAnswer("127.0.0.1", 443, timeout_s=30)
+        yield File(f"{directory}/etc/site.crt", params.certificate)
+        yield File(private_key_path(host), params.private_key or "", mode=0o600)
+    yield File(caddyfile_path(host), caddyfile(host, params), mode=0o600)
 
 
 def caddyfile(host: Host, params: Params) -> str:
     """Return the Caddyfile."""
+    every = backends(host, params)
     text = host.template(
         "Caddyfile.j2",
         params,
         admin=ADMIN,
-        nodes=livekit_nodes(host, params),
-        webapp=webapp_address(host),
+        backends=every,
+        by_domain=_by_domain(every, params.domain),
+        webhooks=next((backend for backend in every if backend.takes_webhooks), None),
         private_address=host.address,
     )
     return str(text)
 
 
-def livekit_nodes(host: Host, params: Params) -> tuple[str, ...]:
-    """Return host:port of every LiveKit node, here first by loopback, and of those still to come."""
-    found = [_upstream(host, peer, peer.params("livekit").port) for peer in host.with_role("livekit")]
-    return tuple(dict.fromkeys((*found, *params.spare_upstreams)))
+def backends(host: Host, params: Params) -> list[Backend]:
+    """Return a backend for each site of the playbook's applications.
+
+    Raises InputError for a domain or paths of an application that is not there.
+    """
+    every = [_backend(route, params) for route in routes(host)]
+    names = {backend.name for backend in every}
+    for application in (*params.domains, *params.paths):
+        if application not in names:
+            raise InputError(
+                f"caddy_{application}_… names the application {application}, which has no site in the playbook",
+                next_step=f"applications with a site: {', '.join(sorted(names)) or 'none'}",
+            )
+    return every
 
 
-def webapp_address(host: Host) -> str:
-    """Return host:port of the business service, "" where there is none."""
-    for peer in host.with_role("webapp"):
-        return _upstream(host, peer, peer.params("webapp").port)
-    return ""
+def _backend(route: Route, params: Params) -> Backend:
+    site, name = route.site, route.application
+    own_domain = params.domains.get(name, "") or site.name
+    paths = () if own_domain else params.paths.get(name, site.paths)
+    spares = params.spare_upstreams if site.health_path else ()
+    upstreams = tuple(dict.fromkeys((*route.upstreams, *spares)))
+    return Backend(name, own_domain or params.domain, paths, upstreams, site.health_path, site.takes_webhooks)
 
 
-def _upstream(host: Host, peer: Peer, port: int) -> str:
-    address = "127.0.0.1" if peer.name == host.name else peer.address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+def _by_domain(every: list[Backend], domain: str) -> dict[str, list[Backend]]:
+    """Return domain → its backends: those with paths first, last the one that takes all other requests.
+
+    Raises InputError when two would take them.
+    """
+    domains: dict[str, list[Backend]] = {domain: []}
+    for backend in every:
+        domains.setdefault(backend.domain, []).append(backend)
+    for name, members in domains.items():
+        members.sort(key=lambda backend: not backend.paths)
+        takers = [backend.name for backend in members if not backend.paths]
+        if len(takers) > 1:
+            raise InputError(
+                f"{' and '.join(takers)} both take all requests for {name}",
+                next_step=f"give one a name of its own: caddy_{takers[1]}_domain, or paths: caddy_{takers[1]}_paths",
+            )
+    return domains
 
 
-def services(params: Params) -> list[ContainerService]:
-    """Return the one service, on the host's network so that it sees who its clients are."""
-    files = (CADDYFILE, *((CERTIFICATE, PRIVATE_KEY) if params.tls == "files" else ()))
+def _container(host: Host, params: Params) -> ContainerService:
+    """Return the container, on the host's network so that it sees its clients' addresses."""
+    directory = f"/opt/{host.role.name}"
+    certificate = (f"{directory}/etc/site.crt", private_key_path(host)) if params.tls == "files" else ()
+    files = (caddyfile_path(host), *certificate)
     arguments = ("--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
-    return [
-        ContainerService(
-            "caddy",
-            params.image,
-            command=("caddy", "run", *arguments),
-            network_mode="host",
-            environment={"XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "/config"},
-            volumes=(f"{DIRECTORY}/etc:/etc/caddy:ro", f"{DIRECTORY}/data:/data", f"{DIRECTORY}/config:/config"),
-            stop_grace_period_s=params.stop_grace_s,
-            # Forced, because a certificate that changed leaves the Caddyfile as it is.
-            reload=Reload(files, ("caddy", "reload", "--force", "--address", ADMIN, *arguments)),
-        )
-    ]
+    return ContainerService(
+        "caddy",
+        params.image,
+        command=("caddy", "run", *arguments),
+        network_mode="host",
+        environment={"XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "/config"},
+        volumes=(f"{directory}/etc:/etc/caddy:ro", f"{directory}/data:/data", f"{directory}/config:/config"),
+        stop_grace_period_s=params.stop_grace_s,
+        # Forced, because a certificate that changed leaves the Caddyfile as it is.
+        reload=Reload(files, ("caddy", "reload", "--force", "--address", ADMIN, *arguments)),
+    )
 
 
-def ports(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the site for everyone, and the webhooks' way in for LiveKit's hosts."""
+def _rules(host: Host, params: Params) -> Iterator[Rule]:
+    """Yield the rules: the sites for everyone, the webhooks' port for the hosts that send them."""
     yield Rule(80, comment="caddy")
     yield Rule(443, comment="caddy")
     yield Rule(443, "udp", comment="caddy HTTP/3")
-    senders = tuple(peer.address for peer in host.with_role("livekit") if peer.name != host.name)
+    senders = tuple(peer.address for peer in webhook_senders(host) if peer.name != host.name)
     if params.webhook_port and senders:
-        yield Rule(params.webhook_port, sources=senders, comment="livekit webhooks")
-
-
-def _own_ports(params: Params) -> tuple[str, ...]:
-    return ("80/tcp", "443/tcp", *((f"{params.webhook_port}/tcp",) if params.webhook_port else ()))
-
-
-def preflight(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what must hold before anything is changed."""
-    yield PortsFree(_own_ports(params), project="caddy")
-
-
-def start(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it running."""
-    yield from started(host, params, DIRECTORY, services(params))
-
-
-def stop(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it stopped."""
-    yield from stopped(DIRECTORY, services(params))
-
-
-def restart(host: Host, params: Params) -> Iterator[Task]:
-    """Yield a restart, which closes every connection; a run after a change reloads instead."""
-    yield from restarted(DIRECTORY, services(params))
-
-
-def backup(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield an archive of the Caddyfile and of Caddy's data: certificates, their keys and the account."""
-    yield Archive("caddy", (f"{DIRECTORY}/etc", f"{DIRECTORY}/data", f"{DIRECTORY}/compose.yaml"), may_be_empty=True)
+        yield Rule(params.webhook_port, sources=senders, comment="webhooks")

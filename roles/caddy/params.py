@@ -24,8 +24,10 @@ class Params(ContainerParams):
         description="the version in the image, where its tag does not say it; before 2.7 a reload drops WebSockets",
     )
     domain: str = Field(description="the name of the site; its A record leads to this host")
-    livekit_domain: str = Field(
-        default="", description="a name of its own for LiveKit; empty: LiveKit's paths on the site's name"
+    domains: dict[str, str] = Field(
+        default={},
+        description="names of their own for applications, also written caddy_APPLICATION_domain; "
+        "without one, an application has its paths on the site's name",
     )
     tls: Literal["acme", "internal", "files"] = Field(
         default="acme",
@@ -35,18 +37,20 @@ class Params(ContainerParams):
     email: str = Field(default="", description="where the authority writes about certificates (acme)")
     certificate: str = Field(default="", description="the certificate chain, as PEM text (files)")
     private_key: SecretText | None = Field(default=None, description="its private key, as PEM text (files)")
-    livekit_paths: tuple[str, ...] = Field(
-        default=("/rtc", "/rtc/*", "/twirp/*"), description="paths that go to LiveKit; the rest goes to the webapp"
+    paths: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="paths of the site's name that go to an application, also written caddy_APPLICATION_paths; "
+        "without them, the paths that the application itself names",
     )
     lb_policy: Literal["least_conn", "random", "round_robin", "ip_hash", "first"] = Field(
-        default="least_conn", description="which LiveKit node a new connection goes to"
+        default="least_conn", description="which of several healthy hosts of an application a new connection goes to"
     )
     webhook_port: int = Field(
         default=0,
         ge=0,
         le=65535,
-        description="a port on the private address for LiveKit's webhooks, plain HTTP, open to LiveKit's hosts only; "
-        "0: none, they come by the site's name",
+        description="a port on the private address for webhooks, plain HTTP, open only to the hosts of applications "
+        "that send them; 0: none, they come by the site's name",
     )
     webhook_path: str = Field(default="/api/webhook", description="the only path that is served there")
     stream_close_delay_s: int = Field(
@@ -54,25 +58,41 @@ class Params(ContainerParams):
     )
     spare_upstreams: tuple[str, ...] = Field(
         default=(),
-        description="host:port of LiveKit nodes still to come; they get no traffic until they are healthy, and their "
-        "arrival then needs no reload",
+        description="host:port of hosts still to come, for applications with a health path; they get no traffic until "
+        "they are healthy, and their arrival then needs no reload",
     )
     stop_grace_s: int = Field(default=30, ge=1, description="how long a stop waits for requests to end")
 
-    @field_validator("domain", "livekit_domain")
+    @classmethod
+    def entry_of(cls, parameter: str) -> tuple[str, str] | None:
+        """Take ``APPLICATION_domain`` and ``APPLICATION_paths``."""
+        application, _, last = parameter.rpartition("_")
+        field = {"domain": "domains", "paths": "paths"}.get(last)
+        return (field, application) if field and application else None
+
+    @field_validator("domain")
     @classmethod
     def _is_name(cls, name: str) -> str:
         if name and not _NAME.fullmatch(name):
             raise ValueError("expected a name such as live.example.com, without https:// and without a path")
         return name
 
-    @field_validator("livekit_paths", "webhook_path")
+    @field_validator("domains")
     @classmethod
-    def _are_paths(cls, paths: tuple[str, ...] | str) -> tuple[str, ...] | str:
-        for path in (paths,) if isinstance(paths, str) else paths:
-            if not re.fullmatch(r"/[A-Za-z0-9_./*-]*", path):
-                raise ValueError(f"{path!r} is not a path such as /rtc/*")
-        return paths
+    def _are_names(cls, names: dict[str, str]) -> dict[str, str]:
+        return {application: cls._is_name(name) for application, name in names.items()}
+
+    @field_validator("webhook_path")
+    @classmethod
+    def _is_path(cls, path: str) -> str:
+        if not re.fullmatch(r"/[A-Za-z0-9_./*-]*", path):
+            raise ValueError(f"{path!r} is not a path such as /rtc/*")
+        return path
+
+    @field_validator("paths")
+    @classmethod
+    def _are_paths(cls, paths: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {application: tuple(map(cls._is_path, names)) for application, names in paths.items()}
 
     @field_validator("spare_upstreams")
     @classmethod

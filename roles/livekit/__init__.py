@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orchestr.agent.resource import Resource, Task
-from orchestr.applications.container_role import restarted, running, started, stopped
+from orchestr.agent.resource import Resource
+from orchestr.applications.model import Application, Service, Site, Use
+from orchestr.applications.parts import providers
 from orchestr.containers.compose import ContainerService
 from orchestr.errors import InputError
-from orchestr.resources.archives import Archive
 from orchestr.resources.files import Directory, File
 from orchestr.resources.firewall.firewall import Rule
-from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import HttpAnswer, TcpAnswer
 from orchestr.resources.sysctl import Sysctl
 from orchestr.secret import Secret
@@ -22,27 +21,52 @@ from .params import Params as Params
 if TYPE_CHECKING:
     from orchestr.planning.plan import Host
 
-DIRECTORY = "/opt/livekit"
-CONFIG = f"{DIRECTORY}/livekit.yaml"
-TURN_CERTIFICATE, TURN_KEY = f"{DIRECTORY}/turn.crt", f"{DIRECTORY}/turn.key"
+SHARED = ("keys", "image", "webhook_api_key")  # parameters that are the same on every node of a cluster
+USES = (Use("redis"),)
 
 
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield a node that serves; the next one comes only when it answers 200."""
+def application(host: Host, params: Params) -> Application:
+    """Return a node that serves; its stop waits until its last participant has left, or livekit_drain_timeout_s."""
     _assert_same_everywhere(host, params)
     address, _ = redis_of(host, params)
+    redis_host, _, redis_port = address.rpartition(":")
+    return Application(
+        services=(Service(_container(host, params)),),
+        before=(*_files(host, params), TcpAnswer(redis_host.strip("[]"), int(redis_port), timeout_s=30)),
+        ready=(HttpAnswer(f"http://{host.address}:{params.port}/", timeout_s=60),),
+        ports=_own_ports(params),
+        rules=tuple(_rules(host, params)),
+        sites=(Site(params.port, paths=("/rtc", "/rtc/*", "/twirp/*"), health_path="/"),),
+        drains=True,
+        can_swarm=False,
+        sends_webhooks=True,
+        backup=(config_path(host), *_certificate_paths(host)),
+    )
+
+
+def config_path(host: Host) -> str:
+    """Return the path of livekit.yaml on the host."""
+    return f"/opt/{host.role.name}/livekit.yaml"
+
+
+def turn_key_path(host: Host) -> str:
+    """Return the path of TURN's private key on the host."""
+    return f"/opt/{host.role.name}/turn.key"
+
+
+def _certificate_paths(host: Host) -> tuple[str, str]:
+    return f"/opt/{host.role.name}/turn.crt", turn_key_path(host)
+
+
+def _files(host: Host, params: Params) -> Iterator[Resource]:
     if params.rmem_max:
         yield Sysctl("net.core.rmem_max", params.rmem_max)
-    yield PortsFree(_own_ports(params), project="livekit")
-    yield Directory(DIRECTORY, mode=0o750)
-    yield File(CONFIG, config_text(host, params), mode=0o600)
+    yield Directory(f"/opt/{host.role.name}", mode=0o750)
+    yield File(config_path(host), config_text(host, params), mode=0o600)
     if params.has_own_turn_certificate:
-        yield File(TURN_CERTIFICATE, params.turn_certificate)
-        yield File(TURN_KEY, params.turn_private_key or "", mode=0o600)
-    redis_host, _, redis_port = address.rpartition(":")
-    yield TcpAnswer(redis_host.strip("[]"), int(redis_port), timeout_s=30)
-    yield from running(host, params, DIRECTORY, services(params))
-    yield answers(host, params)
+        certificate, key = _certificate_paths(host)
+        yield File(certificate, params.turn_certificate)
+        yield File(key, params.turn_private_key or "", mode=0o600)
 
 
 def config_text(host: Host, params: Params) -> str | Secret:
@@ -56,60 +80,50 @@ def redis_of(host: Host, params: Params) -> tuple[str, Secret | None]:
     """Return host:port and password of the one Redis. Raises InputError unless there is exactly one."""
     if params.redis_address:
         return params.redis_address, params.redis_password
-    primaries = host.with_role("redis")
+    primaries = providers(host, USES[0].role)
     if len(primaries) != 1:
-        found = ", ".join(peer.name for peer in primaries) or "none"
+        names = ", ".join(provider.peer.name for provider in primaries) or "none"
         raise InputError(
-            f"{host.name}: LiveKit's nodes share exactly one Redis, and the hosts with the role redis are: {found}",
+            f"{host.name}: LiveKit's nodes share exactly one Redis, and the hosts with the role redis are: {names}",
             next_step="put one host into the group redis, or set livekit_redis_address (host:port)",
         )
-    theirs = primaries[0].params("redis")
-    password: Secret = params.redis_password or theirs.password
-    return f"{primaries[0].address}:{theirs.port}", password
+    redis = primaries[0]
+    password: Secret = params.redis_password or redis.params.password
+    return f"{redis.peer.address}:{redis.params.port}", password
 
 
-def services(params: Params) -> list[ContainerService]:
-    """Return the one service: on the host's network, since publishing thousands of UDP ports brings Docker down.
+def _container(host: Host, params: Params) -> ContainerService:
+    """Return the container: on the host's network, since publishing thousands of UDP ports brings Docker down.
 
     SIGTERM makes it drain: no new rooms, and it ends with its last participant or at the deadline.
     """
-    files = (CONFIG, *((TURN_CERTIFICATE, TURN_KEY) if params.has_own_turn_certificate else ()))
-    return [
-        ContainerService(
-            "livekit",
-            params.image,
-            command=("--config", "/etc/livekit/livekit.yaml"),
-            network_mode="host",
-            volumes=tuple(f"{path}:/etc/livekit/{path.rpartition('/')[2]}:ro" for path in files),
-            stop_grace_period_s=params.drain_timeout_s,
-            config=files,
-        )
-    ]
+    files = (config_path(host), *(_certificate_paths(host) if params.has_own_turn_certificate else ()))
+    return ContainerService(
+        "livekit",
+        params.image,
+        command=("--config", "/etc/livekit/livekit.yaml"),
+        network_mode="host",
+        volumes=tuple(f"{path}:/etc/livekit/{path.rpartition('/')[2]}:ro" for path in files),
+        stop_grace_period_s=params.drain_timeout_s,
+        config=files,
+    )
 
 
-def answers(host: Host, params: Params, timeout_s: float = 60) -> HttpAnswer:
-    """Return the gate of a healthy node: 200, where one that lost its Redis says 406."""
-    return HttpAnswer(f"http://{host.address}:{params.port}/", timeout_s=timeout_s)
-
-
-def ports(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield signalling for Caddy alone, media for everyone, TURN only where it is on."""
-    callers = tuple(peer.address for peer in host.with_role("caddy") if peer.name != host.name)
-    if callers:
-        yield Rule(params.port, sources=callers, comment="livekit signalling")
+def _rules(host: Host, params: Params) -> Iterator[Rule]:
+    """Yield the rules for media, open to everyone, and for TURN where it is on; signalling is opened by the site."""
     if params.tcp_port:
         yield Rule(params.tcp_port, comment="livekit media")
     yield Rule(_range(params.udp_port_start, params.udp_port_end), "udp", comment="livekit media")
     if params.turn_enabled:
-        yield from _turn_ports(host, params)
+        yield from _turn_rules(host, params)
 
 
-def _turn_ports(host: Host, params: Params) -> Iterator[Rule]:
+def _turn_rules(host: Host, params: Params) -> Iterator[Rule]:
     if params.turn_udp_port:
         yield Rule(params.turn_udp_port, "udp", comment="livekit TURN")
     if params.turn_tls_port:
         yield Rule(params.turn_tls_port, comment="livekit TURN TLS")
-    others = tuple(peer.address for peer in host.with_role("livekit") if peer.name != host.name)
+    others = tuple(peer.address for peer in host.with_role(host.role.name) if peer.name != host.name)
     if others:
         relays = _range(params.turn_relay_start, params.turn_relay_end)
         yield Rule(relays, "udp", sources=others, comment="livekit TURN relays")
@@ -120,51 +134,20 @@ def _range(first: int, last: int) -> int | str:
 
 
 def _own_ports(params: Params) -> tuple[str, ...]:
-    """Return ports that must not be somebody else's; of the media range the server takes what is free."""
+    """Return the ports that no other program may have; of the media range the server takes what is free."""
     tcp = (params.port, params.tcp_port, params.turn_tls_port if params.turn_enabled else 0, params.prometheus_port)
     udp = (params.turn_udp_port if params.turn_enabled else 0,)
     return tuple(f"{port}/tcp" for port in tcp if port) + tuple(f"{port}/udp" for port in udp if port)
 
 
 def _assert_same_everywhere(host: Host, params: Params) -> None:
-    """Nodes of one cluster that differ in keys would refuse each other's participants now and then."""
-    for peer in host.with_role("livekit"):
-        theirs = peer.params("livekit")
-        for name in ("keys", "image", "webhook_api_key"):
+    """Raise InputError where nodes of one cluster differ in keys: they would refuse each other's participants."""
+    for peer in host.with_role(host.role.name):
+        theirs = peer.params(host.role.name)
+        for name in SHARED:
             if getattr(theirs, name) != getattr(params, name):
-                what = "API keys" if name == "keys" else f"livekit_{name}"
+                values = "API keys" if name == "keys" else f"livekit_{name}"
                 raise InputError(
-                    f"{host.name} and {peer.name} are nodes of one LiveKit cluster, and their {what} differ",
+                    f"{host.name} and {peer.name} are nodes of one LiveKit cluster, and their {values} differ",
                     next_step="set it once, in the vars of the group livekit",
                 )
-
-
-def preflight(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what must hold before anything is changed."""
-    yield PortsFree(_own_ports(params), project="livekit")
-
-
-def start(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it running, and answering."""
-    yield from started(host, params, DIRECTORY, services(params))
-    yield answers(host, params)
-
-
-def drain(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it stopped, after its last participant has left or livekit_drain_timeout_s is over."""
-    yield from stopped(DIRECTORY, services(params))
-
-
-stop = drain
-
-
-def restart(host: Host, params: Params) -> Iterator[Task | Resource]:
-    """Yield a restart: it drains first, so that calls end before it does."""
-    yield from restarted(DIRECTORY, services(params))
-    yield answers(host, params)
-
-
-def backup(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield an archive of configuration and keys; rooms live in Redis."""
-    paths: tuple[Any, ...] = (CONFIG, f"{DIRECTORY}/compose.yaml", TURN_CERTIFICATE, TURN_KEY)
-    yield Archive("livekit", paths, may_be_empty=True)

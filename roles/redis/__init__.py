@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource, Task
-from orchestr.applications.container_role import ContainerParams, image, restarted, running, started, stopped
+from orchestr.agent.resource import Resource
+from orchestr.applications.container_role import ContainerParams, image
+from orchestr.applications.model import Application, Service
+from orchestr.applications.parts import clients
+from orchestr.applications.system_services import pinned_to
+from orchestr.applications.verbs import derived_function
 from orchestr.containers.compose import ContainerService, HealthCheck
+from orchestr.containers.stack import Deploy, MountedFile, SwarmService
 from orchestr.errors import InputError
 from orchestr.planning.role import SecretText
-from orchestr.resources.archives import Archive
 from orchestr.resources.commands import Command
 from orchestr.resources.files import Directory, File
 from orchestr.resources.firewall.firewall import Rule
-from orchestr.resources.ports import PortsFree
 from orchestr.secret import Secret
-
-from .in_system import system_services as system_services
 
 if TYPE_CHECKING:
     from orchestr.planning.plan import Host
 
-DIRECTORY = "/opt/redis"
-CONFIG = f"{DIRECTORY}/redis.conf"
+CONFIG = "/usr/local/etc/redis/redis.conf"  # in the container
+DEFAULT_PORT = 6379
 SHORTEST_PASSWORD = 16
-#: Roles whose hosts are let in without being named.
-CLIENT_ROLES = ("livekit",)
-#: Roles that run Redis themselves, as a part of their system; this role then brings the image only.
-SYSTEM_ROLES = ("chatsystem",)
 
 
 class Params(ContainerParams):
     """Only the password is required."""
 
     image: str = Field(default="redis:7.2.5", description="the image, with its tag")
-    password: SecretText = Field(description="what clients log in with; at least 16 characters")
-    port: int = Field(default=6379, ge=1, le=65535, description="the port it listens on")
+    password: SecretText = Field(description="the password of clients; at least 16 characters")
+    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535, description="the port it listens on")
     clients: tuple[str, ...] | None = Field(
         default=None,
-        description="who may connect from other hosts: groups, hosts, addresses, networks; "
-        "not set: the hosts with a role that uses Redis (livekit)",
+        description="the hosts that may connect: groups, hosts, addresses, networks; "
+        "not set: the hosts with a role that uses this Redis",
     )
     maxmemory: str = Field(default="", description="the most memory its data may take, such as 512mb; empty: no limit")
-    maxmemory_policy: str = Field(default="noeviction", description="what to do when that is reached")
+    maxmemory_policy: str = Field(default="noeviction", description="the policy once that is reached")
     appendonly: bool = Field(default=True, description="write every change to disk within a second")
-    user_id: int = Field(default=999, ge=1, description="the user id of Redis in the image, who owns its files")
+    user_id: int = Field(default=999, ge=1, description="the user id of Redis in the image, which owns its files")
     backup_data: bool = Field(
         default=False, description="backups hold the data too, not only the configuration (rooms are short-lived)"
     )
@@ -63,10 +61,100 @@ class Params(ContainerParams):
         return password
 
 
+# Until ChatSystem describes itself: it gathers its parts' services by this function, and starts them.
+def system_services(host: Host, params: Params) -> list[SwarmService]:
+    service = _service_inside(host, params)
+    deploy = replace(service.deploy, constraints=pinned_to("redis"))
+    return [SwarmService(service.container, deploy, service.files)]
+
+
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    if host.with_role("chatsystem"):
+        yield image(host, params)[0]
+        return
+    derived = derived_function("deploy")
+    assert derived is not None
+    yield from derived(host, params)
+
+
+def application(host: Host, params: Params) -> Application:
+    """Return Redis: inside another application's network, or on its own with a port for the hosts that use it."""
+    if host.with_role("chatsystem") and not host.role.within:
+        return Application(services=())
+    if host.role.within:
+        return Application(services=(_service_inside(host, params),))
+    _assert_alone(host)
+    directory = f"/opt/{host.role.name}"
+    return Application(
+        services=(_service(host, params),),
+        before=_files(host, params),
+        ports=(f"{params.port}/tcp",),
+        rules=firewall_rules(host, params),
+        backup=_backup_paths(host, params, directory),
+        saves=_saves(host, params),
+    )
+
+
+def _service(host: Host, params: Params) -> Service:
+    """Return the service. Its probe has no password to show: a refusal (NOAUTH) proves life as well."""
+    probe = f"redis-cli -h 127.0.0.1 -p {params.port} ping 2>&1 | grep -Eq 'PONG|NOAUTH'"
+    config = config_path(host)
+    container = ContainerService(
+        "redis",
+        params.image,
+        command=("redis-server", CONFIG),
+        user=f"{params.user_id}:{params.user_id}",
+        network_mode="host",
+        volumes=(f"{config}:{CONFIG}:ro", f"/opt/{host.role.name}/data:/data"),
+        healthcheck=HealthCheck(probe, interval_s=5, timeout_s=3, retries=5, start_period_s=30),
+        stop_grace_period_s=30,
+        config=(config,),
+    )
+    return Service(container)
+
+
+def _service_inside(host: Host, params: Params) -> Service:
+    """Return the service at the default port of an application's network, with the same password and settings."""
+    inside = params.model_copy(update={"port": DEFAULT_PORT})
+    config = host.template("redis.conf.j2", inside, addresses=("*",))
+    container = ContainerService(
+        "redis",
+        params.image,
+        command=("redis-server", CONFIG),
+        user=f"{params.user_id}:{params.user_id}",
+        volumes=("redis-data:/data",),
+        healthcheck=HealthCheck("redis-cli -h 127.0.0.1 ping 2>&1 | grep -Eq 'PONG|NOAUTH'", 5, 3, 5, 30),
+        stop_grace_period_s=30,
+    )
+    file = MountedFile(CONFIG, config, "redis.conf", mode=0o400, uid=params.user_id, gid=params.user_id)
+    return Service(container, files=(file,), deploy=Deploy(endpoint_mode="dnsrr"))
+
+
+def _files(host: Host, params: Params) -> tuple[Resource, ...]:
+    owner, directory = str(params.user_id), f"/opt/{host.role.name}"
+    config = host.template("redis.conf.j2", params, addresses=bind_addresses(host))
+    return (
+        Directory(directory, mode=0o750),
+        Directory(f"{directory}/data", mode=0o700, owner=owner, group=owner),
+        File(config_path(host), config, mode=0o600, owner=owner, group=owner),
+    )
+
+
+def config_path(host: Host) -> str:
+    """Return the path of its configuration on the host."""
+    return f"/opt/{host.role.name}/redis.conf"
+
+
+def container_name(host: Host) -> str:
+    """Return the name of its container, as compose makes it."""
+    return f"{host.role.name}-redis-1"
+
+
 def bind_addresses(host: Host) -> tuple[str, ...]:
-    """Return where Redis listens: loopback, and the address peers use. Raises InputError when that is not the host's.
+    """Return the addresses that Redis listens on: loopback, and the one that peers use.
 
     It listens there from the first day, so that a second machine needs no restart: the firewall keeps others out.
+    Raises InputError when that address is not the host's.
     """
     own = host.facts.get("addresses")
     if own and host.address not in own:
@@ -78,103 +166,34 @@ def bind_addresses(host: Host) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("127.0.0.1", host.address)))
 
 
-def services(host: Host, params: Params) -> list[ContainerService]:
-    """Return the one service. Its probe has no password to show: a refusal (NOAUTH) proves life as well."""
-    probe = f"redis-cli -h 127.0.0.1 -p {params.port} ping 2>&1 | grep -Eq 'PONG|NOAUTH'"
-    owner = f"{params.user_id}:{params.user_id}"
-    return [
-        ContainerService(
-            "redis",
-            params.image,
-            command=("redis-server", "/usr/local/etc/redis/redis.conf"),
-            user=owner,
-            network_mode="host",
-            volumes=(f"{CONFIG}:/usr/local/etc/redis/redis.conf:ro", f"{DIRECTORY}/data:/data"),
-            healthcheck=HealthCheck(probe, interval_s=5, timeout_s=3, retries=5, start_period_s=30),
-            stop_grace_period_s=30,
-            config=(CONFIG,),
-        )
-    ]
-
-
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield Redis, configured and healthy."""
-    _assert_alone(host)
-    if is_part_of_a_system(host):
-        yield image(host, params)[0]
-        return
-    owner = str(params.user_id)
-    yield PortsFree((f"{params.port}/tcp",), project="redis")
-    yield Directory(DIRECTORY, mode=0o750)
-    yield Directory(f"{DIRECTORY}/data", mode=0o700, owner=owner, group=owner)
-    config = host.template("redis.conf.j2", params, addresses=bind_addresses(host))
-    yield File(CONFIG, config, mode=0o600, owner=owner, group=owner)
-    yield from running(host, params, DIRECTORY, services(host, params))
-
-
-def is_part_of_a_system(host: Host) -> bool:
-    """Tell whether another role runs Redis, inside its own network."""
-    return any(host.with_role(role) for role in SYSTEM_ROLES)
-
-
-def ports(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the way in for other hosts that need it; the host itself comes by loopback rules."""
-    if is_part_of_a_system(host):
-        return
+def firewall_rules(host: Host, params: Params) -> tuple[Rule, ...]:
+    """Return the rule for other hosts that need it; its own host needs none, nor does one inside an application."""
+    if host.role.within or host.with_role("chatsystem"):
+        return ()
     if params.clients is not None:
         sources = host.sources(*params.clients)
     else:
-        peers = (peer for role in CLIENT_ROLES for peer in host.with_role(role))
-        sources = tuple(dict.fromkeys(peer.address for peer in peers if peer.name != host.name))
-    if sources:
-        yield Rule(params.port, sources=sources, comment="redis")
+        sources = tuple(dict.fromkeys(peer.address for peer in clients(host)))
+    return (Rule(params.port, sources=sources, comment=host.role.name),) if sources else ()
+
+
+def _backup_paths(host: Host, params: Params, directory: str) -> tuple[str, ...]:
+    return (config_path(host), *((f"{directory}/data/dump.rdb",) if params.backup_data else ()))
+
+
+def _saves(host: Host, params: Params) -> tuple[Resource, ...]:
+    if not params.backup_data:
+        return ()
+    password = params.password.reveal()
+    client = ("docker", "exec", "-i", container_name(host), "redis-cli", "-e", "-p", str(params.port))
+    script = Secret(f"AUTH {password}\nSAVE\n", (password,))
+    return (Command(client, input=script, stream=False, label_text="redis SAVE"),)
 
 
 def _assert_alone(host: Host) -> None:
-    names = [peer.name for peer in host.with_role("redis")]
+    names = [peer.name for peer in host.with_role(host.role.name)]
     if len(names) > 1:
         raise InputError(
-            f"the role redis is one Redis, and {len(names)} hosts are to get it: {', '.join(names)}",
-            next_step="leave one host in the group redis: the others connect to it, a second one would stay empty",
+            f"the role {host.role.name} is one Redis, and {len(names)} hosts are to get it: {', '.join(names)}",
+            next_step=f"leave one host in the group {host.role.name}: the others connect to it",
         )
-
-
-def preflight(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what must hold before anything is changed."""
-    if is_part_of_a_system(host):
-        return
-    yield PortsFree((f"{params.port}/tcp",), project="redis")
-
-
-def start(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it running."""
-    if is_part_of_a_system(host):
-        return
-    yield from started(host, params, DIRECTORY, services(host, params))
-
-
-def stop(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it stopped."""
-    if is_part_of_a_system(host):
-        return
-    yield from stopped(DIRECTORY, services(host, params))
-
-
-def restart(host: Host, params: Params) -> Iterator[Task]:
-    """Yield a restart."""
-    if is_part_of_a_system(host):
-        return
-    yield from restarted(DIRECTORY, services(host, params))
-
-
-def backup(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield an archive of the configuration, and of a snapshot of the data where that is asked for."""
-    if is_part_of_a_system(host):
-        return
-    paths = [CONFIG, f"{DIRECTORY}/compose.yaml"]
-    if params.backup_data:
-        said = Secret(f"AUTH {params.password.reveal()}\nSAVE\n", (params.password.reveal(),))
-        client = ("docker", "exec", "-i", "redis-redis-1", "redis-cli", "-e", "-p", str(params.port))
-        yield Command(client, input=said, stream=False, label_text="redis SAVE")
-        paths.append(f"{DIRECTORY}/data/dump.rdb")
-    yield Archive("redis", tuple(paths), may_be_empty=True)

@@ -10,15 +10,14 @@ from orchestr.verification.inside import Inside, closed_to_outside, connected, i
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import assert_healthy
 
-from . import CONFIG, Params, is_part_of_a_system, ports
+from . import Params, config_path, container_name, firewall_rules
 
-CONTAINER = "redis-redis-1"
 FIREWALL = "look at: ufw status (a rule of somebody else's?), and whether the role firewall is on this host"
 
 
 def clients(machine: Host, params: Params) -> tuple[str, ...]:
     """Return the addresses and networks that are let in from other hosts."""
-    return tuple(source for rule in ports(machine, params) for source in rule.sources)
+    return tuple(source for rule in firewall_rules(machine, params) for source in rule.sources)
 
 
 def needs_it(peer: Peer, sources: tuple[str, ...]) -> bool:
@@ -43,11 +42,11 @@ def test_open_to_those_who_need_it_and_asks_for_the_password(machine: Host, para
         answer = Inside.of(peer.name).says(machine.address, params.port, "PING")
         assert answer, (
             f"{peer.name} cannot reach Redis at {machine.address}:{params.port}; look at: ufw status on "
-            f"{machine.name}, docker logs {CONTAINER} there, and what lies between the two"
+            f"{machine.name}, docker logs {container_name(machine)} there, and what lies between the two"
         )
         assert answer.startswith("-NOAUTH"), (
             f"Redis answers {peer.name} without a password ({answer.strip()[:60]}); "
-            f"look at requirepass in {CONFIG}, and whether the container was restarted since it changed"
+            f"look at requirepass in {config_path(machine)}, and whether the container was restarted since it changed"
         )
 
 
@@ -61,33 +60,33 @@ def test_closed_to_hosts_without_need(machine: Host, params: Params) -> None:
 
 def test_asks_for_the_password_on_its_own_host(host: Any, machine: Host, params: Params) -> None:
     """It runs, and tells nobody anything without the password, not even on its own host."""
-    if is_part_of_a_system(machine):
+    if (machine.role.within or machine.with_role("chatsystem")):
         return
     answer = Inside(host).says("127.0.0.1", params.port, "PING")
-    assert answer, f"Redis does not answer on its own host; look at: docker logs {CONTAINER}"
+    assert answer, f"Redis does not answer on its own host; look at: docker logs {container_name(machine)}"
     assert answer.startswith("-NOAUTH"), (
-        f"Redis answers without a password ({answer.strip()[:60]}); look at requirepass in {CONFIG}"
+        f"Redis answers without a password ({answer.strip()[:60]}); look at requirepass in {config_path(machine)}"
     )
 
 
 def test_is_healthy(host: Any, machine: Host) -> None:
     """Its container is up, and its own health check passes."""
-    if is_part_of_a_system(machine):
+    if (machine.role.within or machine.with_role("chatsystem")):
         assert_healthy(machine, "redis")
         return
     text = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
-    found = host.run("docker inspect --format %s %s", text, CONTAINER).stdout.split()
+    found = host.run("docker inspect --format %s %s", text, container_name(machine)).stdout.split()
     assert found == ["running", "healthy"], (
-        f"the container is {' and '.join(found) or 'missing'}; look at: docker logs {CONTAINER}"
+        f"the container is {' and '.join(found) or 'missing'}; look at: docker logs {container_name(machine)}"
     )
 
 
 def test_password_file_is_private(host: Any, machine: Host, params: Params) -> None:
     """The file with the password is readable for Redis alone."""
-    if is_part_of_a_system(machine):
+    if (machine.role.within or machine.with_role("chatsystem")):
         return
-    found = host.run("stat -c '%%u %%a' %s", CONFIG).stdout.strip()
+    found = host.run("stat -c '%%u %%a' %s", config_path(machine)).stdout.strip()
     assert found == f"{params.user_id} 600", (
-        f"{CONFIG} belongs to and is open to {found or 'nobody: it is missing'} (owner, mode), "
+        f"{config_path(machine)} belongs to and is open to {found or 'nobody: it is missing'} (owner, mode), "
         f"not {params.user_id} 600: the password is in it; run orchestr again"
     )

@@ -8,24 +8,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource, Task
-from orchestr.applications.container_role import ContainerParams, restarted, running, started, stopped
+from orchestr.agent.resource import Resource
+from orchestr.applications.container_role import ContainerParams
+from orchestr.applications.model import Application, Service, Site
+from orchestr.applications.routes import listen_address
 from orchestr.containers.compose import ContainerService, Limits
 from orchestr.planning.role import SecretText
-from orchestr.resources.archives import Archive
 from orchestr.resources.env_files import EnvFile
 from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall.firewall import Rule
-from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import HttpAnswer, TcpAnswer
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
     from orchestr.planning.plan import Host
 
-DIRECTORY = "/opt/webapp"
-ENVIRONMENT = f"{DIRECTORY}/.env"
-SECRETS = f"{DIRECTORY}/secrets"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -85,83 +81,60 @@ class Params(ContainerParams):
         return path
 
 
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the service, answering."""
+def application(host: Host, params: Params) -> Application:
+    """Return the one service, with the site that takes every request which no other application takes."""
+    directory = f"/opt/{host.role.name}"
+    return Application(
+        services=(Service(_container(host, params, directory)),),
+        before=tuple(_files(params, directory)),
+        ready=(_answer(host, params),),
+        ports=(f"{params.port}/tcp",),
+        sites=(_site(params),),
+        backup=(f"{directory}/.env", f"{directory}/secrets"),
+    )
+
+
+def _site(params: Params) -> Site:
+    return Site(
+        params.port,
+        check_path=params.health_path,
+        takes_webhooks=True,
+        token_path=params.token_path,
+        events_path=params.events_path,
+    )
+
+
+def _files(params: Params, directory: str) -> Iterator[Resource]:
+    """Yield its settings and secrets; a secret's file belongs to the user it runs as."""
     uid, _, gid = (params.user or "0").partition(":")
-    yield PortsFree((f"{params.port}/tcp",), project="webapp")
-    yield Directory(DIRECTORY, mode=0o750)
-    yield EnvFile.of(ENVIRONMENT, params.env)
+    yield Directory(directory, mode=0o750)
+    yield EnvFile.of(f"{directory}/.env", params.env)
     if params.secret_files:
-        yield Directory(SECRETS, mode=0o700, owner=uid, group=gid or uid)
+        yield Directory(f"{directory}/secrets", mode=0o700, owner=uid, group=gid or uid)
     for name, content in params.secret_files.items():
-        yield File(f"{SECRETS}/{name}", content, mode=0o600, owner=uid, group=gid or uid)
-    yield from running(host, params, DIRECTORY, services(host, params))
-    yield answers(host, params)
+        yield File(f"{directory}/secrets/{name}", content, mode=0o600, owner=uid, group=gid or uid)
 
 
-def listen_address(host: Host) -> str:
-    """Return loopback where Caddy is on this host, or nowhere; else the private address."""
-    callers = {peer.name for peer in host.with_role("caddy")}
-    return "127.0.0.1" if callers <= {host.name} else host.address
-
-
-def services(host: Host, params: Params) -> list[ContainerService]:
-    """Return the one service."""
-    names = tuple(f"{SECRETS}/{name}" for name in params.secret_files)
+def _container(host: Host, params: Params, directory: str) -> ContainerService:
+    names = tuple(f"{directory}/secrets/{name}" for name in params.secret_files)
     mounted = tuple(f"{path}:/run/secrets/{path.rpartition('/')[2]}:ro" for path in names)
-    return [
-        ContainerService(
-            "webapp",
-            params.image,
-            command=params.command,
-            user=params.user,
-            env_files=(ENVIRONMENT,),
-            volumes=(*mounted, *params.volumes),
-            ports=(f"{listen_address(host)}:{params.port}:{params.container_port or params.port}",),
-            stop_grace_period_s=params.stop_grace_s,
-            limits=Limits(cpus=params.cpus, memory=params.memory) if params.cpus or params.memory else None,
-            config=names,
-        )
-    ]
+    return ContainerService(
+        "webapp",
+        params.image,
+        command=params.command,
+        user=params.user,
+        env_files=(f"{directory}/.env",),
+        volumes=(*mounted, *params.volumes),
+        ports=(f"{listen_address(host)}:{params.port}:{params.container_port or params.port}",),
+        stop_grace_period_s=params.stop_grace_s,
+        limits=Limits(cpus=params.cpus, memory=params.memory) if params.cpus or params.memory else None,
+        config=names,
+    )
 
 
-def answers(host: Host, params: Params) -> Resource:
+def _answer(host: Host, params: Params) -> Resource:
     """Return the gate of a working service."""
     address = listen_address(host)
     if not params.health_path:
         return TcpAnswer(address, params.port, timeout_s=params.start_timeout_s)
     return HttpAnswer(f"http://{address}:{params.port}{params.health_path}", timeout_s=params.start_timeout_s)
-
-
-def ports(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the way in for a Caddy on another host; on the same one it needs none."""
-    callers = tuple(peer.address for peer in host.with_role("caddy") if peer.name != host.name)
-    if callers:
-        yield Rule(params.port, sources=callers, comment="webapp")
-
-
-def preflight(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what must hold before anything is changed."""
-    yield PortsFree((f"{params.port}/tcp",), project="webapp")
-
-
-def start(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it running, and answering."""
-    yield from started(host, params, DIRECTORY, services(host, params))
-    yield answers(host, params)
-
-
-def stop(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield it stopped."""
-    yield from stopped(DIRECTORY, services(host, params))
-
-
-def restart(host: Host, params: Params) -> Iterator[Task | Resource]:
-    """Yield a restart."""
-    yield from restarted(DIRECTORY, services(host, params))
-    yield answers(host, params)
-
-
-def backup(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield an archive of its settings and secrets; its volumes are yours to back up."""
-    yield Archive("webapp", (ENVIRONMENT, SECRETS, f"{DIRECTORY}/compose.yaml"), may_be_empty=True)

@@ -62,8 +62,10 @@ class Planned:
 
     def ports(self, role: str, host: str) -> dict[tuple[str, str], tuple[str, ...]]:
         """Return what a role says it needs of a host's firewall: (port, protocol) → sources, () meaning everyone."""
-        seen = Host(self.run.context, self.run.inventory.host(host), load_role(role, ROOT))
-        rules = seen._role.module.ports(seen, seen.params(role))  # type: ignore[union-attr]
+        loaded = load_role(role, ROOT)
+        seen = Host(self.run.context, self.run.inventory.host(host), loaded)
+        ports = loaded.function("ports")
+        rules = ports(seen, seen.params(role)) if ports is not None else ()
         return {(str(rule.port), rule.protocol): rule.sources for rule in rules}
 
 

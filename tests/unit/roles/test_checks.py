@@ -71,7 +71,7 @@ def field(number: int, content: bytes | str) -> bytes:
 
 def test_livekit_accepts_the_checks_tokens(tokens: Any) -> None:
     """A token the checks make lets exactly one identity into one room, and holds only with the right secret."""
-    made = module("caddy", "joining").access_token("key", Secret("s" * 32), "room", "me")
+    made = module("livekit", "joining").access_token("key", Secret("s" * 32), "room", "me")
     claims = tokens.verify(made, {"key": "s" * 32})
     assert (claims["sub"], claims["video"]) == ("me", {"room": "room", "roomJoin": True})
     assert claims["exp"] - claims["nbf"] < 300
@@ -86,7 +86,7 @@ def test_the_real_servers_answer_to_a_join_is_understood() -> None:
     server = b"\x08\x00" + field(2, "1.8.4") + b"\x18\x0f" + field(5, "ND_home")
     join = field(1, field(1, "RM_1")) + field(2, participant) + field(3, other) + b"\x30\x01\x51" + b"\xff" * 8
     message = field(1, join + field(12, server))
-    answer = module("caddy", "joining").joined(message)
+    answer = module("livekit", "joining").joined(message)
     assert (answer.others, answer.node) == (frozenset({"somebody"}), "ND_home")
 
 
@@ -94,7 +94,7 @@ def test_the_real_servers_answer_to_a_join_is_understood() -> None:
 def test_anything_else_is_no_answer_to_a_join(message: bytes) -> None:
     """Another message, and one that ends too early, are refused instead of read as an empty room."""
     with pytest.raises(ValueError):
-        module("caddy", "joining").joined(message)
+        module("livekit", "joining").joined(message)
 
 
 def test_a_list_of_nodes_is_understood_as_the_real_server_prints_it() -> None:

@@ -1,4 +1,4 @@
-"""Take part in a LiveKit room as far as signalling goes, as a browser begins to: what the checks look with.
+"""Take part in a LiveKit room as far as signalling goes, as a browser begins to. For checks.
 
 Formats: access tokens are JSON Web Tokens (RFC 7519, HMAC-SHA256) with LiveKit's ``video`` grant; the first message of
 a session is a SignalResponse with a JoinResponse (livekit/protocol, protobufs/livekit_rtc.proto), in protobuf's wire
@@ -11,12 +11,18 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestr.secret import Secret
+from orchestr.verification.front_door import Site
+from orchestr.verification.websocket import HandshakeRefused, WebSocket
+
+if TYPE_CHECKING:
+    from .params import Params
 
 VALID_FOR_S = 120
 #: Numbers of fields in livekit_rtc.proto and livekit_models.proto.
@@ -39,6 +45,43 @@ def access_token(key: str, secret: Secret, room: str, identity: str) -> str:
     claims = {"iss": key, "sub": identity, "nbf": now - 30, "exp": now + VALID_FOR_S, "video": grant}
     signed = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(claims)}"
     return f"{signed}.{_base64(hmac.new(secret.reveal().encode(), signed.encode(), hashlib.sha256).digest())}"
+
+
+def new_room() -> str:
+    """Return the name of a room of ours, that nobody else is in."""
+    return f"orchestr-verify-{secrets.token_hex(6)}"
+
+
+def join(site: Site, token: str) -> tuple[WebSocket, Joined]:
+    """Join a room; return the open session and the room's answer. Shows no token when it is refused."""
+    url = f"wss://{site.name}/rtc?protocol=9&auto_subscribe=1"
+    headers = {"Authorization": f"Bearer {token}"}  # not in the URL, which lands in logs
+    try:
+        session = site.websocket(url, headers)
+    except HandshakeRefused as error:
+        answer = f"{error.status}: {error.body[:200]}".replace(token, "(the token)")
+        raise AssertionError(
+            f"LiveKit refuses a join through the proxy with {answer.strip()}; 401: nodes or application have other API "
+            "keys; 502, 503: the proxy reaches no healthy node; look at: docker logs livekit-livekit-1, "
+            f"{site.door.logs}"
+        ) from None
+    except OSError as error:
+        raise AssertionError(f"no WebSocket at {url}: {error}") from None
+    try:
+        return session, joined(session.receive(timeout_s=10))
+    except BaseException:
+        session.close()
+        raise
+
+
+def token_for(site: Site, params: Params, token_url: str, room: str, identity: str) -> str:
+    """Return an access token: the application's where it gives any, else one made with LiveKit's key."""
+    if not token_url:
+        return access_token(params.api_key, params.api_secret, room, identity)
+    body = json.dumps({"room": room, "identity": identity}).encode()
+    answer = site.ask(token_url, method="POST", body=body, headers={"Content-Type": "application/json"})
+    assert answer.status == 200, f"the application gives no token: {token_url} answers {answer.status}"
+    return str(answer.json()["token"])
 
 
 def joined(message: str | bytes) -> Joined:
