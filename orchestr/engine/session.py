@@ -78,6 +78,7 @@ class Session:
         self._upload: _Upload | None = None
         self._download = Download(blobs, self._send)
         self._closed = False
+        self._has_hello = False  # before the agent's hello nothing but the handshake may travel
 
     # -- start and end --------------------------------------------------------------------------------------------
     def open(self) -> dict[str, Any]:
@@ -102,6 +103,7 @@ class Session:
         if hello["type"] != "hello" or hello.get("protocol") != wire.PROTOCOL:
             self.close()
             raise AgentError(f"the agent's first message was {hello['type']}, not hello", host=self.host)
+        self._has_hello = True
         self.facts, self._bytecode = hello["facts"], str(hello.get("bytecode", ""))
         self.facts["clock_offset_s"] = round(float(self.facts["time"]) - time.time(), 3)
         return self.facts
@@ -267,7 +269,7 @@ class Session:
     def _send_if_free(self, message: dict[str, Any]) -> None:
         """Send a message unless something else is being sent, which is as good a sign of life; forgive failures."""
         channel = self._channel
-        if channel is None or not self._write_lock.acquire(blocking=False):
+        if channel is None or not self._has_hello or not self._write_lock.acquire(blocking=False):
             return
         try:
             with contextlib.suppress(OSError, HostError):
