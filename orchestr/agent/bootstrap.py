@@ -1,7 +1,6 @@
 # Sent as text and executed before anything else of orchestr exists on the host: imports modules from memory.
 from __future__ import annotations
 
-import builtins
 import marshal
 import os
 import sys
@@ -13,27 +12,6 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any, Dict, Set, Union
 
-#: Where names come from when a module that travelled takes them *from* these, which are slow to import.
-_STAND_INS = {"typing": "orchestr.agent.light", "dataclasses": "orchestr.agent.light"}
-#: The same for our own modules, which are known to need no more than is there.
-_OWN_STAND_INS = {
-    **_STAND_INS,
-    "json": "orchestr.agent.light_json",
-    "threading": "orchestr.agent.light_threading",
-    "queue": "_queue",
-    "signal": "_signal",
-    "struct": "_struct",
-}
-
-
-def _builtins(stand_ins: Dict[str, str]) -> Dict[str, Any]:
-    """Return the builtins of modules in which ``from json import loads`` takes it from what stands in for json."""
-
-    def import_(name: str, globals: Any = None, locals: Any = None, names: Any = (), level: int = 0) -> Any:
-        return __import__(stand_ins.get(name, name) if names else name, globals, locals, names, level)
-
-    return dict(vars(builtins), __import__=import_)
-
 
 class _Finder:
     """Find and load modules that came over the wire, as text or as code; nothing is written to the host's disk."""
@@ -43,7 +21,6 @@ class _Finder:
         self._packages: Set[str] = set()
         #: Gets a module of ours that did not come yet, by `add`; there is none before the agent serves.
         self.ask: Any = None
-        self._builtins, self._own_builtins = _builtins(_STAND_INS), _builtins(_OWN_STAND_INS)
 
     def add(self, packed: bytes) -> None:
         """Take in packed modules (name → source or marshalled code)."""
@@ -75,8 +52,6 @@ class _Finder:
             code = marshal.loads(content)  # noqa: S302
         else:
             code = compile(content, "<%s>" % module.__name__, "exec", dont_inherit=True)
-        is_own = module.__name__.startswith("orchestr.")
-        module.__dict__["__builtins__"] = self._own_builtins if is_own else self._builtins
         exec(code, module.__dict__)  # noqa: S102
 
     def get_source(self, name: str) -> Any:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from signal import SIGPIPE, SIGXFSZ
-from typing import Any, List, Mapping, Optional, Tuple
+from _signal import SIGPIPE, SIGXFSZ  # type: ignore[import-not-found]  # the package signal imports enum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Mapping, Optional, Tuple
 
 _LONGEST_NAP_S = 0.05
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
-
 from orchestr.agent.resource import Action, Change, NotObservable, Resource, ResourceError, Task, differing
 from orchestr.agent.system import CommandFailed, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Optional
 
 OK, CHANGED, FAILED, SKIPPED, UNKNOWN = "ok", "changed", "failed", "skipped", "unknown"
 SAID_LIMIT = 64 * 1024  # characters kept of what a failed command said, until its secrets are hidden

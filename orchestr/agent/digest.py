@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional
+
 
 LARGE_BYTES = 1 << 20  # from here on OpenSSL, which uses the processor's own instructions, is worth its loading
 

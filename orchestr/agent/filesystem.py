@@ -8,8 +8,12 @@ fsync of the directory. The file it replaces is kept under ``/var/lib/orchestr/b
 from __future__ import annotations
 
 import os
-from threading import Lock
-from typing import Iterable, Optional, Set
+
+from orchestr.agent.light_threading import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Optional, Set
 
 STATE_DIRECTORY = "/var/lib/orchestr"
 PREFIX = ".orchestr-"

@@ -14,16 +14,21 @@ from __future__ import annotations
 
 import shlex
 from contextlib import contextmanager
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
+from orchestr.agent.record import record, replace
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import CommandFailed, Reader, System
 from orchestr.agent.unconfirmed import DIRECTORY, PREFIX, pending
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Sequence, Tuple
+
 MARGIN_S = 1.0  # the agent stops waiting this long before the host undoes by itself
 
 
-class Undo(NamedTuple):
+@record
+class Undo:
     """What puts a host back: files as they are now, then commands, each with its stdin, whatever each returns."""
 
     files: Sequence[str]
@@ -68,7 +73,8 @@ def settle(system: System) -> None:
         _fire(system, _Switch(directory, token, _has_systemd(system), _waiting(system, directory)))
 
 
-class _Switch(NamedTuple):
+@record
+class _Switch:
     directory: str
     token: str
     has_systemd: bool
@@ -94,7 +100,7 @@ def _arm(system: System, undo: Undo, window_s: float) -> _Switch:
     except BaseException:
         system.remove(switch.directory)
         raise
-    return switch._replace(waiting=_waiting(system, switch.directory))
+    return replace(switch, waiting=_waiting(system, switch.directory))
 
 
 def _has_systemd(reader: Reader) -> bool:

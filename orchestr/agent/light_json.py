@@ -1,14 +1,12 @@
 """What stands in for ``json`` on a host: its C functions without the package, whose decoder imports ``re``.
 
-The agent's importer gives this module to sources that take names from ``json``; the controller uses the real one, with
-which ``tests/agent/test_light_json.py`` compares it. What is not here comes from the real one.
+Everything that travels imports this module, also on the controller; ``tests/agent/test_light_json.py`` compares it with
+the real one.
 """
 
 from __future__ import annotations
 
 from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner  # of CPython
-
-from orchestr.agent.light import rest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,9 +60,6 @@ def dumps(value: Any, **options: Any) -> str:
     """Return a value as JSON. Raises TypeError for what JSON has not."""
     if options.keys() <= {"ensure_ascii", "separators", "sort_keys"}:
         return JSONEncoder(**options).encode(value)
-    import json as real
+    import json as real  # indented texts are written only where something changes
 
     return real.dumps(value, **options)
-
-
-__getattr__ = rest_of("json")

@@ -1,15 +1,12 @@
 """What stands in for ``threading`` on a host, where importing that one costs as much as starting python.
 
-The agent's importer gives this module to sources that take names from ``threading``; the controller uses the real one,
-with which ``tests/agent/test_light_threading.py`` compares it. What is not here comes from the real one.
+Everything that travels imports this module; ``tests/agent/test_light_threading.py`` compares it with the real one.
 """
 
 from __future__ import annotations
 
 from _thread import allocate_lock as Lock
 from _thread import get_ident, start_new_thread
-
-from orchestr.agent.light import rest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +64,3 @@ class Event:
                 if not came:
                     self._gates.remove(gate)
         return came
-
-
-__getattr__ = rest_of("threading")

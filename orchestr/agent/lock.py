@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from json import dumps, loads
-from typing import Any, Dict, Optional
+
+from orchestr.agent.light_json import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Optional
 
 
 class HostLock:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import select
 import time
-from signal import SIGKILL
-from typing import Generator, List, Mapping, Optional, Sequence, Tuple
+from _signal import SIGKILL  # type: ignore[import-not-found]  # the package signal imports enum
 
 from orchestr.agent import process, wire
 from orchestr.agent.system import ENVIRONMENT, CommandFailed, Completed, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Generator, List, Mapping, Optional, Sequence, Tuple
 
 ANSWER_S = 2 * wire.LOST_S
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import select
 import time
-from signal import SIGKILL, SIGTERM
-from threading import Lock
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
+from _signal import SIGKILL, SIGTERM  # type: ignore[import-not-found]  # the package signal imports enum
 
 from orchestr.agent.child import Child
+from orchestr.agent.light_threading import Lock
 
-Input = Union[bytes, Iterator[bytes]]  # an iterator is read only as fast as the child takes it
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple, TypeAlias, Union  # novm
+
+Input: TypeAlias = "Union[bytes, Iterator[bytes]]"  # an iterator is read only as fast as the child takes it
 
 LINE_LIMIT = 64 * 1024  # bytes of one line of live output that are held back for its end
 

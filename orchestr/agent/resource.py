@@ -1,26 +1,30 @@
 """Desired state, and the contract between it and the engine: observe, diff, apply, observe again.
 
-A resource is a frozen dataclass of scalars, tuples, Secrets and other registered dataclasses. It says what should be
+A resource is a record of scalars, tuples, Secrets and other registered records. It says what should be
 (`desired`), reads what is (`observe`, which is handed a Reader and so cannot write) and can bring about a difference it
 is told of (`apply`, which never decides). A resource type is one file in ``orchestr/resources``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar
-
+from orchestr.agent.record import record
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
 
-State = Mapping[str, Any]  # attribute → comparable value (scalars, tuples, Secrets); None as a whole means absent
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeAlias, TypeVar  # novm
+
+    T = TypeVar("T")
+
+#: Attribute → comparable value (scalars, tuples, Secrets); None as a whole means absent.
+State: TypeAlias = "Mapping[str, Any]"
 
 _KINDS: Dict[str, type] = {}
 
 
 def registered(kind: str) -> Callable[[Type[T]], Type[T]]:
-    """Register a dataclass under the name it has on the wire, in task ids and in reports."""
+    """Register a record (or frozen dataclass) under the name it has on the wire, in task ids and in reports."""
 
     def add(cls: Type[T]) -> Type[T]:
         other = _KINDS.get(kind)
@@ -43,7 +47,7 @@ def kinds() -> Dict[str, type]:
     return dict(_KINDS)
 
 
-@dataclass(frozen=True)
+@record
 class Change:
     """What the engine found to differ: the whole state before and after, and the attributes that differ.
 
@@ -70,7 +74,7 @@ class Change:
 class Resource:
     """Base of everything that can be desired of a host.
 
-    Subclasses are frozen dataclasses decorated with ``@registered("kind")``.
+    Subclasses are records decorated with ``@registered("kind")``.
     """
 
     kind: ClassVar[str] = ""
@@ -177,7 +181,7 @@ class NotObservable(ResourceError):
 
 
 @registered("task")
-@dataclass(frozen=True)
+@record
 class Task:
     """A resource and the policy around it.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Tuple
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Tuple
+
 
 HIDDEN = "‹secret›"
 

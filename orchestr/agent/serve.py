@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import os
 import time
-from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread, get_ident
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from _queue import Empty, SimpleQueue
 
 from orchestr.agent import converge, facts, filesystem, process, wire
 from orchestr.agent.child import keep_descriptors
+from orchestr.agent.light_threading import Event, Lock, Thread, get_ident
 from orchestr.agent.lock import HostLock
 from orchestr.agent.resource import Task
 from orchestr.agent.secret import Secret, mask
 from orchestr.agent.system import System
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple, TypeAlias  # novm
+
 FLUSH_S = 0.05  # results wait at most this long for company in one write
 STDERR_TAIL = 2000  # characters kept of what a failed command said
 TEXT_LIMIT = 1024 * 1024  # characters of any other text in a result
 SHORTEST_LINE = 6  # characters from which a line of a secret is hidden by itself
-SystemFactory = Callable[..., System]
+SystemFactory: TypeAlias = "Callable[..., System]"
 
 
 class Agent:

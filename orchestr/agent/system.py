@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import stat as stat_module
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from orchestr.agent import process
 from orchestr.agent.digest import new_sha256
+from orchestr.agent.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of a command's stdout or stderr
 ENVIRONMENT = {
@@ -22,7 +26,8 @@ ENVIRONMENT = {
 }
 
 
-class Completed(NamedTuple):
+@record
+class Completed:
     """An ended command: exit status (negative: signal), stdout and stderr as text."""
 
     argv: Tuple[str, ...]
@@ -35,7 +40,8 @@ class Completed(NamedTuple):
         return self.exit == 0
 
 
-class FileStat(NamedTuple):
+@record
+class FileStat:
     """What lstat says: ``type`` is file, directory, link or other; ``mode`` its bits.
 
     ``changed_ns`` is ctime (content, owner, mode or name), ``modified_ns`` mtime (content; can be set by hand).

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 from orchestr.agent.system import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Tuple
 
 DIRECTORY = "/run/orchestr"
 PREFIX = "guard-"

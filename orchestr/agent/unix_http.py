@@ -7,7 +7,10 @@ Source: RFC 9112; an answer ends by its length, by its last chunk, or with the c
 from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_STREAM, socket  # the classes without socket's package, which is slow to import
-from typing import Any, Dict, List, Mapping, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, Tuple
 
 HEAD_LIMIT = 64 * 1024  # bytes of a status line and its headers, or of the line that says how long a chunk is
 PIECE = 256 * 1024

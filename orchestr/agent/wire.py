@@ -2,7 +2,7 @@
 
 A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then the payload:
 
-* ``J``: one message, a JSON object with a ``"type"``. Dataclasses travel by registered kind (``{"$k": kind, ...}``),
+* ``J``: one message, a JSON object with a ``"type"``. Records travel by registered kind (``{"$k": kind, ...}``),
   never by import path; Secrets as ``{"$s": text}``, bytes as ``{"$b": base64}``; every list becomes a tuple.
 * ``B``: four bytes with the number of the ``need`` it answers, then a piece of the blob; no piece means there is none.
   From the agent: the number of its ``offer``, then a piece of what it offers.
@@ -16,12 +16,16 @@ nothing more to tell: ``first`` counts from 0.
 
 from __future__ import annotations
 
-from json import JSONEncoder, loads
-from struct import Struct
+from _struct import Struct
 from sys import intern
-from typing import Any, Callable, Dict, Optional, Tuple
 
+from orchestr.agent.light_json import JSONEncoder, loads
+from orchestr.agent.record import fields
 from orchestr.agent.secret import Secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Optional, Tuple
 
 PROTOCOL = 1
 MAGIC = b"oR"
@@ -36,7 +40,7 @@ LOST_S = 30.0  # the other side is given up when nothing came for this long
 
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
-_FIELDS: Dict[type, Tuple[Tuple[str, Any], ...]] = {}  # of registered dataclasses: name and default
+_FIELDS: Dict[type, Tuple[Tuple[str, Any], ...]] = {}  # of registered records: name and default
 
 _text = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not per message
 
@@ -121,17 +125,17 @@ def _plain(value: Any) -> Any:
 
         return {"$b": b64encode(value).decode("ascii")}
     if getattr(cls, "kind", ""):
-        _FIELDS[cls] = tuple([(each.name, each.default) for each in cls.__dataclass_fields__.values()])
+        _FIELDS[cls] = tuple([(field.name, field.default) for field in fields(cls)])
         return _fields_in(value, _FIELDS[cls])
     if isinstance(value, (str, int, float)):
         return value
     raise ProtocolError("a %s cannot travel" % cls.__name__)
 
 
-def _fields_in(value: Any, fields: Tuple[Tuple[str, Any], ...]) -> Dict[str, Any]:
-    """Return what of a registered dataclass is not as it is by default."""
+def _fields_in(value: Any, known: Tuple[Tuple[str, Any], ...]) -> Dict[str, Any]:
+    """Return what of a registered record is not as it is by default."""
     plain: Dict[str, Any] = {"$k": value.kind}
-    for name, default in fields:
+    for name, default in known:
         found = getattr(value, name)
         if found is not default and not (type(found) is type(default) and found == default):
             plain[name] = found if type(found) in _SCALARS else _plain(found)
@@ -153,11 +157,11 @@ def _rich(value: Any, on_secret: Optional[Callable[[Secret], None]]) -> Any:
 
         return b64decode(value["$b"])
     # The same few names come from thousands of hosts: kept once, they weigh nothing.
-    fields = {
+    values = {
         intern(key): _rich(item, on_secret) if isinstance(item, (dict, list)) else item for key, item in value.items()
     }
-    if "$k" not in fields:
-        return fields
+    if "$k" not in values:
+        return values
     from orchestr.agent.resource import class_of
 
-    return class_of(fields.pop("$k"))(**fields)
+    return class_of(values.pop("$k"))(**values)

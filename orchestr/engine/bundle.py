@@ -44,7 +44,7 @@ LEVEL = 3  # of compression: higher ones cost a small run more than the bytes th
 AGENT_MODULES = (
     "orchestr",
     "orchestr.agent",
-    "orchestr.agent.light",
+    "orchestr.agent.record",
     "orchestr.agent.light_json",
     "orchestr.agent.light_threading",
     "orchestr.agent.digest",

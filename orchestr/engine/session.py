@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent import wire
+from orchestr.agent.record import is_record
 from orchestr.agent.resource import Task
 from orchestr.engine import bundle
 from orchestr.engine.download import Download
@@ -372,7 +373,7 @@ def _classes_in(value: Any) -> Iterator[type]:
         yield from _classes_in(value.resource)
         if value.until is not None:
             yield from _classes_in(value.until)
-    elif hasattr(type(value), "kind") and hasattr(type(value), "__dataclass_fields__"):
+    elif hasattr(type(value), "kind") and is_record(type(value)):
         yield type(value)
         for inner in vars(value).values():
             if type(inner) not in _SCALARS:

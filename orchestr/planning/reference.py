@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from orchestr.agent import record
 from orchestr.agent.resource import Resource, kinds
 from orchestr.planning.role import Params, Role, load_role, role_names
 
@@ -121,20 +122,19 @@ def resource_entries() -> list[Entry]:
 
 
 def _resource_entry(kind: str, cls: type) -> Entry:
-    hints = typing.get_type_hints(cls)
-    fields = tuple(_attribute(field, hints[field.name]) for field in dataclasses.fields(cls))
+    names = {**vars(typing), **vars(import_module(cls.__module__))}  # resources import typing for type checkers only
+    hints = typing.get_type_hints(cls, localns=names)
+    fields = tuple(_attribute(field, hints[field.name]) for field in record.fields(cls))
     return Entry("resource", cls.__name__, kind, cls.__module__, inspect.cleandoc(cls.__doc__ or ""), fields)
 
 
-def _attribute(field: dataclasses.Field[Any], hint: Any) -> Field:
-    if field.default is not dataclasses.MISSING:
-        default: str | None = f"0o{field.default:o}" if _is_mode(field) else repr(field.default)
-    elif field.default_factory is not dataclasses.MISSING:
-        default = repr(field.default_factory())
-    else:
+def _attribute(field: record.Field, hint: Any) -> Field:
+    if field.default is record.MISSING:
         default = None
+    else:
+        default = f"0o{field.default:o}" if _is_mode(field) else repr(field.default)
     return Field(field.name, type_name(hint), default)
 
 
-def _is_mode(field: dataclasses.Field[Any]) -> bool:
+def _is_mode(field: record.Field) -> bool:
     return field.name.endswith("mode") and isinstance(field.default, int)

@@ -5,14 +5,15 @@ Sources: dpkg(1) (package states), deb822(5) (the status file), apt-get(8), apt-
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
 from orchestr.resources.package_backend import Backend, Installed, Wanted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from typing import Dict, List, Optional, Sequence
 
 STATUS = "/var/lib/dpkg/status"
 JOURNAL = "/var/lib/dpkg/updates"  # dpkg's own: not empty after it was killed
@@ -32,7 +33,8 @@ _UNKNOWN = (
 _STALE = r"404 +Not Found|Hash Sum mismatch|Unable to fetch some archives"
 
 
-class _Entry(NamedTuple):
+@record
+class _Entry:
     state: str
     text: bytes
 
@@ -90,7 +92,7 @@ class Apt(Backend):
 
     def install(self, system: System, wanted: Sequence[Wanted]) -> None:
         _repair(system)
-        words = ["%s=%s" % each if each.version else each.name for each in wanted]
+        words = ["%s=%s" % (each.name, each.version) if each.version else each.name for each in wanted]
         pinned = ["--allow-downgrades"] if any(each.version for each in wanted) else []
         command = ["apt-get", "install", *OPTIONS, "--no-install-recommends", *pinned, "--", *words]
         done, fetched = _patiently(system, command), ""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.system import Reader, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Tuple
 
 BACKUPS = "/var/backups/orchestr"
 
 
-@dataclass(frozen=True)
+@record
 @registered("archive")
 class Archive(Action):
     """Pack ``paths`` into ``/var/backups/orchestr/NAME/TIME.tar.gz`` (0600, directories 0700), read back once.

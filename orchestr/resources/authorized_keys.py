@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, Sequence, Tuple
 
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import Reader, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, List, Sequence, Tuple
 
 # A key line is [options] type base64 [comment]; the base64 of every key starts with the length of its type's name.
 _BODY = re.compile(r"(?:^|\s)(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+\s+(AAAA[A-Za-z0-9+/]+={0,3})(?:\s|$)")

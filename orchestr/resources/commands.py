@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Action, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Tuple, Union
 
 LONGEST_S = 3600.0  # a command without a time-out on its task ends after this long
 LABEL_LENGTH = 72
 
 
-@dataclass(frozen=True)
+@record
 @registered("command")
 class Command(Action):
     """Run ``argv`` (no shell; for one, ``("sh", "-c", TEXT)``) unless it is known to be done.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Dict, List, Mapping, Optional, Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, State, attribute_diff, registered
 from orchestr.agent.secret import HIDDEN, Secret, reveal
 from orchestr.agent.system import Reader, System
 from orchestr.resources import env_grammars
 from orchestr.resources.files import File
 
-Value = Union[str, Secret]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Dict, List, Mapping, Optional, Tuple, TypeAlias, Union  # novm
+
+Value: TypeAlias = "Union[str, Secret]"
 _ENTRY = r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)="
 
 
@@ -29,7 +31,7 @@ def text_of(value: object) -> Value:
     raise TypeError("a variable's value is a text, a number or a boolean, not %s" % type(value).__name__)
 
 
-@dataclass(frozen=True)
+@record
 @registered("env_file")
 class EnvFile(Resource):
     """A file of KEY=value lines that ``reader`` (compose, docker, systemd or shell) reads back exactly.

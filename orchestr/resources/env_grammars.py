@@ -11,7 +11,10 @@ give back; no message holds a value.
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict
+
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 IN_POSIX_KEY = LETTERS | frozenset("0123456789")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Dict, Optional, Tuple, Union
-
 from orchestr.agent.digest import sha256_of
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import HIDDEN, Secret, mask, reveal
 from orchestr.agent.system import Reader, System
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Dict, Optional, Tuple, Union
+
 DIFF_LIMIT = 64 * 1024  # bytes of content up to which a diff shows lines
 
 
-@dataclass(frozen=True)
+@record
 @registered("blob")
 class Blob:
     """Content too large to travel with the task: fetched by digest when the host lacks it."""
@@ -49,7 +51,7 @@ def ids(system: Reader, resource: "Union[File, Directory]") -> Tuple[int, int]:
     return uid, gid
 
 
-@dataclass(frozen=True)
+@record
 @registered("file")
 class File(Resource):
     """A regular file with this content (text or Secret, or a Blob sent on demand), mode, owner and group.
@@ -181,7 +183,7 @@ def _shown(mark: str, text: str, content: Union[str, Secret]) -> str:
     return HIDDEN if mark == "-" else mask(text, [line for part in content.parts for line in part.splitlines()])
 
 
-@dataclass(frozen=True)
+@record
 @registered("directory")
 class Directory(Resource):
     """A directory with this mode, owner and group; ``present=False`` removes it with all it holds.
@@ -228,7 +230,7 @@ class Directory(Resource):
         system.set_mode(self.path, self.mode)
 
 
-@dataclass(frozen=True)
+@record
 @registered("link")
 class Link(Resource):
     """A symbolic link at ``path`` to ``target`` (symlink(7)); ``present=False`` removes it.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import HIDDEN, Secret, reveal
 from orchestr.agent.system import FileStat, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path, text_diff
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union
 
 
 def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
@@ -99,7 +99,7 @@ def _last(lines: List[str], pattern: "re.Pattern[str]") -> Optional[int]:
     return found[-1] if found else None
 
 
-@dataclass(frozen=True)
+@record
 @registered("line")
 class Line(Resource):
     """One line of a file: it stands in place of the last line that the regular expression ``match`` finds.
@@ -190,7 +190,7 @@ class Line(Resource):
         return "\n".join(before + after)
 
 
-@dataclass(frozen=True)
+@record
 @registered("block")
 class Block(Resource):
     """Lines between ``# BEGIN orchestr MARKER`` and ``# END orchestr MARKER`` in a file that others write too.

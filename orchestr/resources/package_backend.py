@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Sequence
-
+from orchestr.agent.record import record
 from orchestr.agent.system import Reader, System
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Sequence
 
-class Installed(NamedTuple):
+
+@record
+class Installed:
     """``state`` is "installed", "absent" or the package system's word for half-way; ``version`` is "" if none."""
 
     state: str
     version: str = ""
 
 
-class Wanted(NamedTuple):
+@record
+class Wanted:
     """A package to install; ``version`` "" is the one the package system prefers."""
 
     name: str

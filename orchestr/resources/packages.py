@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.apt import Apt
 from orchestr.resources.package_backend import Backend, Wanted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Sequence, Tuple, Union
 
 #: A new package system is one class and its place here.
 BACKENDS: Tuple[Backend, ...] = (Apt(),)
@@ -23,7 +25,7 @@ def backend_of(reader: Reader) -> Backend:
     raise NotObservable("this host has no package system orchestr knows (%s)" % known)
 
 
-@dataclass(frozen=True)
+@record
 @registered("package")
 class Package(Resource):
     """Packages by name (one, or a tuple installed in one step), or the first of ``any_of`` that the host offers.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Dict, List, Optional, Set, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Dict, List, Optional, Set, Tuple
 
 LISTEN, UNCONNECTED = "0A", "07"  # states in /proc/net/tcp and udp
 _TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
@@ -33,7 +35,7 @@ def holder_of(reader: Reader, inode: str) -> str:
     return "another program"
 
 
-@dataclass(frozen=True)
+@record
 @registered("ports_free")
 class PortsFree(Resource):
     """No program holds these ports (``6379/tcp``), unless the compose project they are meant for is running.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, Optional, Tuple
 
 ONE_TRY_S = 5.0  # longest wait for one answer
 
@@ -44,7 +46,7 @@ class Gate(Resource):
         raise ResourceError("%s: %s after %.3g s" % (self.label, seen, system.monotonic() - began))
 
 
-@dataclass(frozen=True)
+@record
 @registered("tcp_answer")
 class TcpAnswer(Gate):
     """Something accepts TCP connections at ``address:port``, seen from the host.
@@ -65,7 +67,7 @@ class TcpAnswer(Gate):
         return "" if reader.connects(self.address, self.port, ONE_TRY_S) else "no connection"
 
 
-@dataclass(frozen=True)
+@record
 @registered("http_answer")
 class HttpAnswer(Gate):
     """``url`` answers a GET with ``status`` and a body that contains ``contains``, seen from the host.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from json import dumps, loads
-from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
-
 from orchestr.agent.digest import sha256_of
+from orchestr.agent.light_json import dumps, loads
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path
 from orchestr.resources.systemd import Unit, admin_files, fresh_unit, has_admin_unit, is_enabled, unit_name, units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 STAMPS = "/var/lib/orchestr/services"
 START_S = 180.0  # longest wait for a start, stop or reload
@@ -20,7 +22,7 @@ CLOCK_GRAIN_S = 0.02  # a file's ctime is taken from a coarser clock than system
 IN_USE, CHANGED = "in use", "changed since it started"
 
 
-@dataclass(frozen=True)
+@record
 @registered("service")
 class Service(Resource):
     """A systemd unit (``nginx`` is ``nginx.service``) that runs, starts at boot, and uses its files as they are.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, List, Optional, Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import FileStat, Reader, System
 from orchestr.resources.lines import predict_lines, read_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, List, Optional, Tuple, Union
 
 
 def spaced(value: str) -> str:
@@ -15,7 +17,7 @@ def spaced(value: str) -> str:
     return " ".join(value.split())
 
 
-@dataclass(frozen=True)
+@record
 @registered("sysctl")
 class Sysctl(Resource):
     """A kernel setting (``net.ipv4.ip_forward``), now and after a reboot.

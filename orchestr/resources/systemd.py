@@ -5,10 +5,13 @@ Sources: systemctl(1) ``show``, org.freedesktop.systemd1(5) for the properties, 
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import NotObservable, ResourceError
 from orchestr.agent.system import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence, Set
 
 UNIT_TYPES = ("service", "socket", "timer", "path", "target", "mount", "slice", "device", "automount", "swap", "scope")
 NOT_AT_BOOT = ("disabled", "linked", "linked-runtime", "enabled-runtime", "masked", "masked-runtime", "bad")
@@ -19,7 +22,8 @@ _SHOWN = (
 )
 
 
-class Unit(NamedTuple):
+@record
+class Unit:
     """One unit as ``systemctl show`` describes it; ``started`` is when it last began to start ("": not since boot)."""
 
     name: str

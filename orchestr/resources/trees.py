@@ -8,16 +8,18 @@ Source: tar(1) of GNU, format gnu: owners by number, modes, times to the second,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
-
 from orchestr.agent.offer import offer
+from orchestr.agent.record import record
 from orchestr.agent.resource import Action, ResourceError, Survey, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.docker.images import verified
 from orchestr.resources.files import Blob, real_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 MARKS = "/var/lib/orchestr/trees"
 PACK = ("tar", "--create", "--format=gnu", "--numeric-owner", "--sort=name", "--sparse", "--directory")
@@ -27,7 +29,7 @@ UNUSED_S = 120.0  # from the stop of a service to the end of its container
 PAUSE_S = 0.5
 
 
-@dataclass(frozen=True)
+@record
 @registered("tree")
 class Tree:
     """A directory (``path``), or what a volume of the engine holds (``volume``), under a name for people and marks."""
@@ -70,7 +72,7 @@ class Tree:
         return self.mark("arrived")
 
 
-@dataclass(frozen=True)
+@record
 @registered("tree_survey")
 class TreeSurvey(Survey):
     """Which of these trees are on this host, which are under way, which are in use, for the plays after it.
@@ -102,7 +104,7 @@ def _found(reader: Reader, tree: Tree) -> Dict[str, bool]:
     return {"has": has, "is_used": is_used, "leaving": leaving, "arrived": arrived}
 
 
-@dataclass(frozen=True)
+@record
 @registered("tree_measure")
 class TreeMeasure(Survey):
     """How much a tree holds, how much room there is beside it, and whether it can be renamed at all.
@@ -133,7 +135,7 @@ def _number(reader: Reader, argv: List[str]) -> int:
     return next((int(word) for word in done.stdout.split() if word.isdigit()), -1) if done.ok else -1
 
 
-@dataclass(frozen=True)
+@record
 @registered("tree_taken")
 class TreeTaken(Action):
     """A tree packed and sent to the controller, where it is until the run ends. Outcome: its sha256 and size.
@@ -164,7 +166,7 @@ class TreeTaken(Action):
         system.say("%s: %.1f MB are on their way" % (self.tree.name, size_bytes / 1e6))
 
 
-@dataclass(frozen=True)
+@record
 @registered("tree_placed")
 class TreePlaced(Action):
     """A tree that was taken elsewhere, at its place here; what was there before is kept beside it (``.kept-TIME``).
@@ -203,7 +205,7 @@ class TreePlaced(Action):
         system.write_bytes(self.tree.arrived, self.blob.sha256.encode("ascii"))
 
 
-@dataclass(frozen=True)
+@record
 @registered("tree_retired")
 class TreeRetired(Action):
     """A tree that counts no more, because another host has what was in it: kept beside its place (``.moved-TIME``).
@@ -235,7 +237,7 @@ class TreeRetired(Action):
         system.remove(self.tree.leaving)
 
 
-@dataclass(frozen=True)
+@record
 @registered("tree_stays")
 class TreeStays(Action):
     """A tree that was to leave and stays after all.

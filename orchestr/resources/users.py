@@ -6,13 +6,16 @@ Sources: passwd(5), group(5), shadow(5), useradd(8), usermod(8), groupadd(8), gr
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
 from orchestr.resources.authorized_keys import keys_with, present_keys, read_keys, write_keys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?\Z")
 
@@ -30,7 +33,7 @@ def _fields(reader: Reader, path: str, name: str) -> Optional[List[str]]:
     return None
 
 
-@dataclass(frozen=True)
+@record
 @registered("group")
 class Group(Resource):
     """A group; ``gid`` None leaves the number to the host.
@@ -71,7 +74,7 @@ class Group(Resource):
             system.run(["groupmod", *number, "--", self.name])
 
 
-@dataclass(frozen=True)
+@record
 @registered("user")
 class User(Resource):
     """A user; what is not given (None, "" or ()) is left to the host on creation and not looked at later.

@@ -7,14 +7,16 @@ on from where it was: the dump appears whole or not at all, and the old form is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Action, ResourceError, Survey, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 PROJECT = "chatsystem"
 MOVES = "/var/lib/orchestr/moves/chatsystem"
@@ -70,7 +72,7 @@ def _is_there(reader: Reader, form: str) -> bool:
     return bool(containers(reader) if form == COMPOSE else stack_services(reader))
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_data")
 class DataSurvey(Survey):
     """In which form ChatSystem is on this host, and how much its database holds, for the plays after it.
@@ -110,7 +112,7 @@ class DataSurvey(Survey):
         return int(done.stdout.split()[0]) if done is not None and done.ok else 0
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_client")
 class Client:
     """How MySQL is asked: the image that has its client, root's option file, and the network it is in."""
@@ -143,7 +145,7 @@ class Client:
         raise failure
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_data_saved")
 class DataSaved(Action):
     """The database dumped, the servers stopped before it, and the old form (``source``) gone after it.
@@ -200,7 +202,7 @@ class DataSaved(Action):
         system.run(["mv", part, DUMP])
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_form_removed")
 class FormRemoved(Action):
     """One form of ChatSystem (``compose`` or ``stack``) gone.
@@ -231,7 +233,7 @@ class FormRemoved(Action):
         _await(system, lambda: docker.get(system, network) is None, "the network %s does not go" % self.network)
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_services_stopped")
 class ServicesStopped(Action):
     """These services of the stack ended on all nodes, for their data to move; the next deploy brings them back.
@@ -257,7 +259,7 @@ class ServicesStopped(Action):
         _services_removed(system, self.services)
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_data_loaded")
 class DataLoaded(Action):
     """The saved database in the new form's MySQL; the dump is kept under /var/backups/orchestr/chatsystem (0600).
@@ -280,7 +282,7 @@ class DataLoaded(Action):
         _keep_dump(system)
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_move_forgotten")
 class MoveForgotten(Action):
     """No move under way.
@@ -302,7 +304,7 @@ class MoveForgotten(Action):
         system.remove(MOVES)
 
 
-@dataclass(frozen=True)
+@record
 @registered("chatsystem_downtime")
 class DowntimeEnded(Action):
     """The end of a move, and its outcome: how long ChatSystem was down, in seconds.

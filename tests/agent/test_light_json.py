@@ -50,8 +50,3 @@ def test_what_json_has_not_is_refused() -> None:
     """Such a value is named by its type."""
     with pytest.raises(TypeError, match="set"):
         light_json.dumps({"a": {1}})
-
-
-def test_the_rest_is_the_real_one() -> None:
-    """Names that are not here come from the real one."""
-    assert light_json.JSONDecoder is json.JSONDecoder  # type: ignore[attr-defined]

@@ -93,8 +93,3 @@ def test_a_thread_that_is_waited_for_is_refused() -> None:
     """Nothing here would wait for it."""
     with pytest.raises(ValueError, match="real threading"):
         light_threading.Thread(target=print)
-
-
-def test_the_rest_is_the_real_one() -> None:
-    """Names that are not here come from the real one."""
-    assert light_threading.Barrier is threading.Barrier  # type: ignore[attr-defined]

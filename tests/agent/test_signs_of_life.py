@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestr.agent import wire
+from orchestr.agent import light_threading, wire
 from orchestr.agent.serve import Agent
 
 
@@ -56,9 +56,9 @@ def test_an_agent_with_nothing_to_say_gives_signs_of_life(monkeypatch: pytest.Mo
 def test_an_idle_agent_sleeps_until_a_sign_of_life_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two heartbeats none of its threads wakes up: each waits for a reason as long as there can be none."""
     waits: list[float] = []
-    event_wait = threading.Event.wait
+    event_wait = light_threading.Event.wait
 
-    def wait(event: threading.Event, timeout: float | None = None) -> bool:
+    def wait(event: light_threading.Event, timeout: float | None = None) -> bool:
         if threading.current_thread() in own:
             waits.append(timeout if timeout is not None else float("inf"))
             told.release()
@@ -66,7 +66,7 @@ def test_an_idle_agent_sleeps_until_a_sign_of_life_is_due(monkeypatch: pytest.Mo
 
     own: set[threading.Thread] = set()
     told = threading.Semaphore(0)
-    monkeypatch.setattr(threading.Event, "wait", wait)
+    monkeypatch.setattr(light_threading.Event, "wait", wait)
     agent = Line().agent
     for work in (agent._beat, agent._watch):
         thread = threading.Thread(target=work, daemon=True)

@@ -47,6 +47,23 @@ def test_what_travels_needs_nothing_but_the_standard_library(path: Path) -> None
         assert top in sys.stdlib_module_names or module.startswith(("orchestr.agent", "orchestr.resources")), module
 
 
+#: Modules that cost a host more to import than most tasks take. Types go under ``if TYPE_CHECKING:``, records replace
+#: dataclasses and named tuples, light_json and light_threading (or the C modules beneath) the others.
+SLOW = {"dataclasses", "typing", "subprocess", "json", "threading", "queue", "signal", "struct", "enum", "functools"}
+IMPORTED_FOR_CHANGES = {"compose/apply.py"}  # sent when something is applied; the start of an agent never waits for it
+
+
+@pytest.mark.parametrize("path", TRAVELLING, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_travels_imports_nothing_slow(path: Path) -> None:
+    """No module of ours imports a slow one while it is imported itself."""
+    slow = SLOW - {"json"} if str(path).endswith(tuple(IMPORTED_FOR_CHANGES)) else SLOW
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            assert not {alias.name for alias in node.names} & slow
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module not in slow, f"line {node.lineno} imports {node.module}"
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "agent").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_agent_knows_no_resource(path: Path) -> None:
     """A new resource type needs no edit in the agent."""

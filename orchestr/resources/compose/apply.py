@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence
 
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import CommandFailed, Reader, System
@@ -15,7 +14,10 @@ from orchestr.resources.compose.containers import Container
 from orchestr.resources.compose.view import View, start_entry
 from orchestr.resources.docker import engine as docker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, List, Mapping, Sequence
+
     from orchestr.resources.compose.project import ComposeProject, ComposeService
 
 OVERRIDE_HEADER = "# Written by orchestr, which replaces it; put your own settings into another file.\n"

@@ -6,10 +6,13 @@ Source: ``GET /containers/json`` and ``GET /containers/{id}/json`` of the Docker
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Sequence
-
+from orchestr.agent.record import record
 from orchestr.agent.system import Reader
 from orchestr.resources.docker import engine as docker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence
 
 DIGEST_LABEL = "orchestr.digest"
 _COMPOSE = "com.docker.compose."
@@ -17,7 +20,8 @@ AT_REST = ("exited", "created", "dead")
 RUNNING, COMPLETED, UNHEALTHY, PAUSED, ABSENT = "running", "completed", "unhealthy", "paused", "absent"
 
 
-class Container(NamedTuple):
+@record
+class Container:
     """One container of a service: ``condition`` is what it does now, ``digest`` what orchestr started it with."""
 
     id: str

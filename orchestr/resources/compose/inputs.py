@@ -11,17 +11,20 @@ then, which the label does not say: only files older than that start are known t
 from __future__ import annotations
 
 import os
-from json import dumps, loads
-from typing import Iterable, List, Mapping, Optional
 
+from orchestr.agent.light_json import dumps, loads
 from orchestr.agent.system import FileStat, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, List, Mapping, Optional, TypeAlias  # novm
 
 STAMP_DIRECTORY = "/var/lib/orchestr/compose"
 DIGEST_LENGTH = 16  # hex characters kept of each digest: told apart by people, not defended against forgers
 #: Service name → {digest, config_hash, image} of its last start by orchestr; container id → {started, loaded}: the
 #: engine's StartedAt when orchestr last saw to it, and the digest of the reloadable files it then had loaded.
-Stamp = Mapping[str, Mapping[str, str]]
+Stamp: TypeAlias = "Mapping[str, Mapping[str, str]]"
 MISSING = FileStat("other", 0, 0, 0, 0, changed_ns=1 << 63, modified_ns=1 << 63)
 CLOCK_GRAIN_NS = 50_000_000  # a file's ctime may lag behind the clock by a tick
 

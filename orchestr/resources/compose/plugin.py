@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.package_backend import Backend, Wanted
 from orchestr.resources.packages import backend_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Optional, Tuple
+
 LISTS_AGE_S = 86400.0
 
 
-@dataclass(frozen=True)
+@record
 @registered("compose_plugin")
 class ComposePlugin(Resource):
     """``docker compose`` is there: any plugin will do, else the first of ``packages`` with version 2 or later.

@@ -11,9 +11,8 @@ configuration that is *reloaded* has to be mounted by its directory.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import ClassVar, List, Optional, Sequence, Tuple, Union
 
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.compose import containers as compose_containers
@@ -22,10 +21,14 @@ from orchestr.resources.compose import view as compose_view
 from orchestr.resources.compose.containers import Container
 from orchestr.resources.docker import engine as docker
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, List, Optional, Sequence, Tuple, Union
+
 ORPHANS = "orphans"
 
 
-@dataclass(frozen=True)
+@record
 @registered("compose_service")
 class ComposeService:
     """What one service of a project should be doing, and what it was to be started with.
@@ -50,7 +53,7 @@ class ComposeService:
     env_files: Tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 @registered("compose_project")
 class ComposeProject(Resource):
     """A compose project in ``directory``: every service running, healthy, and started with what is there now.

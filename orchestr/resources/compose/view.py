@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.system import Reader
 from orchestr.resources.compose import containers as compose_containers
 from orchestr.resources.compose import inputs as compose_inputs
 from orchestr.resources.compose.containers import Container
 from orchestr.resources.docker import engine as docker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
     from orchestr.resources.compose.project import ComposeProject, ComposeService
 
 AT_WORK = (compose_containers.RUNNING, compose_containers.PAUSED)  # the unhealthy are restarted anyway
 MISREAD = "may have read other configuration since it was restarted"
 
 
-@dataclass(frozen=True)
+@record
 class View:
     """One service as found. ``text`` is its state as compared and shown; stale containers have to be replaced.
 

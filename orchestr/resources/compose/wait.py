@@ -9,15 +9,16 @@ end (a one-off initialisation) for a failure; it also does not say whose log to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple
-
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import System
 from orchestr.resources.compose import containers as compose_containers
 from orchestr.resources.compose.containers import Container
 from orchestr.resources.docker import engine as docker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Dict, Sequence, Tuple
+
     from orchestr.resources.compose.project import ComposeService
 
 POLL_S = 0.25

@@ -6,12 +6,14 @@ Source: Docker Engine API, https://docs.docker.com/engine/api/.
 
 from __future__ import annotations
 
-from json import dumps, loads
-from typing import Any, Callable, Dict, List, Mapping, Optional
-
+from orchestr.agent.light_json import dumps, loads
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import engine as docker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Mapping, Optional
 
 OUT_OF_SEQUENCE = "update out of sequence"
 UPDATE_TRIES = 5  # somebody else may write the same object between our reading and our writing

@@ -6,13 +6,16 @@ and every engine from 20.10 on has what is read here (29 refuses v1.40).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import takewhile
-from json import dumps, loads
-from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
+from orchestr.agent.light_json import dumps, loads
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 SOCKET = "/var/run/docker.sock"
 UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -189,7 +192,7 @@ def require_compose(reader: Reader) -> str:
     raise NotObservable("the compose v2 plugin of Docker is not installed", INSTALL_COMPOSE)
 
 
-@dataclass(frozen=True)
+@record
 @registered("docker_engine")
 class DockerEngine(Resource):
     """A Docker engine that answers, and compose v2, neither older than given.

@@ -8,14 +8,17 @@ Format: the Docker Image Specification v1.2, ``manifest.json`` with ``Config``, 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from json import dumps, loads
-from typing import Any, ClassVar, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from orchestr.agent.light_json import dumps, loads
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Reader, System
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.files import Blob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, Generator, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 LOAD_S = 3600.0
 BLOCK = 512  # tar's
@@ -25,7 +28,7 @@ LOGINS = "/var/lib/orchestr/docker"
 SAID_EVERY = 32 << 20  # bytes of one layer between two words about it
 
 
-@dataclass(frozen=True)
+@record
 @registered("image_layer")
 class ImageLayer:
     """One layer: the sha256 of its unpacked tar (``sha256:…``) and the bytes that hold it, maybe compressed."""
@@ -34,7 +37,7 @@ class ImageLayer:
     blob: Blob
 
 
-@dataclass(frozen=True)
+@record
 @registered("image")
 class Image(Resource):
     """An image under a reference, exactly this one, sent from the controller.
@@ -132,7 +135,7 @@ class Image(Resource):
         system.write_bytes(KNOWN_IDS, dumps(known, indent=1, sort_keys=True).encode("utf-8"))
 
 
-@dataclass(frozen=True)
+@record
 @registered("pulled_image")
 class PulledImage(Resource):
     """An image that comes from a registry the host reaches; with ``digest`` (``sha256:…``) exactly that one.

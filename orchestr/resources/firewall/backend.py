@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import State
 from orchestr.agent.system import Reader, System
 from orchestr.resources.firewall.rules import Wanted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping, Optional, Tuple
 
-class Wish(NamedTuple):
+
+@record
+class Wish:
     """A Firewall resource as a backend reads it; ``policies`` maps incoming, outgoing and routed."""
 
     wanted: Tuple[Wanted, ...]

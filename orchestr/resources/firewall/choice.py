@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.firewall import firewalld_presence
 from orchestr.resources.firewall.backend import Backend
 from orchestr.resources.firewall.ufw import Ufw
 from orchestr.resources.packages import Package
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Optional, Tuple
 
 BACKENDS = ("auto", "ufw", "firewalld")
 
@@ -41,7 +43,7 @@ def check_backend(backend: str) -> None:
         raise ValueError("backend=%r is none of %s" % (backend, ", ".join(BACKENDS)))
 
 
-@dataclass(frozen=True)
+@record
 @registered("packet_filter")
 class PacketFilter(Resource):
     """The package of the packet filter that a Firewall will use; nothing to do where firewalld runs.

@@ -20,13 +20,15 @@ others put into DOCKER-USER by hand are lost at a reload of the firewall, as wit
 
 from __future__ import annotations
 
-from typing import Iterable, List, Optional, Sequence, Tuple
-
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import Reader
 from orchestr.resources.firewall import netfilter
 from orchestr.resources.firewall.netfilter import Live
 from orchestr.resources.firewall.rules import Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, List, Optional, Sequence, Tuple
 
 BEGIN, END = "# BEGIN orchestr DOCKER-USER", "# END orchestr DOCKER-USER"
 CHAINS = ("DOCKER-USER", "orchestr-published", "orchestr-blocked")

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Dict, List, Optional, Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, State, attribute_diff, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.firewall.backend import Wish
@@ -16,12 +14,16 @@ from orchestr.resources.firewall.choice import PacketFilter, backend_of, check_b
 from orchestr.resources.firewall.rules import SINGLE_TAG, Rule, Wanted
 from orchestr.resources.firewall.ufw_state import FOLLOWS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Dict, List, Optional, Tuple, Union
+
 __all__ = ["Firewall", "FirewallRule", "PacketFilter", "Rule", "backend_of"]
 
 POLICIES = ("allow", "deny", "reject")
 
 
-@dataclass(frozen=True)
+@record
 @registered("firewall")
 class Firewall(Resource):
     """The firewall of the host: on or off, default policies, our rules, and ports that Docker publishes.
@@ -112,7 +114,7 @@ class Firewall(Resource):
         return "\n".join(([attribute_diff(rest)] if names else []) + lines)
 
 
-@dataclass(frozen=True)
+@record
 @registered("firewall_rule")
 class FirewallRule(Resource):
     """One rule alone, beside whatever else the firewall holds; fields as in Rule. ``present=False`` takes it away.

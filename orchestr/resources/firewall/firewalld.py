@@ -9,9 +9,9 @@ Docker that was started before it does not notice: it is restarted then, once.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from orchestr.agent import guard
+from orchestr.agent.record import replace
 from orchestr.agent.resource import ResourceError, State
 from orchestr.agent.system import Reader, System
 from orchestr.resources.firewall import docker_user, firewalld_direct, firewalld_rules, firewalld_state, netfilter
@@ -20,6 +20,10 @@ from orchestr.resources.firewall.firewalld_rules import RICH, SINGLE, Item, Plac
 from orchestr.resources.firewall.firewalld_state import Goal, Now
 from orchestr.resources.firewall.netfilter import RESTORE
 from orchestr.resources.firewall.rules import Entry, Wanted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 #: Among single rules those that deny come first, as with firewalld's own; limits have an odd priority.
 _SINGLES = {"deny": SINGLE, "limit": SINGLE + 1, "allow": SINGLE + 2}
@@ -175,7 +179,7 @@ def _reloaded(system: System, now: Now) -> Now:
     if now.gap == firewalld_state.NO_TABLE:
         system.run(["nft", "add", "table", "inet", "firewalld"])
     system.run(["firewall-cmd", "--reload"])
-    return now._replace(runtime=now.permanent, live=_settled_kernel(system, now))
+    return replace(now, runtime=now.permanent, live=_settled_kernel(system, now))
 
 
 def _settled_kernel(system: System, before: Now) -> Dict[int, Optional[netfilter.Live]]:

@@ -7,14 +7,14 @@ together only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterable, List, Sequence, Tuple
-
 from orchestr.agent.resource import ResourceError
 from orchestr.resources.firewall import docker_user, netfilter
 from orchestr.resources.firewall.netfilter import Live
 from orchestr.resources.firewall.rules import Entry
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Iterable, List, Sequence, Tuple
     from xml.etree.ElementTree import Element
 
 PATH = "/etc/firewalld/direct.xml"

@@ -9,9 +9,13 @@ A rule that limits has an odd priority (what counts connections is elsewhere), a
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from orchestr.agent.record import record, replace
 from orchestr.resources.firewall.rules import SINGLE_TAG, SSH_TAG, TAG, Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, TypeAlias  # novm
 
 #: Priorities: the controller's own way in before all bans; SSH for all, the Firewall's rules, single rules, the rest.
 SSH_FIRST, SSH, OURS, SINGLE, ICMP, REST = -32768, 20998, 21000, 23000, 32766, 32767
@@ -30,10 +34,11 @@ _PRIORITY = re.compile(r'rule priority="(-?\d+)" ?')
 _ANSWERS = {"allow": "accept", "limit": "accept", "deny": "drop", "reject": "reject"}
 _VENDOR = re.compile(r"<(service|port) ([^>]*)>")
 
-Item = Tuple[str, str]
+Item: TypeAlias = "Tuple[str, str]"
 
 
-class Placed(NamedTuple):
+@record
+class Placed:
     """A rich rule of ours: its place, and what it says without it."""
 
     priority: int
@@ -41,7 +46,7 @@ class Placed(NamedTuple):
 
     @property
     def item(self) -> Item:
-        return (RICH, 'rule priority="%d" %s' % self)
+        return (RICH, 'rule priority="%d" %s' % (self.priority, self.body))
 
     @property
     def tag(self) -> str:
@@ -180,7 +185,7 @@ def described(item: Item) -> str:
     kind, text = item
     entries = entries_of(item) if kind in ("port", "protocol", RICH) else []
     if entries and not entries[0].extra:
-        return entries[0]._replace(comment="").text()
+        return replace(entries[0], comment="").text()
     return text if kind == RICH else "%s %s" % (kind, text)
 
 

@@ -7,8 +7,8 @@ another. Zones others fill (Docker's, a VPN's, those bound to an interface or a 
 from __future__ import annotations
 
 import re
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from orchestr.agent.record import record
 from orchestr.agent.resource import NotObservable, ResourceError, State
 from orchestr.agent.system import Reader
 from orchestr.agent.unconfirmed import pending
@@ -19,6 +19,10 @@ from orchestr.resources.firewall.firewalld_rules import ICMP, RICH, SSH, SSH_FIR
 from orchestr.resources.firewall.netfilter import Live
 from orchestr.resources.firewall.plan import mentions, with_ssh
 from orchestr.resources.firewall.rules import SINGLE_TAG, SSH_TAG, TAG, Entry, Session, Wanted, session_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 VENDOR = "/usr/lib/firewalld/zones/%s.xml"
 WANTED_BY = "/etc/systemd/system/multi-user.target.wants/firewalld.service"
@@ -31,7 +35,8 @@ FORWARD = ("forward", "")
 NO_TABLE = "firewalld's table is gone from the kernel"
 
 
-class Now(NamedTuple):
+@record
+class Now:
     """What is: the default zone's items on disk and in the daemon, direct.xml, the kernel's tables.
 
     ``vendor`` is what the zone opens as the package installs it. Of a daemon that does not run, ``runtime`` is what is
@@ -54,7 +59,8 @@ class Now(NamedTuple):
         return any(live is not None and "DOCKER" in live.chains for live in self.live.values())
 
 
-class Goal(NamedTuple):
+@record
+class Goal:
     """What should be: the zone's items on disk and in the daemon, and direct rules as ``-A`` lines per family."""
 
     permanent: FrozenSet[Item]

@@ -6,9 +6,12 @@ compared as sets of their options.
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.system import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple, TypeAlias  # novm
 
 _WORD = r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S+"
 #: Options the kernel prints though nobody wrote them, or that say what others say already.
@@ -21,10 +24,11 @@ _LONG = {
 #: Loads rules without touching other chains; waits for Docker's own calls where the kernel has one lock for all.
 RESTORE = {4: ("iptables-restore", "-w", "10", "-n"), 6: ("ip6tables-restore", "-w", "10", "-n")}
 
-Canonical = FrozenSet[Tuple[str, str]]
+Canonical: TypeAlias = "FrozenSet[Tuple[str, str]]"
 
 
-class Live(NamedTuple):
+@record
+class Live:
     """The filter table of one family: policies of built-in chains ("DROP"), rules by chain as they are printed."""
 
     policies: Dict[str, str]

@@ -7,11 +7,13 @@ anything that would keep it out.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Sequence
-
 from orchestr.resources.firewall.rules import SSH_TAG, Entry, Session, covers_port, decides, families_of
 
-IsOurs = Callable[[Entry], bool]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, List, Optional, Sequence, TypeAlias  # novm
+
+IsOurs: TypeAlias = "Callable[[Entry], bool]"
 
 
 def merged(existing: Sequence[Entry], wanted: Sequence[Entry], is_ours: IsOurs, purge: bool = False) -> List[Entry]:

@@ -5,10 +5,12 @@ A ``Rule`` is one desire; an ``Entry`` is one line a packet filter holds, of IPv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
-
+from orchestr.agent.record import record, replace
 from orchestr.agent.resource import registered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 PROTOCOLS = ("tcp", "udp", "any", "esp")
 #: Protocols without ports: a rule for one is for all its packets. ESP carries encrypted overlay networks.
@@ -19,7 +21,8 @@ TAG, SSH_TAG, SINGLE_TAG = "orchestr", "orchestr-ssh", "orchestr-rule"
 NOT_IN_COMMENTS = frozenset(map(chr, (*range(32), 39, 127)))
 
 
-class Entry(NamedTuple):
+@record
+class Entry:
     """One inbound (or foreign: any) line of a packet filter.
 
     ``port`` and ``source`` are "any" or canonical text; ``extra`` is what a plain inbound entry has not (interface,
@@ -64,14 +67,14 @@ class Entry(NamedTuple):
 
     def is_same(self, other: "Entry") -> bool:
         """Tell whether it is the same but for how it is written."""
-        return self._replace(lines=()) == other._replace(lines=())
+        return replace(self, lines=()) == replace(other, lines=())
 
     def text(self) -> str:
         """Return it for a person: ``6379/tcp allow from 192.168.56.13 (comment)``."""
         return describe(self.port, self.protocol, self.action, self.source, _without_tag(self.comment), self.extra)
 
 
-@dataclass(frozen=True)
+@record
 @registered("rule")
 class Rule:
     """Let packets to ``port`` in, keep them out, or let in at most 6 connections in 30 s per address (``limit``).
@@ -117,14 +120,16 @@ class Rule:
                     yield Entry(family, self.action, protocol, str(self.port), narrowed(source), comment)
 
 
-class Wanted(NamedTuple):
+@record
+class Wanted:
     """One line a person reads, and the entries that stand for it (both families where it says "from anywhere")."""
 
     text: str
     entries: Tuple[Entry, ...]
 
 
-class Session(NamedTuple):
+@record
+class Session:
     """The connection the controller came in by: its address, and the port of sshd it reached."""
 
     client: str

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
-
 from orchestr.agent.resource import State
 from orchestr.agent.system import Reader, System
 from orchestr.resources.firewall import ufw_state
 from orchestr.resources.firewall.backend import Backend, Wish
 from orchestr.resources.firewall.rules import Wanted
 from orchestr.resources.firewall.ufw_state import Now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
 
 
 class Ufw(Backend):

@@ -11,7 +11,6 @@ default policies and repairing chains go through ``ufw --force enable``, as thes
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator, List, Sequence, Tuple
 
 from orchestr.agent import guard
 from orchestr.agent.resource import ResourceError
@@ -22,6 +21,10 @@ from orchestr.resources.firewall.netfilter import RESTORE
 from orchestr.resources.firewall.plan import merged, with_ssh
 from orchestr.resources.firewall.rules import Entry, Wanted
 from orchestr.resources.firewall.ufw_state import AFTER, CHAINS, CONF, DEFAULTS, PREFIX, PRIMARY, RULES, Goal, Now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, List, Sequence, Tuple
 
 INIT = "/lib/ufw/ufw-init"
 

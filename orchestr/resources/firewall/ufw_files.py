@@ -11,9 +11,12 @@ Source: ufw's backend_iptables.py, ``_read_rules`` and ``_write_rules``.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
-
+from orchestr.agent.record import record
 from orchestr.resources.firewall.rules import Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, List, Sequence, Tuple
 
 TUPLE, RULES, END_RULES = "### tuple ### ", "### RULES ###", "### END RULES ###"
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
@@ -23,7 +26,8 @@ _CHAINS = tuple("%s-user-%s" % (prefix, name) for prefix in ("ufw", "ufw6") for 
 _LOGGING = ("ufw-user-logging-", "ufw6-user-logging-")
 
 
-class RulesFile(NamedTuple):
+@record
+class RulesFile:
     """user.rules or user6.rules: what precedes the rules, the rules, what follows them."""
 
     head: str

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import NotObservable, ResourceError, State
 from orchestr.agent.system import Reader
 from orchestr.agent.unconfirmed import pending
@@ -13,6 +12,10 @@ from orchestr.resources.firewall.netfilter import Live
 from orchestr.resources.firewall.plan import mentions, merged, with_ssh
 from orchestr.resources.firewall.rules import SSH_TAG, Entry, Wanted, session_of
 from orchestr.resources.firewall.ufw_files import RulesFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 CONF, DEFAULTS = "/etc/ufw/ufw.conf", "/etc/default/ufw"
 RULES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
@@ -27,7 +30,8 @@ FOLLOWS = "deny, by other rules"
 TARGETS = {policy: target for target, policy in ufw_files.POLICIES.items()}
 
 
-class Now(NamedTuple):
+@record
+class Now:
     """What ufw's files say and what the kernel holds; ``live`` is None for a family the kernel has not."""
 
     settings: Dict[str, str]
@@ -72,7 +76,8 @@ class Now(NamedTuple):
         return [] if live is None else live.canonical(chain)
 
 
-class Goal(NamedTuple):
+@record
+class Goal:
     """What the files should be: assignments, entries per family, lines of the DOCKER-USER block per family."""
 
     conf: Dict[str, str]

@@ -6,9 +6,7 @@ move goes on from where it was: a dump appears whole or not at all, and the old 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
@@ -29,6 +27,10 @@ from orchestr.resources.moves.forms import (
     stopped_at_path,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Sequence, Tuple
+
 KEPT = "/var/backups/orchestr"
 LONGEST_S = 24 * 3600.0
 
@@ -38,7 +40,7 @@ def dump_path(application: str, service: str) -> str:
     return "%s/%s.dump" % (state_directory(application), service)
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_database")
 class Database:
     """A database of an application: the service it is, and how its image's own programs save and load it.
@@ -98,7 +100,7 @@ class Database:
             system.run(["mv", self.dump, "%s/%s-%d.dump" % (directory, self.service, system.now())])
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_saved")
 class ApplicationSaved(Action):
     """The databases dumped, the services that write stopped before it, and the old form (``source``) gone after it.
@@ -150,7 +152,7 @@ class ApplicationSaved(Action):
         system.run(["mv", part, database.dump])
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_loaded")
 class ApplicationLoaded(Action):
     """A saved database in the new form's server; the dump is kept under /var/backups/orchestr/APPLICATION (0600).
@@ -173,7 +175,7 @@ class ApplicationLoaded(Action):
         self.database.keep_dump(system)
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_move_forgotten")
 class MoveForgotten(Action):
     """No move under way.
@@ -197,7 +199,7 @@ class MoveForgotten(Action):
         system.remove(state_directory(self.application))
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_downtime")
 class DowntimeEnded(Action):
     """The end of a move, and its outcome: how long the application was down, in seconds.

@@ -5,13 +5,15 @@ Both have the application's name. The state of a move under way is in ``/var/lib
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Sequence, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 COMPOSE, STACK = "compose", "stack"
 MOVES = "/var/lib/orchestr/moves"
@@ -59,7 +61,7 @@ def has_form(reader: Reader, application: str, form: str) -> bool:
     return bool(containers(reader, application) if form == COMPOSE else stack_services(reader, application))
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_form_removed")
 class FormRemoved(Action):
     """One form of an application (``compose`` or ``stack``) gone.
@@ -97,7 +99,7 @@ def _await_network_gone(system: System, network: str) -> None:
     await_true(system, lambda: docker.get(system, path) is None, "the network %s does not go" % network)
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_services_stopped")
 class ServicesStopped(Action):
     """Some services of an application ended, for their data to move; the next deploy brings them back.

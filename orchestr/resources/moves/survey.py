@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Survey, registered
 from orchestr.agent.system import Reader
 from orchestr.resources.docker import api as docker_api
@@ -20,10 +18,14 @@ from orchestr.resources.moves.forms import (
     stopped_at_path,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Mapping, Tuple
+
 NODE_LABEL = "orchestr.role."
 
 
-@dataclass(frozen=True)
+@record
 @registered("application_survey")
 class ApplicationSurvey(Survey):
     """In which form an application is on this host, and how much its databases hold.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
-
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.swarm.state import Membership
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict
 
 
 def published(reader: Reader) -> Dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Optional, Tuple
 
 TABLE = "/proc/net/ip_vs"
 HOW = "ports published through the ingress mesh, and services' virtual addresses, would not answer on this host"
@@ -19,7 +21,7 @@ def has_ipvs(reader: Reader) -> bool:
     return reader.query(["modprobe", "--dry-run", "--quiet", "ip_vs"]).ok
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_ingress")
 class SwarmIngress(Resource):
     """A gate: the kernel has IPVS, which the ingress mesh and services' virtual addresses are made of.

@@ -6,9 +6,7 @@ a request on the engine's socket: no argument, no file, no log has them. What ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, Survey, registered
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
@@ -19,13 +17,17 @@ from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.swarm.account import published, refusal
 from orchestr.resources.swarm.state import Membership
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
+
 PORT = 2377
 JOIN_S, DEMOTED_S = 60.0, 60.0
 THIS, REMOVED = "this one", "this one, which has removed this host"
 ADDRESS = "0123456789abcdefABCDEF.:"  # what an address is made of; an interface has another character
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_survey")
 class SwarmSurvey(Survey):
     """What the host knows of a swarm, for the plays after it; ``name`` only tells surveys apart.
@@ -44,7 +46,7 @@ class SwarmSurvey(Survey):
             return {"state": "error", "is_manager": False, "error": str(error)}
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_manager")
 class SwarmManager(Resource):
     """The first manager of a swarm: begins one unless the host manages one already.
@@ -108,7 +110,7 @@ class SwarmManager(Resource):
         return published(reader)
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_member")
 class SwarmMember(Resource):
     """A place in the swarm that ``managers`` (address:port) run; ``role`` is what the host joins as.
@@ -195,7 +197,7 @@ class SwarmMember(Resource):
         return published(reader)
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_left")
 class SwarmLeft(Resource):
     """The host in no swarm. A manager has to be made a worker first (SwarmNode), which guards the majority.

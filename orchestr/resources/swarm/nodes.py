@@ -5,9 +5,7 @@ All of these run on a manager and name a node by its id: names are not unique, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, List, Optional, Tuple
-
+from orchestr.agent.record import record, replace
 from orchestr.agent.resource import Action, Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
@@ -15,12 +13,16 @@ from orchestr.resources.docker import engine as docker
 from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.swarm.state import Node
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, List, Optional, Tuple
+
 OURS = "orchestr.labels"  # a node label that names the labels we have set, so that one taken back can be removed
 ROLE_S, DRAIN_S, DOWN_S = 60.0, 600.0, 60.0
 AT_WORK = ("new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running")
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_node")
 class SwarmNode(Resource):
     """What a manager has of a node: its role, its labels, and whether it takes work (active, pause, drain).
@@ -128,7 +130,7 @@ def _pairs(labels: Any) -> Tuple[str, ...]:
     return tuple(sorted("%s=%s" % (name, value) for name, value in labels if name != OURS))
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_twins")
 class SwarmTwins(Resource):
     """No old entry of a node that came back: its engine was new, so it joined under a new id and its old name.
@@ -177,14 +179,14 @@ class SwarmTwins(Resource):
             if _is_down(old):
                 return
             system.forget((swarm_state.FAMILY,))
-            old = swarm_state.node(system, old.id) or old._replace(state="down")
+            old = swarm_state.node(system, old.id) or replace(old, state="down")
         raise ResourceError(
             "%s (%s) has left, and is still %s after %.0f s" % (old.hostname, old.id, old.state, DOWN_S),
             "see what answers under its name: docker node ls",
         )
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_drained")
 class SwarmDrained(Resource):
     """A gate: no task is at work on a node any more, after its availability became drain.
@@ -226,7 +228,7 @@ class SwarmDrained(Resource):
         )
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_token_rotation")
 class SwarmTokenRotation(Action):
     """A new join token for workers or managers: who has the old one cannot join with it any more. Never shown.

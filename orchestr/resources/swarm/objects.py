@@ -6,15 +6,17 @@ The old one is collected when no service uses it, nor would after a rollback.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Iterator, List, Optional, Set, Tuple, Union
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.swarm import state as swarm_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 STACK_LABEL = "orchestr.stack"  # on configs and secrets: whose they are, and that they are ours to collect
 CONTENT_LABEL = "orchestr.content"
@@ -58,7 +60,7 @@ class _Content(Resource):
         return "- absent\n+ present"
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_config")
 class SwarmConfig(_Content):
     """A config of the swarm; anyone who may ask a manager's engine can read it.
@@ -73,7 +75,7 @@ class SwarmConfig(_Content):
     plural: ClassVar[str] = "configs"
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_secret")
 class SwarmSecret(_Content):
     """A secret of the swarm: kept encrypted by the managers, in memory where a task has it; nobody can read it back.
@@ -88,7 +90,7 @@ class SwarmSecret(_Content):
     plural: ClassVar[str] = "secrets"
 
 
-@dataclass(frozen=True)
+@record
 @registered("swarm_leftovers")
 class SwarmLeftovers(Resource):
     """No config or secret of the stack that is not among ``keep`` and that no service uses.

@@ -6,19 +6,21 @@ that differ are deployed, and then watched until their tasks run, or swarm gives
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, List, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.compose import inputs as compose_inputs
 from orchestr.resources.swarm import stack_state, stack_view
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, List, Optional, Tuple
+
 ORPHANS = "orphans"
 MODES = ("replicated", "global", "once")
 
 
-@dataclass(frozen=True)
+@record
 @registered("stack_service")
 class StackService:
     """What one service of a stack should be doing: ``replicas`` tasks, one on each node (global), or end well (once).
@@ -37,7 +39,7 @@ class StackService:
             raise ValueError("the mode of a stack's service is one of %s, not %r" % (", ".join(MODES), self.mode))
 
 
-@dataclass(frozen=True)
+@record
 @registered("stack")
 class Stack(Resource):
     """A stack on the swarm that the host manages: every service as its file says, all its tasks running.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from json import dumps, loads
-from typing import TYPE_CHECKING, Dict, Sequence
-
+from orchestr.agent.light_json import dumps, loads
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import CommandFailed, System
 from orchestr.resources.compose import inputs as compose_inputs
@@ -13,7 +11,10 @@ from orchestr.resources.docker import engine as docker
 from orchestr.resources.swarm import stack_state, stack_view, stack_wait
 from orchestr.resources.swarm.stack_view import View
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, Sequence
+
     from orchestr.resources.swarm.stack import Stack
 
 DEPLOY_S, REMOVE_S = 120.0, 180.0

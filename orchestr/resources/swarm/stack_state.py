@@ -8,13 +8,16 @@ managers have. A service changed by hand differs from that.
 
 from __future__ import annotations
 
-from json import dumps
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
-
+from orchestr.agent.light_json import dumps
+from orchestr.agent.record import record
 from orchestr.agent.system import Reader
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.swarm import state as swarm_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 NAMESPACE = "com.docker.stack.namespace"
 DIGEST = "orchestr.digest"
@@ -24,7 +27,8 @@ UNDER_WAY = ("updating", "rollback_started")
 FAILED = ("failed", "rejected")
 
 
-class TaskState(NamedTuple):
+@record
+class TaskState:
     """One task: where it is, how far, and whether it is made from the service's present definition."""
 
     id: str
@@ -37,7 +41,8 @@ class TaskState(NamedTuple):
     at: str
 
 
-class Found(NamedTuple):
+@record
+class Found:
     """One service of a stack. ``wanted_tasks`` is how many swarm itself wants; None where that is a job."""
 
     id: str

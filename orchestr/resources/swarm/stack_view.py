@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional
-
+from orchestr.agent.record import record
 from orchestr.agent.system import Reader
 from orchestr.resources.compose import inputs as compose_inputs
 from orchestr.resources.swarm import stack_state
 from orchestr.resources.swarm.stack_state import Found
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Dict, List, Optional
+
     from orchestr.resources.swarm.stack import Stack, StackService
 
 COMPLETED, EVERYWHERE, ABSENT = "completed", "running on every node", "absent"
 
 
-class View(NamedTuple):
+@record
+class View:
     """One service. ``text`` is its state; a stale one is to be deployed, another one only to be waited for."""
 
     service: "StackService"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional, Sequence
-
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import engine as docker
@@ -11,7 +9,10 @@ from orchestr.resources.swarm import stack_state, stack_view
 from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.swarm.stack_state import Found, TaskState
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Dict, FrozenSet, List, Optional, Sequence
+
     from orchestr.resources.swarm.stack import Stack, StackService
 
 POLL_S, GONE_S = 0.4, 120.0

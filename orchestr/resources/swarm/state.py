@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
-
+from orchestr.agent.record import record
 from orchestr.agent.resource import NotObservable, ResourceError
 from orchestr.agent.system import Reader
 from orchestr.resources.docker import engine as docker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
 
 FAMILY = "swarm"
 NO_QUORUM = "start the managers that are down; with most of them lost for good see docs/how-to/swarm.md"
 LEAVE = "where that is right, take it out of that swarm by hand: docker swarm leave --force"
 
 
-class Membership(NamedTuple):
+@record
+class Membership:
     """A node as it sees itself. ``state``: inactive, pending, active, locked or error; ``cluster``: managers know it.
 
     ``managers`` are pairs (node id, address:port) of the managers it knows of.
@@ -37,7 +41,8 @@ class Membership(NamedTuple):
         return ", ".join(sorted(address for _, address in self.managers)) or "unknown managers"
 
 
-class Node(NamedTuple):
+@record
+class Node:
     """A node as a manager sees it."""
 
     id: str
