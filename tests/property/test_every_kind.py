@@ -1,52 +1,34 @@
-"""What holds for every resource that can be desired, whatever it is made of and whatever it finds on the host.
+"""Every kind of resource that ships keeps the laws (`orchestr.testing.laws`) on hosts with simulated tools.
 
-Kinds are found in the modules themselves, so a new one without a generator fails here: add it to a world, or make one
-(``worlds/``). A world is a host with simulated tools; those answer as recorded from real ones (``resources/recorded``).
+Kinds are found in the modules themselves, so a new one without a generator fails here: its test
+(``tests/resources/test_NAME.py``) offers a ``WORLD``; ``worlds/`` has those that several kinds share. The tools answer
+as recorded from real ones (``resources/recorded``).
 """
 
 from __future__ import annotations
 
-import copy
 import importlib
+import os
 import pkgutil
-from collections.abc import Callable, Iterable
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import orchestr.resources
-from orchestr.agent import wire
-from orchestr.agent.converge import CHANGED, FAILED, OK, SKIPPED, converge
-from orchestr.agent.resource import Action, Resource, Task, class_of, kinds
+import tests.resources
+from orchestr.agent.resource import Resource, kinds
 from orchestr.planning.role import load_role
+from orchestr.testing import World, find_worlds, laws
 from tests.property import worlds
-from tests.property.laws import CANARY, Interrupted, InterruptedSystem, World, drawn_hosts
 
 ROOT = Path(orchestr.__file__).parent.parent
-MODULES = [module.name for module in pkgutil.iter_modules(worlds.__path__)]
-WORLDS: tuple[World, ...] = tuple(importlib.import_module(f"{worlds.__name__}.{name}").WORLD for name in MODULES)
-#: Kinds that no second run can find done, and why.
-NEVER_DONE = {
-    "archive": "a backup is made each time it is asked for",
-    "tree_taken": "what is there is packed each time, so that no earlier state of it is sent",
-    "swarm_token_rotation": "a token is made anew each time it is asked for",
-}
-#: Kinds that change nothing, and what they are for.
-GATES = {
-    "application_survey": "looks, and tells later plays what it found",
-    "chatsystem_data": "looks, and tells later plays what it found",
-    "http_answer": "waits for an answer",
-    "ports_free": "refuses to go on where others hold a port",
-    "swarm_drained": "waits for tasks to end",
-    "swarm_ingress": "refuses to go on without IPVS",
-    "swarm_survey": "looks, and tells later plays what it found",
-    "tcp_answer": "waits for an answer",
-    "tree_measure": "looks, and tells later plays what it found",
-    "tree_survey": "looks, and tells later plays what it found",
-}
+TESTS = ROOT / "tests"
+WORLDS: tuple[World, ...] = (
+    *find_worlds(TESTS / "property/worlds", worlds.__name__),
+    *find_worlds(TESTS / "resources", tests.resources.__name__),
+)
+
+test_a_kind_keeps_the_law = laws(*WORLDS)
 
 
 def _registered() -> dict[str, type[Resource]]:
@@ -58,120 +40,69 @@ def _registered() -> dict[str, type[Resource]]:
         importlib.import_module(f"orchestr_roles.{path.parent.name}.resources")
     roles = {path.parent.name for path in ROOT.glob("roles/*/resources.py")}
     ours = ("orchestr.resources.", *(f"orchestr_roles.{name}." for name in roles))
-    found = {kind: cls for kind, cls in kinds().items() if cls.__module__.startswith(ours)}
-    return {kind: cls for kind, cls in found.items() if issubclass(cls, Resource)}
-
-
-REGISTERED = _registered()
-COVERED = {(kind, world.name): world for world in WORLDS for kind in world.kinds}
-STATES = [(kind, name) for kind, name in COVERED if kind not in GATES]
-LASTING = [(kind, name) for kind, name in STATES if kind not in NEVER_DONE]
-
-
-def any_of(cases: Iterable[tuple[str, str]]) -> Any:
-    return pytest.mark.parametrize(("kind", "world"), sorted(cases))
-
-
-def drawn(data: st.DataObject, kind: str, world: str) -> tuple[World, Resource, Any]:
-    """Return the world, any resource of the kind, and any host there."""
-    found = COVERED[(kind, world)]
-    return found, data.draw(found.kinds[kind]), data.draw(drawn_hosts(found)).double
-
-
-def examples(test: Callable[..., None]) -> Callable[[str, str], None]:
-    """Let a test be tried with as many examples as its world can afford."""
-
-    def tried(kind: str, world: str) -> None:
-        COVERED[(kind, world)].examples_of(given(data=st.data())(test))(kind=kind, world=world)
-
-    tried.__name__, tried.__doc__, tried.__module__ = test.__name__, test.__doc__, test.__module__
-    return tried
+    shipped = {kind: cls for kind, cls in kinds().items() if cls.__module__.startswith(ours)}
+    return {kind: cls for kind, cls in shipped.items() if issubclass(cls, Resource)}
 
 
 def test_every_kind_has_a_generator() -> None:
-    """Whatever a module of resources registers is tried below; a new kind without a generator fails here."""
-    missing = sorted(REGISTERED.keys() - {kind for kind, _ in COVERED})
-    assert not missing, f"no world in tests/property/worlds makes: {', '.join(missing)}"
+    """Whatever a module of resources registers is tried above; a new kind without a generator fails here."""
+    missing = sorted(_registered().keys() - {kind for world in WORLDS for kind in world.kinds})
+    assert not missing, f"no WORLD in tests/resources or tests/property/worlds makes: {', '.join(missing)}"
 
 
-def test_only_what_has_no_state_is_spared() -> None:
-    """The tables of gates and of what is never done name exactly those kinds, each with its reason."""
-    assert {kind for kind, cls in REGISTERED.items() if cls.is_gate} == GATES.keys()
-    assert all(issubclass(REGISTERED[kind], Action) for kind in NEVER_DONE)
-    assert all([*GATES.values(), *NEVER_DONE.values()])
+RESOURCE = '''"""The message of the day."""
+from dataclasses import dataclass
+from orchestr.agent.resource import Resource, registered
 
 
-@any_of(COVERED)
-@examples
-def test_looking_changes_nothing_and_foretells_the_run(kind: str, world: str, data: st.DataObject) -> None:
-    """A plan writes nothing, hides every secret, and says changed exactly when a run then changes something."""
-    here, resource, double = drawn(data, kind, world)
-    before = here.state(double)
-    planned = converge(Task(resource), here.system(double, read_only=True), check=True, has_pending=False)
-    assert here.state(double) == before
-    done = here.settle(resource, double)
-    assert CANARY not in str(planned) and CANARY not in str(done) and "SWMTKN" not in str(done)
-    if kind in GATES:
-        assert (planned["verdict"], done["verdict"]) in ((OK, OK), (SKIPPED, FAILED), (SKIPPED, OK), (FAILED, FAILED))
-    else:
-        assert here.is_refused(done) or done["verdict"] == planned["verdict"] in (OK, CHANGED), (planned, done)
+@dataclass(frozen=True)
+@registered("motd")
+class Motd(Resource):
+    text: str
+
+    @property
+    def label(self):
+        return "motd"
+
+    def desired(self):
+        return {"text": self.text}
+
+    def observe(self, reader):
+        text = reader.read_text("/etc/motd")
+        return None if text is None else {"text": text}
+
+    def apply(self, system, change):
+        system.write_bytes("/etc/motd", self.text.encode(), mode=0o644)
+'''
+TEST = '''"""The message of the day keeps the laws."""
+from hypothesis import strategies as st
+from motd import Motd
+from orchestr.testing import World, laws
+
+WORLD = World("motd", {"motd": st.builds(Motd, st.text("abc\\n"))})
+test_laws = laws(WORLD)
+'''
 
 
-@any_of(key for key in COVERED if key[0] in GATES)
-@examples
-def test_a_gate_changes_nothing(kind: str, world: str, data: st.DataObject) -> None:
-    """Whether what it waits for comes or not, the host is as it was."""
-    here, resource, double = drawn(data, kind, world)
-    before = here.state(double)
-    here.settle(resource, double)
-    assert here.state(double) == before
+def _tried(folder: Path, resource: str) -> subprocess.CompletedProcess[str]:
+    (folder / "motd.py").write_text(resource)
+    (folder / "test_motd.py").write_text(TEST)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_motd.py"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@any_of(LASTING)
-@examples
-def test_a_second_run_changes_nothing(kind: str, world: str, data: st.DataObject) -> None:
-    """After a run everything is as wanted, and the next writes nothing; nor does it where something was refused."""
-    here, resource, double = drawn(data, kind, world)
-    first = here.settle(resource, double)
-    host = here.host(double)
-    writes, state = host.writes, here.state(double)
-    again = here.settle(resource, double)
-    if here.is_refused(first):
-        assert here.is_refused(again) or again["verdict"] == OK
-    else:
-        assert (again["verdict"], host.writes) == (OK, writes), (first, again)
-    assert here.state(double) == state
+def test_a_resource_of_another_project_is_one_file_and_its_test(tmp_path: Path) -> None:
+    """Four laws are tried on a resource that nothing of this repository names."""
+    tried = _tried(tmp_path, RESOURCE)
+    assert tried.returncode == 0 and "4 passed" in tried.stdout, tried.stdout
+    [world] = find_worlds(tmp_path)
+    assert list(world.kinds) == ["motd"]
 
 
-@any_of(STATES)
-@examples
-def test_a_run_cut_off_at_any_write_is_finished_by_the_next(kind: str, world: str, data: st.DataObject) -> None:
-    """Killed before any of its writes, a run leaves nothing that the next one cannot bring about."""
-    here, resource, double = drawn(data, kind, world)
-    whole = copy.deepcopy(double)
-    if here.is_refused(here.settle(resource, whole)):
-        return
-    for left in range(here.host(whole).writes - here.host(double).writes):
-        part = copy.deepcopy(double)
-        dying = here.system(part, InterruptedSystem)
-        assert isinstance(dying, InterruptedSystem)
-        dying.left = left
-        with pytest.raises(Interrupted):
-            converge(Task(resource), dying, check=False, has_pending=False)
-        result = here.settle(resource, part)
-        assert result["verdict"] in (OK, CHANGED), (left, result)
-        assert kind in NEVER_DONE or here.settle(resource, part)["verdict"] == OK
-
-
-@any_of(COVERED)
-@examples
-def test_a_resource_arrives_as_it_was_sent(kind: str, world: str, data: st.DataObject) -> None:
-    """The wire gives back an equal resource, of the same kind and label."""
-    resource = data.draw(COVERED[(kind, world)].kinds[kind])
-    decoder = wire.Decoder()
-    decoder.feed(wire.encode({"type": "tasks", "tasks": [resource]}))
-    frame = decoder.next_frame()
-    assert frame is not None
-    arrived: Any
-    [arrived] = wire.decode(frame[1])["tasks"]
-    assert arrived == resource and arrived.label == resource.label and type(arrived) is class_of(kind)
+def test_a_resource_that_breaks_a_law_is_told_which(tmp_path: Path) -> None:
+    """One that appends instead of replacing changes something in every run, and one that writes in a plan is caught."""
+    again = RESOURCE.replace("self.text.encode()", "((system.read_text('/etc/motd') or '') + self.text + 'x').encode()")
+    assert "a_second_run_changes_nothing-motd-motd" in _tried(tmp_path, again).stdout
+    looks = RESOURCE.replace("        text = reader", "        reader.write_bytes('/x', b'')\n        text = reader")
+    assert "a_plan_changes_nothing_and_foretells_the_run-motd-motd" in _tried(tmp_path, looks).stdout

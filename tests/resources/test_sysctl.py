@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import Resource, Task
 from orchestr.resources.sysctl import Sysctl
-from orchestr.transport.memory import MemoryHost, MemorySystem
+from orchestr.testing import World
+from orchestr.transport.memory import MemoryHost, MemorySystem, Node
 from tests.resources.simulated_tools import SimulatedKernel
 
 FILE = "/etc/sysctl.d/60-orchestr.conf"
@@ -22,6 +24,24 @@ def host() -> MemoryHost:
     host.add_file("/proc/sys/net/ipv4/ip_forward", "0\n")
     host.add_file("/proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n")
     return host
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> MemoryHost:
+    """A kernel with two settings, in a file that names them or does not."""
+    host = MemoryHost()
+    SimulatedKernel(host)
+    for name in "ab":
+        host.add_file(f"/proc/sys/net/{name}", draw(st.sampled_from(["1\n", "4096\t8192\n", "7\n"])))
+    lines = st.sampled_from(["# mine", "net.a = 1", "net/a=7", "-net.b = 4096 8192", "net.other = 2"])
+    if draw(st.booleans()):
+        host.nodes["/etc/sysctl.d"] = Node("directory")
+        host.add_file(FILE, "\n".join(draw(st.lists(lines))))
+    return host
+
+
+SETTINGS = st.builds(Sysctl, st.sampled_from(["net.a", "net.b", "net/a"]), st.sampled_from(["1", "4096 8192", 2]))
+WORLD = World("sysctl", {"sysctl": SETTINGS}, hosts())
 
 
 def run(host: MemoryHost, *resources: Resource, check: bool = False) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAMESPACE = "com.docker.stack.namespace"
 DIGEST = "orchestr.digest"
 FAMILY = "stack"
-#: Update states that are still on their way, and those in which swarm has given up.
+#: Update states that are still on their way.
 UNDER_WAY = ("updating", "rollback_started")
 FAILED = ("failed", "rejected")
 

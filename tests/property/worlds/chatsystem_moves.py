@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from orchestr.agent.secret import Secret
 from orchestr.planning.role import load_role
 from orchestr.resources.docker.engine import SOCKET
+from orchestr.testing import CANARY, World
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
-from tests.property.laws import CANARY, World
 
 load_role("chatsystem", Path(__file__).resolve().parents[3])
 moves: Any = importlib.import_module("orchestr_roles.chatsystem.resources")

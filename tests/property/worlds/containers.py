@@ -11,9 +11,9 @@ from orchestr.resources.compose.project import ComposeProject, ComposeService
 from orchestr.resources.docker.engine import DockerEngine
 from orchestr.resources.docker.images import Image, ImageLayer, PulledImage
 from orchestr.resources.files import Blob
+from orchestr.testing import World
 from orchestr.transport.memory import Node
 from tests.image_archives import config_of, layer, sha256
-from tests.property.laws import World
 from tests.resources.engine_double import ENGINES
 from tests.resources.fakes.image_engine import ImageEngine
 

@@ -21,10 +21,9 @@ from orchestr.resources.ports import PortsFree
 from orchestr.resources.probes import HttpAnswer, TcpAnswer
 from orchestr.resources.services import Service
 from orchestr.resources.swarm.ingress import TABLE, SwarmIngress
-from orchestr.resources.sysctl import Sysctl
 from orchestr.resources.users import Group, User
+from orchestr.testing import CANARY, World
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
-from tests.property.laws import CANARY, World
 from tests.resources.simulated_tools import SimulatedAccounts, SimulatedKernel, SimulatedSystemd
 from tests.resources.test_compose_plugin import NAMES, PLUGIN, PluginApt
 
@@ -74,7 +73,6 @@ RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
         create=st.just(True),
         insert_after=st.sampled_from(["", "a"]),
     ),
-    "sysctl": st.builds(Sysctl, st.sampled_from(["net.a", "net.b", "net/a"]), st.sampled_from(["1", "4096 8192", 2])),
     "group": st.builds(Group, st.sampled_from(["g", "app"]), gid=st.sampled_from([None, 2000, 2001]), present=PRESENT),
     "user": st.builds(
         User,
@@ -213,4 +211,11 @@ def snapshot(host: MemoryHost) -> Any:
     return copy.deepcopy(host.nodes)
 
 
-WORLD = World("debian", RESOURCES, hosts(), snapshot, ("not a link", "already exists", "not a directory"))
+WORLD = World(
+    "debian",
+    RESOURCES,
+    hosts(),
+    snapshot,
+    ("not a link", "already exists", "not a directory"),
+    never_done={"archive": "a backup is made each time it is asked for"},
+)

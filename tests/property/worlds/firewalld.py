@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.property.laws import World
+from orchestr.testing import World
 from tests.property.worlds.ufw import firewalls, options, single_rules
 from tests.resources.firewalld_double import FirewalldHost
 

@@ -29,8 +29,8 @@ from orchestr.resources.moves.forms import (
     stopped_at_path,
 )
 from orchestr.resources.moves.survey import ApplicationSurvey
+from orchestr.testing import CANARY, World
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
-from tests.property.laws import CANARY, World
 
 NAME, DIRECTORY, NETWORKS = "chat", "/opt/chat", ("chat_back",)
 MYSQL = Database(

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestr.resources.firewall.firewall import Firewall, FirewallRule, Rule
-from tests.property.laws import World
+from orchestr.testing import World
 from tests.resources.test_firewall import Host
 
 SOURCES = st.sampled_from([(), ("192.168.56.13",), ("192.168.56.13", "fd00::13"), ("10.0.0.0/8",)])
