@@ -14,6 +14,7 @@ The function is pure: it reads the host's variables, facts and peers, and touche
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -153,3 +154,10 @@ class Application:
     backup: tuple[str, ...] = ()
     saves: tuple[Resource, ...] = ()
     wait_s: float = 0
+
+
+#: Derived lifecycle functions that only some applications have: name → its condition.
+CONDITIONS: dict[str, Callable[[Application], bool]] = {
+    "drain": lambda application: application.drains,
+    "backup": lambda application: bool(application.backup),
+}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource, Task
+from orchestr.applications.model import CONDITIONS
 from orchestr.applications.parts import describe
 from orchestr.errors import InputError
 from orchestr.planning.addresses import as_address, as_network
@@ -99,6 +100,15 @@ class PlanContext:
                 yield self.notes.pop(0)
             except IndexError:
                 return
+
+    def has_lifecycle(self, host: str, assignment: Assignment, lifecycle: str) -> bool:
+        """Return True if a role has a lifecycle function, its own or derived from what it describes for the host."""
+        if assignment.role.function(lifecycle) is None:
+            return False
+        if lifecycle not in CONDITIONS or assignment.role.describe is None:
+            return True
+        seen = Host(self, self.inventory.host(host), assignment.role)
+        return CONDITIONS[lifecycle](describe(seen, assignment.params))
 
     def of_host(self, host: str) -> Iterator[Assignment]:
         """Yield all assignments of a host, over all plays, in order."""

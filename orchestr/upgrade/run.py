@@ -208,8 +208,12 @@ def _schedule(run: Run, topology: Topology) -> list[Step]:
 
 
 def _has(run: Run, number: int, lifecycle: str) -> bool:
-    uses = (run.context.assignments[(number, host)] for host in run.play_hosts[number])
-    return any(assignment.role.function(lifecycle) is not None for each in uses for assignment in each)
+    """Return True if some role of the play has the lifecycle function, on some host."""
+    return any(
+        run.context.has_lifecycle(host, assignment, lifecycle)
+        for host in run.play_hosts[number]
+        for assignment in run.context.assignments[(number, host)]
+    )
 
 
 def _in_play(run: Run, number: int, hosts: Iterable[str]) -> list[str]:
