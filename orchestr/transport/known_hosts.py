@@ -12,9 +12,6 @@ import fnmatch
 import functools
 import hashlib
 import hmac
-import os
-import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +21,11 @@ from orchestr.errors import HostKeyError
 from orchestr.transport.file_version import version_of
 
 if TYPE_CHECKING:
-    from orchestr.inventory.settings import ConnectionSettings
     from orchestr.transport.openssh_config import Target
+
+#: Values of StrictHostKeyChecking that would accept unknown keys, as ``ssh -G`` prints them and as users write them.
+UNSAFE_CHECKING = {"false": "no", "accept-new": "accept-new"}
+NO_FILE_STEP = "remove UserKnownHostsFile=/dev/null from ansible_ssh_common_args or ~/.ssh/config"
 
 
 @dataclass(frozen=True)
@@ -161,25 +161,33 @@ class KnownHosts:
 
     def check(self, offered: OfferedKey) -> None:
         """Return when the offered key is the recorded one. Raises HostKeyError: revoked, changed or unknown."""
-        for key in self._revoked:
-            if key.base64 == offered.base64 and matches(key.names, self.target.known_as):
-                raise self._error("is REVOKED", offered, [key], "do not connect; the key was withdrawn on purpose")
+        self._refuse_revoked([offered])
         if any(key.base64 == offered.base64 for key in (*self.keys, *self._without_port)):
             return
         if self.keys:
             raise self._changed(offered)
         raise self._unknown(offered)
 
-    def refuse_change(self, offered: OfferedKey) -> None:
-        """Return when recording the key contradicts no recorded one. Raises HostKeyError: revoked or changed."""
-        if offered.type in self.types or offered.base64 in {key.base64 for key in self._revoked}:
-            self.check(offered)
+    def refuse_change(self, offered: Sequence[OfferedKey]) -> None:
+        """Return when recording the keys contradicts no recorded one. Raises HostKeyError: revoked or changed."""
+        self._refuse_revoked(offered)
+        recorded = {key.base64 for key in self.keys}
+        if self.keys and offered and not any(key.base64 in recorded for key in offered):
+            raise self._changed(offered[0])
+        for key in offered:
+            if key.base64 not in recorded and any(old.type == key.type for old in self.keys):
+                raise self._changed(key)
+
+    def _refuse_revoked(self, offered: Sequence[OfferedKey]) -> None:
+        for key in self._revoked:
+            for offer in offered:
+                if key.base64 == offer.base64 and matches(key.names, self.target.known_as):
+                    raise self._error("is REVOKED", offer, [key], "do not connect; the key was withdrawn on purpose")
 
     def _changed(self, offered: OfferedKey) -> HostKeyError:
+        """Return the error of a known host without its recorded key; another type is no excuse, as in OpenSSH."""
         same_type = [key for key in self.keys if key.type == offered.type]
-        if same_type:
-            return self._error("has CHANGED", offered, same_type, self._trust(" --replace"))
-        return self._error("is of a type not recorded", offered, self.keys, self._trust())
+        return self._error("has CHANGED", offered, same_type or self.keys, self._trust(" --replace HOST"))
 
     def _unknown(self, offered: OfferedKey) -> HostKeyError:
         if self._authorities:
@@ -189,94 +197,24 @@ class KnownHosts:
         return self._error("is unknown", offered, [], self._trust())
 
     def _trust(self, option: str = "") -> str:
+        command = f"orchestr trust INVENTORY --limit HOST{option}"
+        if not self.target.user_known_hosts_files:
+            return f"{NO_FILE_STEP}, then: {command}"
         return (
             "compare the fingerprint with the machine's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), then: "
-            f"orchestr trust INVENTORY --limit HOST{option}"
+            f"{command}"
         )
 
-    def _error(self, what: str, offered: OfferedKey, recorded: Sequence[RecordedKey], next_step: str) -> HostKeyError:
+    def _error(self, verdict: str, offered: OfferedKey, recorded: Sequence[RecordedKey], step: str) -> HostKeyError:
         lines = [
-            f"the host key of {self.target.known_as} {what}",
+            f"the host key of {self.target.known_as} {verdict}",
             f"  offered   {offered.fingerprint} ({offered.type})",
         ]
         lines += [f"  recorded  {key.fingerprint} ({key.type}) at {key.place}" for key in recorded]
         if not recorded:
             files = ", ".join(self.target.user_known_hosts_files) or "no known_hosts file"
             lines.append(f"  recorded  none in {files}")
-        return HostKeyError("\n".join(lines), host=self.target.name, next_step=next_step)
-
-
-def recorded(settings: ConnectionSettings) -> list[RecordedKey]:
-    """Return the keys that known_hosts has for a host of the inventory."""
-    from orchestr.transport.openssh_config import target_of
-
-    return KnownHosts(target_of(settings)).keys
-
-
-def scan(settings: ConnectionSettings, timeout_s: float = 15.0) -> list[OfferedKey]:
-    """Return the host keys a server offers, one per type, without logging in to it. Raises UnreachableError."""
-    from orchestr.transport.ssh_scan import scan as ask
-
-    return ask(settings, timeout_s)
-
-
-def record(settings: ConnectionSettings, keys: Sequence[OfferedKey], *, replace: bool = False) -> Path:
-    """Add keys to the host's first UserKnownHostsFile and return its path; ``replace`` drops its other keys there.
-
-    The file is written anew beside the old one and renamed: 0600 in a 0700 directory. A relative path is relative to
-    the current directory, as in ssh. Raises HostKeyError when a recorded key differs and ``replace`` is not asked.
-    """
-    from orchestr.transport.openssh_config import target_of
-
-    target = target_of(settings)
-    if not target.user_known_hosts_files:
-        raise HostKeyError(
-            f"ssh_config gives {target.name} no UserKnownHostsFile to record its key in",
-            host=target.name,
-            next_step="set UserKnownHostsFile in ~/.ssh/config or in ansible_ssh_common_args",
-        )
-    known = KnownHosts(target)
-    for key in keys if not replace else ():
-        known.refuse_change(key)
-    path = Path(target.user_known_hosts_files[0])
-    _write(path.resolve(), _renewed(_lines(path), target.known_as, keys, replace=replace))
-    return path
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(errors="surrogateescape").splitlines() if path.exists() else []
-
-
-def _renewed(lines: Sequence[str], name: str, keys: Sequence[OfferedKey], *, replace: bool) -> list[str]:
-    """Return the lines with ``keys`` under ``name``; old keys of that name stay unless they are replaced."""
-    parsed = [(line, _parse(line, "", 0)) for line in lines]
-    own = [key for _, key in parsed if key and not key.marker and matches(key.names, name)]
-    if replace:
-        kept = [line if key not in own else _without(line, name) for line, key in parsed]
-        wanted = list(keys)
-    else:
-        kept = list(lines)
-        wanted = [key for key in keys if key.base64 not in {old.base64 for old in own}]
-    return [line for line in kept if line is not None] + [f"{name} {key.type} {key.base64}" for key in wanted]
-
-
-def _without(line: str, name: str) -> str | None:
-    """Return the line without that one name, None when it named nothing else (or only hashed it, or by a pattern)."""
-    names, rest = re.split(r"\s+", line.strip(), maxsplit=1)
-    others = [part for part in names.split(",") if part.lower() != name.lower()]
-    kept = [part for part in others if not matches(part.lstrip("!"), name)]
-    return f"{','.join(kept)} {rest}" if kept and not names.startswith("|1|") else None
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", errors="surrogateescape") as file:
-            file.write("".join(f"{line}\n" for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        if self.target.strict_host_key_checking in UNSAFE_CHECKING:
+            option = f"StrictHostKeyChecking {UNSAFE_CHECKING[self.target.strict_host_key_checking]}"
+            lines.append(f"  {option} has no effect: orchestr always checks host keys")
+        return HostKeyError("\n".join(lines), host=self.target.name, next_step=step)

@@ -41,7 +41,7 @@ class Target:
     user_known_hosts_files: tuple[str, ...] = ()
     global_known_hosts_files: tuple[str, ...] = ()
     host_key_alias: str | None = None
-    hash_known_hosts: bool = False
+    strict_host_key_checking: str = "ask"
     connect_timeout_s: float | None = None
     proxy_jump: str | None = None
     proxy_command: str | None = None
@@ -172,7 +172,7 @@ def _read(address: str, answer: str) -> Target:
         user_known_hosts_files=_paths(first("userknownhostsfile"), tokens),
         global_known_hosts_files=_paths(first("globalknownhostsfile"), tokens),
         host_key_alias=setting("hostkeyalias"),
-        hash_known_hosts=first("hashknownhosts") == "yes",
+        strict_host_key_checking=first("stricthostkeychecking", "ask"),
         connect_timeout_s=float(timeout) if timeout else None,
         proxy_jump=setting("proxyjump"),
         proxy_command=setting("proxycommand"),

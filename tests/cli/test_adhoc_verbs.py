@@ -99,7 +99,7 @@ def offered(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Offered
     options = f"ansible_ssh_common_args: -o UserKnownHostsFile={known} -o GlobalKnownHostsFile=none"
     inventory.write_text(inventory.read_text().replace("{app_word: hello}", "{app_word: hello, " + options + "}"))
     keys = {f"10.0.0.{number}": _new_key(project / f"key{number}") for number in (1, 2, 3)}
-    monkeypatch.setattr("orchestr.transport.known_hosts.scan", lambda settings: [keys[settings.address]])
+    monkeypatch.setattr("orchestr.transport.host_key_records.scan", lambda settings: [keys[settings.address]])
     return keys
 
 
@@ -130,8 +130,23 @@ def test_trust_by_fingerprint(orchestr: Orchestr, project: Path, offered: dict[s
     assert orchestr("trust", SITE, "-l", "web2", "--fingerprint", "SHA256:none").code == 1
 
 
+def test_only_the_named_host_is_replaced(orchestr: Orchestr, project: Path, offered: dict[str, OfferedKey]) -> None:
+    """--replace holds for the hosts it names; --yes alone replaces nothing, and a misspelt name is an error."""
+    orchestr("trust", SITE, "--yes")
+    kept = offered["10.0.0.2"]
+    for number in (1, 2):
+        offered[f"10.0.0.{number}"] = _new_key(project / f"newkey{number}")
+    misspelt = orchestr("trust", SITE, "--yes", "--replace", "web11")
+    assert (misspelt.code, "did you mean 'web1'?" in misspelt.err) == (2, True)
+    assert orchestr("trust", SITE, "--yes", "--replace", "web1").code == 1
+    text = (project / "known_hosts").read_text()
+    assert offered["10.0.0.1"].base64 in text
+    assert kept.base64 in text
+    assert offered["10.0.0.2"].base64 not in text
+
+
 def test_trust_of_a_changed_key(orchestr: Orchestr, project: Path, offered: dict[str, OfferedKey]) -> None:
-    """A changed key is shown with both fingerprints and recorded only with --replace."""
+    """A changed key is shown with both fingerprints and recorded only where --replace names its host."""
     old = offered["10.0.0.1"]
     orchestr("trust", SITE, "--yes")
     offered["10.0.0.1"] = _new_key(project / "newkey")
@@ -139,7 +154,7 @@ def test_trust_of_a_changed_key(orchestr: Orchestr, project: Path, offered: dict
     assert refused.code == 1
     assert f"offered   {offered['10.0.0.1'].fingerprint} (ssh-ed25519): CHANGED" in refused.out
     assert f"recorded  {old.fingerprint}" in refused.out
-    assert f"orchestr trust {SITE} -l web1 --replace" in refused.out
+    assert f"orchestr trust {SITE} -l web1 --replace web1" in refused.out
     assert old.base64 in (project / "known_hosts").read_text()
-    assert orchestr("trust", SITE, "--yes", "--replace").code == 0
+    assert orchestr("trust", SITE, "--yes", "--replace", "web1").code == 0
     assert old.base64 not in (project / "known_hosts").read_text()

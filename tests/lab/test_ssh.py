@@ -12,7 +12,7 @@ import pytest
 from orchestr.errors import HostKeyError, UnreachableError
 from orchestr.inventory.settings import ConnectionSettings
 from orchestr.transport.connect import connect
-from orchestr.transport.known_hosts import scan
+from orchestr.transport.host_key_records import scan
 
 LAB = Path(__file__).resolve().parents[2] / "build" / "lab"
 LAB1, LAB2 = "192.168.56.11", "192.168.56.12"

@@ -1,8 +1,9 @@
-"""``orchestr trust``: see which keys the hosts offer, and record them in known_hosts."""
+"""``orchestr trust``: see the keys that hosts offer, and record them in known_hosts."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,40 +19,59 @@ if TYPE_CHECKING:
 
 @click.command("trust")
 @takes("inventory", "hosts", "variables", "output")
-@click.option("--yes", is_flag=True, help="Record without asking. Only where you know who answers.")
+@click.option("--yes", is_flag=True, help="Record new keys without asking. Only in a network you trust.")
 @click.option(
-    "--fingerprint", "fingerprints", multiple=True, metavar="SHA256:…", help="Record only these keys; no question."
+    "--fingerprint",
+    "fingerprints",
+    multiple=True,
+    metavar="SHA256:…",
+    help="Record only keys with this fingerprint, without asking. May be repeated.",
 )
 @click.option(
     "--replace",
-    "replace_changed",
-    is_flag=True,
-    help="Also record keys that differ from the recorded ones, in their place.",
+    "replaced",
+    multiple=True,
+    metavar="HOST",
+    help="Replace the recorded keys of this host, whose keys changed. May be repeated.",
 )
-def command(call: Invocation, yes: bool, fingerprints: tuple[str, ...], replace_changed: bool) -> int:
+def command(call: Invocation, yes: bool, fingerprints: tuple[str, ...], replaced: tuple[str, ...]) -> int:
     """Show the hosts' keys, ask, and record them.
 
-    What hosts offer is shown beside what known_hosts has; nothing is recorded that was not agreed to.
+    The keys that hosts offer are shown beside those in known_hosts. A key is recorded only with your consent, and a
+    changed key only for a host named with --replace.
     """
     inventory = call.load()
-    from orchestr.transport.trust import look, record
+    from orchestr.transport.trust import look, record  # imported when the inventory is valid
 
-    found = look(inventory, call.limit, forks=call.forks)
+    hosts = look(inventory, call.limit, forks=call.forks)
+    _refuse_unknown(replaced, [keys.host for keys in hosts])
     if not call.as_json:
-        for keys in found:
+        for keys in hosts:
             _show(keys)
-    wanted = [keys.only(fingerprints) for keys in found] if fingerprints else found
-    todo = [keys for keys in wanted if keys.fresh or (replace_changed and keys.changed)]
+    todo = [keys for keys in hosts if keys.to_record(fingerprints, replace=keys.host in replaced)]
     recorded = []
-    if todo and (yes or fingerprints or _agrees(call, todo)):
-        recorded = [(keys.host, record(keys, replace=replace_changed)) for keys in todo]
-    code = _exit_code(found, fingerprints, [host for host, _ in recorded])
+    if todo and (yes or fingerprints or _agrees(call, todo, replaced)):
+        recorded = [(keys.host, record(keys, fingerprints, replace=keys.host in replaced)) for keys in todo]
+    code = _exit_code(hosts, fingerprints, [host for host, _ in recorded])
     if call.as_json:
-        hosts = {keys.host: {**keys.to_json(), "recorded_now": keys.host in dict(recorded)} for keys in found}
-        call.print_json({"version": 1, "verb": "trust", "exit": code, "hosts": hosts})
+        result = {keys.host: {**keys.to_json(), "recorded_now": keys.host in dict(recorded)} for keys in hosts}
+        call.print_json({"version": 1, "verb": "trust", "exit": code, "hosts": result})
     else:
-        _close(call, found, recorded, is_replacing=replace_changed)
+        _close(call, hosts, recorded, replaced)
     return code
+
+
+def _refuse_unknown(replaced: Sequence[str], hosts: Sequence[str]) -> None:
+    """Raise InputError for a name given to --replace that is not among the hosts asked."""
+    from orchestr.inventory.closest import closest  # the inventory is imported by now, not by --help
+
+    for name in replaced:
+        if name not in hosts:
+            raise InputError(
+                f"--replace {name}: not one of the hosts asked for their keys",
+                suggestion=closest(name, hosts),
+                next_step="give the name of a host in the inventory and within --limit that is reached over SSH",
+            )
 
 
 def _show(keys: HostKeys) -> None:
@@ -65,40 +85,42 @@ def _show(keys: HostKeys) -> None:
             print(f"  {line}")
 
 
-def _agrees(call: Invocation, todo: list[HostKeys]) -> bool:
-    """Ask the person; with --json nobody is asked and nothing recorded."""
+def _agrees(call: Invocation, todo: list[HostKeys], replaced: Collection[str]) -> bool:
+    """Ask the user; with --json nobody is asked and nothing recorded."""
     if call.as_json:
         return False
-    names = ", ".join(keys.host for keys in todo)
     print("Compare with the machine's own: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub (on its console).")
+    new = ", ".join(keys.host for keys in todo if keys.host not in replaced)
+    old = ", ".join(keys.host for keys in todo if keys.host in replaced)
+    questions = [f"Record the new keys of {new}?"] * bool(new) + [f"Replace the recorded keys of {old}?"] * bool(old)
     try:
-        return click.confirm(f"Record the new keys of {names}?", default=False)
+        return all(click.confirm(question, default=False) for question in questions)
     except click.Abort:
         if sys.stdin.isatty():
             raise
         step = "give --yes, or --fingerprint for each key you know"
-        raise InputError("trust asks before it records, and there is nobody to ask", next_step=step) from None
+        raise InputError("trust asks before it records, and standard input is not a terminal", next_step=step) from None
 
 
-def _exit_code(found: list[HostKeys], fingerprints: tuple[str, ...], recorded: list[str]) -> int:
+def _exit_code(hosts: list[HostKeys], fingerprints: tuple[str, ...], recorded: list[str]) -> int:
     """Return 0 when every host's keys are on record now, 4 when some did not answer, else 1."""
-    if any(keys.error is not None for keys in found):
+    if any(keys.error is not None for keys in hosts):
         return EXIT_UNREACHABLE
-    known = {key.fingerprint for keys in found for key in keys.offered}
-    if any(keys.host not in recorded and not keys.is_trusted for keys in found) or not known.issuperset(fingerprints):
+    known = {key.fingerprint for keys in hosts for key in keys.offered}
+    if any(keys.host not in recorded and not keys.is_trusted for keys in hosts) or not known.issuperset(fingerprints):
         return EXIT_FAILED
     return EXIT_DONE
 
 
-def _close(call: Invocation, found: list[HostKeys], recorded: list[tuple[str, str]], is_replacing: bool) -> None:
+def _close(call: Invocation, hosts: list[HostKeys], recorded: list[tuple[str, str]], replaced: Collection[str]) -> None:
     for host, path in recorded:
         print(f"recorded the keys of {host} in {path}")
-    changed = [keys.host for keys in found if keys.changed]
-    if changed and not is_replacing:
-        print(f"The keys of {', '.join(changed)} CHANGED: somebody reinstalled the machine, or answers in its place.")
+    changed = [keys.host for keys in hosts if keys.changed and keys.host not in replaced]
+    if changed:
+        print(f"The keys of {', '.join(changed)} CHANGED: the machine was reinstalled, or another one answers.")
         again = replace(call, limit=changed[0]).again()
-        print(f"→ {again.command('trust', '--replace')}   (once you know why)")
-    elif all(keys.is_trusted for keys in found):
+        print(f"→ {again.command('trust', f'--replace {changed[0]}')}   (once you know why)")
+    elif all(keys.is_trusted for keys in hosts):
         print("All keys are on record.")
     elif recorded:
         print(f"→ {call.again().command('ping')}")

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from sshd_on_loopback import Sshd, StartSshd, fingerprint, public
 
-from orchestr.errors import HostKeyError
+from orchestr.errors import HostKeyError, InputError
 from orchestr.inventory.settings import ConnectionSettings
+from orchestr.transport import trust
 from orchestr.transport.connect import connect
-from orchestr.transport.known_hosts import record, recorded, scan
+from orchestr.transport.host_key_records import record, recorded, scan
+from orchestr.transport.trust import HostKeys
 
 
 def refused(settings: ConnectionSettings) -> str:
@@ -104,11 +106,12 @@ def test_the_recorded_type_is_asked_for(start_sshd: StartSshd) -> None:
 
 
 def test_a_new_type_beside_recorded_ones_is_refused(start_sshd: StartSshd, keys: dict[str, Path]) -> None:
-    """A server that no longer has the recorded type: refused, the recorded key shown."""
+    """A server that no longer has the recorded type has CHANGED, as OpenSSH has it; the recorded key is shown."""
     server = start_sshd()
     server.record(keys["ecdsa"])
     text = refused(server.settings())
-    assert "of a type not recorded" in text
+    assert "has CHANGED" in text
+    assert "--replace HOST" in text
     assert fingerprint(keys["ecdsa"]) in text
 
 
@@ -165,7 +168,7 @@ def test_a_changed_key_is_replaced_only_when_asked(start_sshd: StartSshd, keys: 
     lines = server.known_hosts.read_text().splitlines()
     assert lines[0].startswith("unrelated.example ")
     assert lines[1] == "# kept"
-    assert lines[2] == f"alias.example {public(keys['other'])}"
+    assert public(keys["other"]) not in lines[2]
 
 
 def test_a_new_file_is_private_and_relative_paths_are_ours(
@@ -180,3 +183,101 @@ def test_a_new_file_is_private_and_relative_paths_are_ours(
     assert (tmp_path / "made/known_hosts").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
     assert_accepted(settings)
+
+
+def test_a_stranger_with_another_type_of_key_is_no_new_key(start_sshd: StartSshd, keys: dict[str, Path]) -> None:
+    """A known host whose server offers none of its recorded keys: trust says CHANGED, and records nothing unasked."""
+    server = start_sshd(host_keys=("rsa",))
+    server.record(keys["ecdsa"])
+    before = server.known_hosts.read_text()
+    offered = scan(server.settings(), 10)
+    seen = HostKeys("h", server.settings(), "h", tuple(offered), tuple(recorded(server.settings())))
+    assert [seen.state_of(key) for key in offered] == ["CHANGED"]
+    assert seen.to_record() == ()
+    assert [key.place for key in seen.contradicted] == [f"{server.known_hosts}:1"]
+    with pytest.raises(HostKeyError, match="CHANGED"):
+        record(server.settings(), offered)
+    assert server.known_hosts.read_text() == before
+    assert trust.record(seen, replace=True) == str(server.known_hosts)
+    assert_accepted(server.settings())
+
+
+def test_a_further_type_beside_a_proven_key_is_new(start_sshd: StartSshd) -> None:
+    """A server that proves itself by the recorded key may have its other keys recorded too, chosen by fingerprint."""
+    server = start_sshd(host_keys=("ed25519", "rsa"))
+    server.record()
+    offered = tuple(scan(server.settings(), 10))
+    seen = HostKeys("h", server.settings(), "h", offered, tuple(recorded(server.settings())))
+    assert [seen.state_of(key) for key in offered] == ["on record", "new"]
+    assert seen.to_record([offered[1].fingerprint]) == (offered[1],)
+
+
+def test_replacing_keeps_rights_comments_and_other_hashed_hosts(start_sshd: StartSshd, keys: dict[str, Path]) -> None:
+    """ssh-keygen removes the key: a hashed file stays hashed, its mode stays, other hosts stay."""
+    server = start_sshd()
+    server.record(name="unrelated.example")
+    server.record(keys["other"])
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(server.known_hosts)], check=True, capture_output=True)
+    server.known_hosts.chmod(0o644)
+    kept = server.known_hosts.read_text().splitlines()[0]
+    record(server.settings(), scan(server.settings(), 10), replace=True)
+    assert server.known_hosts.stat().st_mode & 0o777 == 0o644
+    assert server.known_hosts.read_text().splitlines()[0] == kept
+    assert_accepted(server.settings())
+
+
+def test_a_line_for_many_hosts_is_not_removed(start_sshd: StartSshd, keys: dict[str, Path]) -> None:
+    """A contradicting line with a pattern is named with its place; nothing is changed."""
+    server = start_sshd()
+    server.record(keys["other"], name="[127.*]:*")
+    before = server.known_hosts.read_text()
+    with pytest.raises(HostKeyError, match="is for other hosts too") as caught:
+        record(server.settings(), scan(server.settings(), 10), replace=True)
+    assert f"remove line 1 of {server.known_hosts} by hand" in caught.value.next_step
+    assert server.known_hosts.read_text() == before
+
+
+def test_a_missing_ssh_keygen_is_named(
+    start_sshd: StartSshd, keys: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ssh-keygen no key is replaced; the error says what to install."""
+    server = start_sshd()
+    server.record(keys["other"])
+    offered = scan(server.settings(), 10)
+    before = server.known_hosts.read_text()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="no ssh-keygen on this machine") as caught:
+        record(server.settings(), offered, replace=True)
+    assert "apt-get install openssh-client" in caught.value.next_step
+    assert server.known_hosts.read_text() == before
+
+
+def test_a_file_that_ssh_keygen_refuses_is_named(start_sshd: StartSshd, keys: dict[str, Path]) -> None:
+    """ssh-keygen's own words say why the file was not changed."""
+    server = start_sshd()
+    server.record(keys["other"])
+    server.known_hosts.write_text(server.known_hosts.read_text() + "not a record\n")
+    with pytest.raises(HostKeyError, match="invalid line"):
+        record(server.settings(), scan(server.settings(), 10), replace=True)
+
+
+def test_a_last_line_without_an_end_stays_whole(start_sshd: StartSshd) -> None:
+    """A key is recorded on a line of its own."""
+    server = start_sshd()
+    server.known_hosts.write_text("# no end of line")
+    record(server.settings(), scan(server.settings(), 10))
+    assert server.known_hosts.read_text().splitlines()[0] == "# no end of line"
+    assert_accepted(server.settings())
+
+
+def test_options_that_turn_checking_off_are_said_to_have_no_effect(start_sshd: StartSshd) -> None:
+    """StrictHostKeyChecking=no with UserKnownHostsFile=/dev/null: both are named, with the way out."""
+    server = start_sshd()
+    arguments = (*server.settings().ssh_common_args, "-o", "StrictHostKeyChecking=no")
+    settings = replace(server.settings(), ssh_common_args=(*arguments, "-o", "UserKnownHostsFile=/dev/null"))
+    text = refused(settings)
+    assert "StrictHostKeyChecking no has no effect" in text
+    assert "→ remove UserKnownHostsFile=/dev/null" in text
+    with pytest.raises(HostKeyError, match="no file to record") as caught:
+        record(settings, scan(settings, 10))
+    assert "remove UserKnownHostsFile=/dev/null" in caught.value.next_step

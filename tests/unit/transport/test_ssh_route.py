@@ -10,7 +10,7 @@ from sshd_on_loopback import Sshd, StartSshd, free_port, public
 
 from orchestr.errors import HostKeyError, UnreachableError
 from orchestr.transport.connect import connect
-from orchestr.transport.known_hosts import scan
+from orchestr.transport.host_key_records import scan
 from orchestr.transport.openssh_config import resolve
 from orchestr.transport.ssh_route import route
 
