@@ -218,16 +218,6 @@ def program(start: dict[str, Any]) -> bytes:
     return _bootstrap() + with_length(marshal.dumps(start, 2)) + packed(AGENT_MODULES, BYTECODE)
 
 
-def start_in(program: bytes) -> dict[str, Any]:
-    """Return the start that a program was made with."""
-    from orchestr.agent import bootstrap  # a host in memory has no use for the rest of it
-
-    text = zlib.decompressobj()
-    text.decompress(program)
-    start: dict[str, Any] = bootstrap.parts_of(text.unused_data)[0]
-    return start
-
-
 def with_length(data: bytes) -> bytes:
     """Return bytes after four that say how many they are."""
     return struct.pack(">I", len(data)) + data

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchestr.agent.bootstrap import parts_of
 from orchestr.agent.wire import encode
-from orchestr.engine import bundle
 from orchestr.errors import UnreachableError
 from orchestr.transport.memory_host import MemoryHost, MemorySystem, Node, ReadOnlyViolation, facts_of
 
@@ -76,6 +77,14 @@ class _Pipe:
         return data
 
 
+def start_in(program: bytes) -> dict[str, Any]:
+    """Return the start (nonce, run, holder, lock) that a program of ``engine.bundle`` was made with."""
+    text = zlib.decompressobj()
+    text.decompress(program)
+    start: dict[str, Any] = parts_of(text.unused_data)[0]
+    return start
+
+
 class MemoryChannel:
     """The real agent on a MemoryHost, begun by the program a session writes first.
 
@@ -123,7 +132,7 @@ class MemoryChannel:
         with self._host.working():
             if not self._is_started:
                 self._is_started = True
-                self._serve(bundle.start_in(data))
+                self._serve(start_in(data))
             elif self._agent is not None and not self._is_over:
                 self._hear(self._agent, data)
 

@@ -8,6 +8,7 @@ from orchestr.agent import wire
 from orchestr.engine import bundle
 from orchestr.engine.session import Session, SessionOptions
 from orchestr.inventory import ConnectionSettings
+from orchestr.transport.memory import start_in
 
 SETTINGS = ConnectionSettings(address="a")
 HELLO = {"type": "hello", "protocol": wire.PROTOCOL, "facts": {"time": 0.0}, "bytecode": "other"}
@@ -30,7 +31,7 @@ class AnotherPython:
 
     def read(self, size: int, timeout_s: float | None = None) -> bytes:
         self.session.beat()
-        nonce = str(bundle.start_in(self.written[0])["nonce"]).encode()
+        nonce = str(start_in(self.written[0])["nonce"]).encode()
         if len(self.written) == 1:
             return b"\n" + nonce + b"?\n"
         return b"\n" + nonce + b"\n" + wire.encode(HELLO)
