@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from orchestr.agent import wire
 
 PACKAGE = Path(__file__).resolve().parent.parent
-#: What stands on the command line: read exactly N bytes, then run them. No name or value of ours is in it.
+#: The text on the command line: read exactly N bytes, then run them. It holds no name or value of ours.
 LOADER = (
     "import os,sys\n"
     "if sys.version_info<(3,8):sys.exit('orchestr: python %d.%d is too old' % sys.version_info[:2])\n"

@@ -19,7 +19,9 @@ GRANTED = "orchestr-granted"
 
 def agent_command(settings: ConnectionSettings, loader: str) -> tuple[list[str], str]:
     """Return the argument list that starts the agent, and the password prompt to answer ("" when none will come)."""
-    python = [settings.python or "python3", "-S", "-E", "-s", "-c"]
+    # -I: imports nothing from the directory the agent starts in, the login's, where a user may have put an os.py.
+    # Emptying sys.path in the loader would be too late: python 3.13 imports linecache before it runs the text of -c.
+    python = [settings.python or "python3", "-S", "-I", "-c"]
     if not settings.become:
         return [*python, loader], ""
     user = settings.become_user or "root"

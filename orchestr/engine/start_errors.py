@@ -28,8 +28,9 @@ def no_agent(settings: ConnectionSettings, seen: bytes, exit_status: int | None,
     if settings.become_password is not None:
         said = mask(said, [settings.become_password.reveal()])
     python = settings.python or "python3"
-    if "is too old" in said and "orchestr: python" in said:
-        found = said.rpartition("orchestr: python")[2].split()[0]
+    is_python_2 = "Unknown option: -I" in said
+    if is_python_2 or ("is too old" in said and "orchestr: python" in said):
+        found = "2" if is_python_2 else said.rpartition("orchestr: python")[2].split()[0]
         return AgentError(
             f"{python} there is Python {found}, and 3.8 or newer is needed",
             stderr=said,

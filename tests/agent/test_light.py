@@ -44,7 +44,7 @@ def _agent_python(after: str, bytecode: str = bundle.BYTECODE) -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
         file.write(program)
         file.flush()
-        command = [sys.executable, "-S", "-E", "-s", file.name]
+        command = [sys.executable, "-S", "-I", file.name]
         asked = b"" if bytecode == bundle.BYTECODE else bundle.agent_sources()
         done = subprocess.run(command, input=asked, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
