@@ -84,7 +84,6 @@ class BlobStore:
                 left -= len(data)
                 yield data
 
-
     # -- from hosts -----------------------------------------------------------------------------------------------
     def incoming(self, size_bytes: int) -> Incoming:
         """Return what takes content from a host, about this much. Raises OSError when there is no room for it."""

@@ -105,9 +105,7 @@ class Reader:
         if self.deadline is not None:
             timeout_s = max(0.1, min(timeout_s, self.deadline - time.monotonic()))
         environment = dict(ENVIRONMENT, **(env or {}))
-        status, out, err, timed_out = process.run(
-            list(argv), input, environment, timeout_s, OUTPUT_LIMIT, on_output
-        )
+        status, out, err, timed_out = process.run(list(argv), input, environment, timeout_s, OUTPUT_LIMIT, on_output)
         done = Completed(tuple(argv), status, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
         if timed_out:
             raise CommandFailed(done, "ended after %.0f s without finishing" % timeout_s)

@@ -14,7 +14,6 @@ The function is pure: it reads the host's variables, facts and peers, and touche
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,7 +58,8 @@ class Service:
     """One service: its container, the files and secrets it reads, where it runs, and how a swarm runs it.
 
     ``files`` reach the container wherever it runs: mounted files of a compose project, configs and secrets of a swarm.
-    ``image_source`` is set from the role's parameter of that name.
+    ``image_source`` is set from the role's parameter of that name. ``part`` is set for the service of an application
+    that runs inside this one: the name of its instance.
     """
 
     container: ContainerService
@@ -67,6 +67,7 @@ class Service:
     files: tuple[MountedFile, ...] = ()
     deploy: Deploy = field(default_factory=Deploy)
     image_source: str = ""
+    part: str = ""
 
     @property
     def name(self) -> str:
@@ -75,14 +76,14 @@ class Service:
 
 @dataclass(frozen=True)
 class Dump:
-    """How a database is saved and loaded by its own programs, which its image has.
+    """How the database of a service is saved and loaded by its own programs, which the service's image has.
 
-    ``save``, ``load`` and ``probe`` are argument lists; the login file is named by ``--defaults-extra-file``.
-    ``complete`` stands at the end of a whole dump. ``volume`` is measured before a move.
+    They run in a container of their own, in the network of the application: ``save`` writes the dump to its output,
+    ``load`` reads it, ``probe`` succeeds when the server answers. ``login`` is the content of the file ``/login`` in
+    that container. ``complete`` stands at the end of a whole dump. ``volume`` is measured before a move.
     """
 
     service: str
-    image: str
     login: Secret
     save: tuple[str, ...]
     load: tuple[str, ...]
@@ -95,8 +96,9 @@ class Dump:
 class Data:
     """Data that must survive: a directory of the host (``path``) or a volume of the project (``volume``).
 
-    ``service`` uses it, and it belongs on the one host of ``placement``. It moves with the service when the inventory
-    names another host; a database moves as its ``dump`` instead.
+    ``service`` uses it (at ``container_path``, if that is to be compared), and it belongs on the one host of
+    ``placement``. It moves with the service when the inventory names another host; a database moves as its `Dump`
+    when the application becomes a stack or a compose project, and is not Data.
     """
 
     name: str
@@ -154,10 +156,3 @@ class Application:
     backup: tuple[str, ...] = ()
     saves: tuple[Resource, ...] = ()
     wait_s: float = 0
-
-
-#: Derived lifecycle functions that only some applications have: name → its condition.
-CONDITIONS: dict[str, Callable[[Application], bool]] = {
-    "drain": lambda application: application.drains,
-    "backup": lambda application: bool(application.backup),
-}

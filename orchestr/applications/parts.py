@@ -37,7 +37,8 @@ def describe(host: Host, params: Any) -> Application:
 
 
 def _with_part(host: Host, application: Application, use: Use) -> Application:
-    part = own_part(host, use).application(use.name)
+    peer = own_part(host, use)
+    part = peer.application(use.name)
     assert part is not None
     network = tuple(item.name for item in application.networks)
     services = (_inside(service, use, network) for service in part.services)
@@ -45,7 +46,7 @@ def _with_part(host: Host, application: Application, use: Use) -> Application:
     return replace(
         application,
         services=(*services, *application.services),
-        before=(*part.before, *application.before),
+        before=(*(part.before if peer.name == host.name else ()), *application.before),
         data=(*application.data, *data),
         dumps=(*part.dumps, *application.dumps),
     )
@@ -54,7 +55,7 @@ def _with_part(host: Host, application: Application, use: Use) -> Application:
 def _inside(service: Service, use: Use, networks: tuple[str, ...]) -> Service:
     """Return a part's service on the network of the application it runs inside, on the hosts of its own group."""
     container = replace(service.container, networks=networks, network_mode="", ports=())
-    return replace(service, container=container, placement=Placement(use.name))
+    return replace(service, container=container, placement=Placement(use.name), part=use.name)
 
 
 def own_part(host: Host, use: Use) -> Peer:

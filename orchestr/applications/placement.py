@@ -52,11 +52,16 @@ def runs_on(host: Host, application: str, services: Iterable[Service]) -> list[S
     return [service for service in services if host.name in hosts_of(host, application, service.placement)]
 
 
-def node_labels(host: Host) -> dict[str, str]:
-    """Return the labels of a host's node: one for each placement, of any application, that means this host."""
+def node_labels(host: Host, node: str) -> dict[str, str]:
+    """Return the labels of a host (``node``) in its swarm: one for each placement of an application that means it."""
     labels: dict[str, str] = {}
-    for name, description in host.applications():
-        for placement in placements(description):
-            if host.name in hosts_of(host, name, placement):
-                labels[LABEL + label_of(name, placement)] = "true"
+    for role in host.roles_in_playbook():
+        peers = host.with_role(role.name) if role.describe is not None and not role.within else []
+        application = peers[0].application(role.name) if peers else None
+        if application is None or not application.can_swarm:
+            continue
+        view = peers[0].as_host(role.name)
+        for placement in placements(application):
+            if node in hosts_of(view, role.name, placement):
+                labels[LABEL + label_of(role.name, placement)] = "true"
     return labels

@@ -33,11 +33,16 @@ def runs_stack(host: Host, application: Application) -> bool:
     return manager.name == host.name
 
 
+def assert_same_images(host: Host, application: Application) -> None:
+    """Raise InputError where hosts have pulled different images under one name in this run."""
+    for reference in dict.fromkeys(service.container.image for service in application.services):
+        assert_same_image(reference, host.everywhere())
+
+
 def stack_form(host: Host, application: Application, *, is_whole: bool = True) -> Iterator[Resource]:
     """Yield the stack; ``is_whole``: services that are not of the application go."""
     name = host.role.name
-    for reference in dict.fromkeys(service.container.image for service in application.services):
-        assert_same_image(reference, host.with_role(name))
+    assert_same_images(host, application)
     networks = tuple(replace(item, driver="overlay", attachable=True) for item in application.networks)
     options: dict[str, Any] = {"wait_s": application.wait_s} if application.wait_s else {}
     yield from stack(

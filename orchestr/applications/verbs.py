@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from orchestr.applications.forms import (
     restart_form,
     stop_form,
 )
+from orchestr.applications.moved_forms import arrive, end_of_parts
 from orchestr.applications.parts import describe
+from orchestr.applications.phases import FUNCTIONS
 from orchestr.applications.placement import is_on_swarm, runs_on
 from orchestr.applications.routes import proxy_addresses
 from orchestr.applications.stack_form import runs_stack, stack_form
@@ -32,7 +35,7 @@ def derived_function(name: str) -> Callable[[Host, Any], Any] | None:
     """Return a lifecycle function for any application, None for a name that is not derived."""
     verb = VERBS.get(name)
     if verb is None:
-        return None
+        return FUNCTIONS.get(name)
 
     def function(host: Host, params: Any) -> Iterator[Any]:
         return verb(host, params, describe(host, params))
@@ -41,23 +44,30 @@ def derived_function(name: str) -> Callable[[Host, Any], Any] | None:
 
 
 def deploy(host: Host, params: Any, application: Application) -> Iterator[Resource]:
-    """Yield the application as the inventory wants it: a stack on a swarm, else a compose project on each host."""
+    """Yield the application as the inventory wants it: a stack on a swarm, else a compose project on each host.
+
+    On a swarm the nodes have been prepared by then (`phases.prepare`).
+    """
     if uses_swarm(host, application):
-        yield from bring_images(host, application)
-        yield from application.before
         if runs_stack(host, application):
-            yield from stack_form(host, application)
+            yield from arrive(host, application, lambda some, whole: stack_form(host, some, is_whole=whole))
             yield from application.ready
         return
     services = runs_on(host, host.role.name, application.services)
     if not services:
+        yield from end_of_parts(host, application)
         return
     if application.ports:
         yield PortsFree(application.ports, project=host.role.name)
     yield from application.before
     yield from bring_images(host, application)
-    yield from compose_form(host, application, services)
+    yield from arrive(host, application, functools.partial(_compose_on, host))
     yield from application.ready
+
+
+def _compose_on(host: Host, application: Application, is_whole: bool) -> Iterator[Resource]:
+    services = runs_on(host, host.role.name, application.services)
+    return compose_form(host, application, services, is_whole=is_whole)
 
 
 def preflight(host: Host, params: Any, application: Application) -> Iterator[Resource]:

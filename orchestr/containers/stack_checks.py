@@ -90,8 +90,10 @@ def _placement(each: SwarmService) -> Problems:
     is_pinned = deploy.mode == "global" or any(_PINNING.match(each) for each in deploy.constraints)
     if kept and not is_pinned and not deploy.keeps_anywhere:
         first = kept[0]
-        what = f"{first.source} must be on every node it may run on" if first.type == "bind" else (
-            f"the volume {first.source} is another, empty one on every node it may move to"
+        what = (
+            f"{first.source} must be on every node it may run on"
+            if first.type == "bind"
+            else (f"the volume {first.source} is another, empty one on every node it may move to")
         )
         yield (
             what,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestr import events
 from orchestr.blobs import BlobStore
+from orchestr.engine import phases
 from orchestr.engine.fleet import Fleet
 from orchestr.engine.frame import INTERRUPTED, Emitter, carry_out
 from orchestr.engine.journal import new_run_id, state_directory
@@ -106,7 +107,9 @@ class Run:
         return any(number is None or change["play"] == number for change in self.player.forecast.get(host, ()))
 
     def steps(self) -> list[Step]:
-        """Return the plays in their own order and batches."""
+        """Return the plays in their own order and batches; a deploy in the phases of its roles."""
+        if self.options.lifecycle == "deploy":
+            return phases.steps(self)
         return [
             Step(number, play.batches(self.play_hosts[number]), self.options.lifecycle)
             for number, play in enumerate(self.playbook.plays)

@@ -28,7 +28,9 @@ class Step:
     """One play (by its number) for some hosts, batch by batch, with one of the roles' lifecycle functions.
 
     A ``forecast`` step observes only; its changes go to ``Player.forecast``, not into the result. ``hosts_if`` is
-    asked for each host just before its turn. ``of`` is the player of another run that the hosts belong to.
+    asked for each host just before its turn. ``of`` is the player of another run that the hosts belong to. ``role`` is
+    the only one that takes part, "" for all of the play. ``is_fatal``: a failure on one host ends the run. A quiet step
+    is planned for all hosts first, and is none where no host has a task.
     """
 
     number: int
@@ -38,6 +40,9 @@ class Step:
     forecast: bool = False
     hosts_if: Callable[[str], bool] | None = None
     of: Player | None = None
+    role: str = ""
+    is_fatal: bool = False
+    is_quiet: bool = False
 
 
 @dataclass
@@ -62,6 +67,9 @@ class Player:
         batches = [[host for host in batch if host not in self._failed_hosts] for batch in step.batches]
         batches = [batch for batch in batches if batch]
         hosts = [host for batch in batches for host in batch]
+        if step.is_quiet and not self._has_tasks(fleet, step, hosts):
+            self._tell_notes()
+            return True
         self.emit(events.PlayStarted(title, tuple(hosts)))
         for number, batch in enumerate(batches, 1):
             self.emit(events.BatchStarted(title, number, len(batches), tuple(batch)))
@@ -79,17 +87,28 @@ class Player:
         failed = self._failed_of(batch)
         wanted = [host for host in batch if host not in failed and (step.hosts_if is None or step.hosts_if(host))]
         fleet.each(wanted, lambda host: self._run_host(fleet, step, host))
-        return self._over_budget(play, batch, self._failed_of(batch))
+        return self._over_budget(play, batch, self._failed_of(batch), step.is_fatal)
+
+    def _has_tasks(self, fleet: Fleet, step: Step, hosts: list[str]) -> bool:
+        """Return True if a host has tasks in this step, or a fault that it must report."""
+        for host in hosts:
+            if fleet.session(host) is not None and (step.hosts_if is None or step.hosts_if(host)):
+                try:
+                    if self._plan(step, host):
+                        return True
+                except Exception:  # planned again in the host's turn, which reports it
+                    return True
+        return False
 
     def _failed_of(self, hosts: list[str]) -> list[str]:
         return [host for host in hosts if self.emit.result.hosts[host].has_failed]
 
-    def _over_budget(self, play: Play, batch: list[str], failed: list[str]) -> str:
+    def _over_budget(self, play: Play, batch: list[str], failed: list[str], is_fatal: bool = False) -> str:
         """Return why the run must stop after this batch, "" when it may go on. Unreachable counts as failed."""
         if not failed or self.options.check:
             return ""
         names = ", ".join(failed)
-        if play.any_errors_fatal or self.options.any_errors_fatal:
+        if is_fatal or play.any_errors_fatal or self.options.any_errors_fatal:
             return f"{names} failed, and any_errors_fatal is set for the play {play.name!r}"
         if len(failed) == len(batch):
             return f"all hosts of this part of the play {play.name!r} failed: {names}"
@@ -105,6 +124,7 @@ class Player:
             return
         try:
             tasks = self._plan(step, host)
+            self._tell_notes()
             if tasks:
                 check = self.options.check or step.forecast
                 session.run_tasks(tasks, check=check, on_message=self._collector(step, host, tasks))
@@ -121,17 +141,19 @@ class Player:
 
     def _plan(self, step: Step, host: str) -> tuple[Task, ...]:
         options = self.options
-        tasks = plan_host(
+        return plan_host(
             self.context,
             step.number,
             host,
             lifecycle=step.lifecycle,
+            role=step.role,
             tags=options.tags,
             skip_tags=options.skip_tags,
         )
+
+    def _tell_notes(self) -> None:
         for noted_host, message in self.context.take_notes():
             self.emit(events.Note(self.secrets.redact(noted_host, message), noted_host, "warning"))
-        return tasks
 
     def _collector(self, step: Step, host: str, tasks: tuple[Task, ...]) -> OnMessage:
         by_id = {task.id: task for task in tasks}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource, Task
-from orchestr.applications.model import CONDITIONS
 from orchestr.applications.parts import describe
 from orchestr.errors import InputError
 from orchestr.planning.addresses import as_address, as_network
@@ -100,15 +100,6 @@ class PlanContext:
                 yield self.notes.pop(0)
             except IndexError:
                 return
-
-    def has_lifecycle(self, host: str, assignment: Assignment, lifecycle: str) -> bool:
-        """Return True if a role has a lifecycle function, its own or derived from what it describes for the host."""
-        if assignment.role.function(lifecycle) is None:
-            return False
-        if lifecycle not in CONDITIONS or assignment.role.describe is None:
-            return True
-        seen = Host(self, self.inventory.host(host), assignment.role)
-        return CONDITIONS[lifecycle](describe(seen, assignment.params))
 
     def of_host(self, host: str) -> Iterator[Assignment]:
         """Yield all assignments of a host, over all plays, in order."""
@@ -294,6 +285,17 @@ class Host(Peer):
                 rules.extend(ports(Host(self._context, self._host, assignment.role), assignment.params))
         return list(dict.fromkeys(rules))
 
+    @property
+    def is_departing(self) -> bool:
+        """True for a host that an upgrade removes: it is planned by the inventory it was in."""
+        return self._context.staying is not None
+
+    def everywhere(self) -> list[Peer]:
+        """Return all hosts of the inventory that comes, and those that an upgrade removes."""
+        staying = self._context.staying or self._context
+        departing = staying.departing.group("all") if staying.departing is not None else ()
+        return [*staying.group("all"), *(peer for peer in departing if not staying.has(peer.name))]
+
     def note(self, message: str) -> None:
         """Say something a person should know about this host's plan; reported once."""
         if (self.name, message) not in self._context.notes:
@@ -315,8 +317,20 @@ def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
                 Assignment(role, resolve_params(role, use, play, context.inventory, host, instances), tags, use)
                 for use, role in roles
                 for tags in [(*play.tags, *use.tags)]
-                if not role.within or role.name in groups
+                if _is_for(role, groups, context.inventory)
             )
+
+
+def _is_for(role: Role, groups: Iterable[str], inventory: Inventory) -> bool:
+    """Return True if a host with these groups gets a role of its play.
+
+    A part of an application is for the hosts of its group. Hosts of such groups get the application itself only when
+    they are in the group of its name, where there is one.
+    """
+    if role.within:
+        return role.name in groups
+    is_for_parts = any(use.own and use.name in groups for use in role.uses)
+    return not is_for_parts or role.name in groups or role.name not in inventory.groups
 
 
 def with_own_parts(role: Role) -> Iterator[Role]:
@@ -334,14 +348,18 @@ def plan_host(
     host: str,
     *,
     lifecycle: str = "deploy",
+    role: str = "",
     tags: Iterable[str] = (),
     skip_tags: Iterable[str] = (),
 ) -> tuple[Task, ...]:
-    """Return the tasks of one host in play ``number``, ids set and unique. Raises InputError from roles."""
+    """Return the tasks of one host in play ``number``, ids set and unique. Raises InputError from roles.
+
+    ``role``: of this role alone, also on a host that has only a part of it, or some of its data.
+    """
     inventory_host = context.inventory.host(host)
     tasks: list[Task] = []
     wanted, unwanted = set(tags), set(skip_tags)
-    for assignment in context.assignments[(number, host)]:
+    for assignment in _assignments(context, number, host, role):
         function = assignment.role.function(lifecycle)
         if function is None:
             continue
@@ -356,6 +374,14 @@ def plan_host(
                 task = Task(item, id=label, tags=its_tags) if is_bare else replace(item, id=label, tags=its_tags)
                 tasks.append(task)
     return _unique(tasks)
+
+
+def _assignments(context: PlanContext, number: int, host: str, role: str) -> tuple[Assignment, ...]:
+    if not role:
+        return context.assignments[(number, host)]
+    own = tuple(each for each in context.assignments.get((number, host), ()) if each.role.name == role)
+    play = (each for (play, _), every in context.assignments.items() if play == number for each in every)
+    return own or tuple(itertools.islice((each for each in play if each.role.name == role), 1))
 
 
 def _a_resource(item: Any, role: Role) -> Resource:

@@ -28,6 +28,7 @@ PLAY_KEYS = (
     "max_fail_percentage",
     "any_errors_fatal",
     "become",
+    "phases",
     "tags",
 )
 ROLE_KEYS = ("role", "name", "instance", "vars", "tags")
@@ -52,7 +53,10 @@ class RoleUse:
 
 @dataclass(frozen=True)
 class Play:
-    """Hosts by pattern, and what they get. ``serial`` are batch sizes: counts, or percentages as ``"50%"``."""
+    """Hosts by pattern, and what they get. ``serial`` are batch sizes: counts, or percentages as ``"50%"``.
+
+    ``phases`` are functions of the roles to play instead of their deploy, one after the other.
+    """
 
     name: str
     hosts: str
@@ -64,6 +68,7 @@ class Play:
     any_errors_fatal: bool = False
     become: bool | None = None
     tags: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
     position: Position | None = None
     hosts_position: Position | None = None
 
@@ -195,6 +200,7 @@ def _play(item: Any, position: Position | None) -> Play:
         any_errors_fatal=_expect(item, "any_errors_fatal", bool, False),
         become=_expect(item, "become", bool, None),
         tags=_tags(item),
+        phases=_phases(item),
         position=position,
         hosts_position=value_position(item, "hosts"),
     )
@@ -261,6 +267,14 @@ def _tags(item: Mapping[str, Any]) -> tuple[str, ...]:
         what = f"tags are a name or a list of names, found {kind(tags)}"
         raise input_error(value_position(item, "tags"), what, next_step="write: tags: [one, two]")
     return tuple(tags)
+
+
+def _phases(item: Mapping[str, Any]) -> tuple[str, ...]:
+    names = item.get("phases", ())
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        message = f"phases are a list of functions of the role, found {kind(names)}"
+        raise input_error(value_position(item, "phases"), message, next_step="write: phases: [survey, rotate]")
+    return tuple(names)
 
 
 def _serial(item: Mapping[str, Any]) -> tuple[int | str, ...]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestr.applications.model import Application, Use
     from orchestr.applications.routes import FrontDoor
     from orchestr.inventory import Inventory
+    from orchestr.planning.phases import Phase
     from orchestr.planning.plan import Host
     from orchestr.planning.playbook import Play, RoleUse
 
@@ -44,7 +45,6 @@ LIFECYCLE = (
     "upgrade",
     "preflight",
     "leave",
-    "hand_over",
 )
 
 
@@ -141,6 +141,11 @@ class Role:
         """A proxy's function that tells how users meet an application."""
         return getattr(self.module, "front_door", None)
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The steps of a play that the role names itself; those of an application are derived from its description."""
+        return tuple(getattr(self.module, "PHASES", ()))
+
     def function(self, name: str) -> Lifecycle | None:
         """Return a lifecycle function: the role's own, else the one derived from its description; None without one.
 
@@ -173,9 +178,7 @@ def role_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def load_role(
-    name: str, root: Path, position: Position | None = None, *, instance: str = "", within: str = ""
-) -> Role:
+def load_role(name: str, root: Path, position: Position | None = None, *, instance: str = "", within: str = "") -> Role:
     """Return the role ``name``, as an instance if need be.
 
     Raises InputError, with the closest known name, for a role that is not found or cannot be loaded.

@@ -8,12 +8,13 @@ and only if something changes for them → hosts no longer in the inventory drai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr import events
 from orchestr.api import RunSession
+from orchestr.engine.phases import PlayPhase, phases
 from orchestr.engine.run import Run, RunOptions, Step
 from orchestr.errors import EXIT_DONE, EXIT_FAILED, InputError
 from orchestr.results import HostResult, RunResult
@@ -170,9 +171,9 @@ def rollback(
 
 
 def _hands_over(main: Run, parting: Run) -> bool:
-    """Tell whether hosts that go have something to hand over: a role with that function, in the same plays."""
-    plays = [number for number in range(len(parting.playbook.plays)) if parting.play_hosts[number]]
-    return main.playbook.path == parting.playbook.path and any(_has(parting, each, "hand_over") for each in plays)
+    """Return True if departing hosts take part in the run, in the same plays: they may have data to hand over."""
+    is_same = main.playbook.path == parting.playbook.path
+    return is_same and any(item.phase.reaches_departing and item.hosts(parting) for item in phases(parting))
 
 
 def _introduce(main: Run, parting: Run) -> None:
@@ -181,12 +182,13 @@ def _introduce(main: Run, parting: Run) -> None:
     main.context.departing, parting.context.staying = parting.context, main.context
 
 
-def _handing_over(run: Run, number: int, forecast: bool = False) -> Iterator[Step]:
-    """What hosts that go do in a play, before those that stay have their turn."""
+def _handing_over(run: Run, item: PlayPhase, forecast: bool = False) -> Iterator[Step]:
+    """Yield the part of departing hosts in a phase, before the other hosts have their turn."""
     parting = run.departing
-    if parting is not None and parting.play_hosts[number] and _has(parting, number, "hand_over"):
-        name = f"{parting.playbook.plays[number].name}: hosts that go"
-        yield Step(number, [parting.play_hosts[number]], "hand_over", name, forecast=forecast, of=parting.player)
+    hosts = item.hosts(parting) if parting is not None and item.phase.reaches_departing else []
+    if parting is not None and hosts:
+        title = f"{parting.playbook.plays[item.number].name}: departing hosts"
+        yield replace(item.step(parting, [hosts], title, forecast=forecast), of=parting.player)
 
 
 def _schedule(run: Run, topology: Topology) -> list[Step]:
@@ -198,22 +200,29 @@ def _schedule(run: Run, topology: Topology) -> list[Step]:
         run.emit(events.RunStopped("the preflight found problems; nothing was changed"))
         return []
     plays = [number for number in range(len(run.playbook.plays)) if run.play_hosts[number]]
+    items = [item for item in phases(run) if item.hosts(run)]
+    deploys = [item for item in items if item.is_deploy and _drains(run, item)]
     return [
         *_lifecycle_steps(run, plays, "preflight", "preflight", run.hosts),
-        *(step for number in plays for step in _forecast(run, number, topology)),
+        *(step for item in items for step in _forecast(run, item, topology)),
         *_lifecycle_steps(run, plays, "backup", "backup before", topology.kept, if_changing=True),
-        *(step for number in plays for step in _deploy(run, number, topology)),
-        *(step for number in plays if _has(run, number, "drain") for step in _kept_last(run, number, topology)),
+        *(step for item in items for step in _deploy(run, item, topology)),
+        *(step for item in deploys for step in _kept_last(run, item, topology)),
     ]
 
 
+def _drains(run: Run, item: PlayPhase) -> bool:
+    """Return True if a role of a play drains before a restart: one with a ``drain`` of its own, or that says so."""
+    keys = [(item.number, host) for host in run.play_hosts[item.number]]
+    roles = {each.role.name: each.role for key in keys for each in run.context.assignments[key]}
+    described = [host.application(name) for name in roles for host in run.context.with_role(name)[:1]]
+    own = any(hasattr(role.module, "drain") for role in roles.values())
+    return own or any(application is not None and application.drains for application in described)
+
+
 def _has(run: Run, number: int, lifecycle: str) -> bool:
-    """Return True if some role of the play has the lifecycle function, on some host."""
-    return any(
-        run.context.has_lifecycle(host, assignment, lifecycle)
-        for host in run.play_hosts[number]
-        for assignment in run.context.assignments[(number, host)]
-    )
+    uses = (run.context.assignments[(number, host)] for host in run.play_hosts[number])
+    return any(assignment.role.function(lifecycle) is not None for each in uses for assignment in each)
 
 
 def _in_play(run: Run, number: int, hosts: Iterable[str]) -> list[str]:
@@ -236,29 +245,35 @@ def _is_changing(run: Run, number: int) -> Callable[[str], bool]:
     return lambda host: run.has_forecast(host, number)
 
 
-def _forecast(run: Run, number: int, topology: Topology) -> Iterator[Step]:
-    yield from _handing_over(run, number, forecast=True)
-    hosts = _in_play(run, number, topology.kept)
-    title = f"what would change: {run.playbook.plays[number].name}"
-    yield Step(number, [hosts] if hosts else [], title=title, forecast=True)
+def _forecast(run: Run, item: PlayPhase, topology: Topology) -> Iterator[Step]:
+    yield from _handing_over(run, item, forecast=True)
+    hosts = [host for host in item.hosts(run) if host in topology.kept]
+    title = f"what would change: {run.playbook.plays[item.number].name}"
+    yield item.step(run, [hosts] if hosts else [], title, forecast=True)
 
 
-def _deploy(run: Run, number: int, topology: Topology) -> Iterator[Step]:
+def _deploy(run: Run, item: PlayPhase, topology: Topology) -> Iterator[Step]:
     """New hosts one by one; then those that were there, unless their restart hurts: these come last of all."""
-    name = run.playbook.plays[number].name
-    new, kept = _in_play(run, number, topology.new), _in_play(run, number, topology.kept)
-    yield from _handing_over(run, number)
-    yield Step(number, [[host] for host in new], title=f"{name}: new hosts")
-    if not _has(run, number, "drain"):
-        yield Step(number, [[host] for host in kept], title=name)
+    yield from _handing_over(run, item)
+    if not item.is_deploy:
+        yield item.step(run, item.batches(run))
+        return
+    name, hosts = run.playbook.plays[item.number].name, item.hosts(run)
+    new, kept = ([[host] for host in hosts if host in some] for some in (topology.new, topology.kept))
+    yield item.step(run, new, f"{name}: new hosts")
+    if not _drains(run, item):
+        yield item.step(run, kept)
 
 
-def _kept_last(run: Run, number: int, topology: Topology) -> Iterator[Step]:
+def _kept_last(run: Run, item: PlayPhase, topology: Topology) -> Iterator[Step]:
     """Drain and redo, host by host, what the forecast saw changing; look at the others, which changes nothing."""
-    name = run.playbook.plays[number].name
-    for host in _in_play(run, number, topology.kept):
-        yield Step(number, [[host]], "drain", f"{name}: drain {host}", hosts_if=_is_changing(run, number))
-        yield Step(number, [[host]], title=f"{name}: {host}")
+    name = run.playbook.plays[item.number].name
+    for host in item.hosts(run):
+        if host in topology.kept:
+            condition = _is_changing(run, item.number)
+            drain = Step(item.number, [[host]], "drain", f"{name}: drain {host}", hosts_if=condition, role=item.role)
+            yield drain
+            yield item.step(run, [[host]], f"{name}: {host}")
 
 
 def _problems(run: Run) -> Iterator[tuple[str, str, str]]:

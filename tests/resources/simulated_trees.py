@@ -81,6 +81,7 @@ class MemoryVolumes(dict[str, Any]):
         super().__init__()
         self._host = host
         self.users: dict[str, str] = {}  # running container → what it has mounted
+        self.services: dict[str, str] = {}  # service of a compose project → state of its container
         self.node = ""
         host.http = self
 
@@ -99,6 +100,15 @@ class MemoryVolumes(dict[str, Any]):
             known = any(name == root or name.startswith(root + "/") for name in self._host.nodes)
             found = {"Mountpoint": root + "/_data"}
             return (200, json.dumps(found).encode()) if known else (404, b'{"message":"no such volume"}')
+        if path.startswith("/containers/json?"):
+            label = "com.docker.compose.service"
+            listed = [{"Id": it, "State": state, "Labels": {label: it}} for it, state in self.services.items()]
+            return 200, json.dumps(listed).encode()
+        if path.startswith("/containers/") and path.partition("?")[0].endswith("/stop"):
+            service = path.split("/")[2]
+            self.services[service] = "exited"
+            self.users.pop(service, None)
+            return 204, b""
         if path == "/containers/json":
             mounts = [{"Names": ["/" + name], "Mounts": [{"Source": it}]} for name, it in self.users.items()]
             return 200, json.dumps(mounts).encode()

@@ -116,9 +116,7 @@ def _has_misread(
     return not compose_inputs.unchanged_since(reader, paths, compose_containers.nanoseconds(started))
 
 
-def _has_loaded(
-    reader: Reader, paths: Sequence[str], container: Container, entry: Optional[Mapping[str, str]]
-) -> bool:
+def _has_loaded(reader: Reader, paths: Sequence[str], container: Container, entry: Optional[Mapping[str, str]]) -> bool:
     """Tell whether a container runs with its reloadable files as they are: loaded since, or started after them.
 
     A reload by hand leaves no trace: that of an edited file, which is then repaired, is not seen.

@@ -250,8 +250,7 @@ def _await_active(system: System) -> Membership:
         if found.is_active:
             return found
     raise ResourceError(
-        "this host is still %s in the swarm after %.0f s: %s"
-        % (found.state, JOIN_S, found.error or "no reason given"),
+        "this host is still %s in the swarm after %.0f s: %s" % (found.state, JOIN_S, found.error or "no reason given"),
         "see that 2377/tcp of the managers can be reached from here; journalctl -u docker -n 50",
     )
 

@@ -126,5 +126,3 @@ def remove(system: System, stack: "Stack") -> None:
     known = stack_state.read_stamp(system, stack.name)
     if known is not None:
         docker_api.call(system, "DELETE", "/configs/%s" % known["ID"])
-
-

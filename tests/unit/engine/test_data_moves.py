@@ -11,7 +11,7 @@ import pytest
 
 import orchestr
 from orchestr import events
-from orchestr.applications.data_moves import Placement, keeper
+from orchestr.applications.moves import keeper
 from orchestr.blobs import BlobStore
 from orchestr.resources.trees import Tree
 from orchestr.transport.memory import MemorySystem, Node, memory_connector
@@ -24,33 +24,29 @@ VOLUME = "/var/lib/docker/volumes/app_data/_data"
 MARKS = "/var/lib/orchestr/trees"
 ROLE = f'''
 """Keeps data on one host."""
-from orchestr.applications import data_moves
-from orchestr.applications.data_moves import Placement
+from orchestr import Params as Base
+from orchestr.applications.model import Application, Data, Placement, Service
+from orchestr.containers.compose import ContainerService
 from orchestr.resources.files import File
-from orchestr.resources.trees import Tree
-from orchestr.planning.role import Params as Base
 
 class Params(Base):
-    stage: str
     directory: str = "{DATA}"
 
-def data_trees(host, params):
-    where = host.group("store")[0].name
-    return (
-        Placement(Tree("uploads", path=params.directory), where, "app", "store"),
-        Placement(Tree("volume", volume="app_data"), where, "app", "store"),
+def application(host, params):
+    store = Placement("store")
+    return Application(
+        services=(Service(ContainerService("app", "app:1"), store),),
+        data=(
+            Data("uploads", "app", store, path=params.directory),
+            Data("volume", "app", store, volume="data"),
+        ),
     )
 
 def deploy(host, params):
-    if params.stage == "stop":
-        data_moves.assert_movable(host, "app", host.blobs.room_bytes())
-        for move in data_moves.moves(host, "app"):
-            host.note(f"{{move.tree.name}} {{move.size_bytes}} from {{move.source}} to {{move.target}}")
-    elif host.in_group("store"):
+    if host.in_group("store"):
         yield File("/opt/started", content=host.name)
 '''
 hold = BlobStore.hold
-STAGES = ("look", "measure", "!stop", "take", "place", "retire", "!start")
 
 
 class Cluster(Project):
@@ -61,14 +57,7 @@ class Cluster(Project):
         self.tools = {name: SimulatedTrees(host) for name, host in self.hosts.items()}
         self.engines = {name: MemoryVolumes(host) for name, host in self.hosts.items()}
         self.write("roles/app/__init__.py", ROLE)
-        plays = []
-        for stage in STAGES:
-            role, variables = "data_moves", f"data_moves_system: app, data_moves_stage: {stage}"
-            if stage.startswith("!"):
-                role, variables = "app", f"app_stage: {stage[1:]}"
-            plays.append(f"- name: {stage.strip('!')}\n  hosts: all\n  any_errors_fatal: true\n")
-            plays.append(f"  roles:\n    - role: {role}\n      vars: {{{variables}}}\n")
-        self.write("playbooks/site.yml", "".join(plays))
+        self.write("playbooks/site.yml", "- name: app\n  hosts: all\n  any_errors_fatal: true\n  roles: [app]\n")
         for name, members in (("alone", "a"), ("many", "a b c")):
             self.inventory(name, members, "a" if name == "alone" else "c")
 
@@ -173,12 +162,18 @@ def test_a_run_moves_data_within_a_cluster(cluster: Cluster) -> None:
 def test_it_is_measured_before_and_started_after(cluster: Cluster) -> None:
     """Size and way are told before anything is taken; the service starts when all is placed and put aside."""
     cluster.inventory("many", "a b c", "b")
+    cluster.engines["a"].services = {"app": "running", "other": "running"}
+    cluster.engines["a"].users = {"app": DATA}
     cluster.run_once("many")
+    assert cluster.engines["a"].services == {"app": "exited", "other": "running"}
     notes = [(n, e.message) for n, e in enumerate(cluster.events) if isinstance(e, events.Note)]
     done = [(n, e.resource) for n, e in enumerate(cluster.events) if isinstance(e, events.TaskFinished)]
-    assert {text for _, text in notes} == {"uploads 2 from a to b", "volume 2 from a to b"}
-    order = [kind for _, kind in done if kind in ("tree_taken", "tree_placed", "tree_retired", "file")]
-    assert order == ["tree_taken"] * 2 + ["tree_placed"] * 2 + ["tree_retired"] * 2 + ["file"]
+    moved = "app_uploads 0.0 MB from a to b, app_volume 0.0 MB from a to b"
+    assert [text for _, text in notes] == [f"data of app moves, {moved}: app is down meanwhile; expect about 20 s"]
+    wanted = ("application_services_stopped", "tree_taken", "tree_placed", "tree_retired", "file")
+    order = [kind for _, kind in done if kind in wanted]
+    assert order[1] == "application_services_stopped"  # after the note of the trees on the host
+    assert order[2:] == ["tree_taken"] * 2 + ["tree_placed"] * 2 + ["tree_retired"] * 2 + ["file"]
     assert notes[0][0] < next(n for n, kind in done if kind == "tree_taken")
 
 
@@ -270,7 +265,7 @@ def test_two_that_may_count_are_a_persons_choice(cluster: Cluster) -> None:
     cluster.inventory("many", "a b c", "b")
     before = {name: host.writes for name, host in cluster.hosts.items()}
     result = cluster.run_once("many")
-    assert result.exit_code == 1 and "uploads is on a and on b" in cluster.errors(result)
+    assert result.exit_code == 1 and "app_uploads is on a and on b" in cluster.errors(result)
     assert {name: host.writes for name, host in cluster.hosts.items()} == before
 
 
@@ -291,12 +286,12 @@ def test_two_that_may_count_are_a_persons_choice(cluster: Cluster) -> None:
 )
 def test_which_of_several_counts(states: dict[str, str], known_on: str, counts: str) -> None:
     """The one a move was begun from, until it is put aside; else the one in use; else the one known; else the only."""
-    placement = Placement(Tree("uploads", path=DATA), "b", "app", "store", known_on)
+    tree = Tree("uploads", path=DATA)
     found = {
         name: {"trees": {"uploads": {word: word in state.split() for word in ("has", "leaving", "arrived", "is_used")}}}
         for name, state in states.items()
     }
-    assert keeper(placement, found) == counts
+    assert keeper(tree, known_on, found) == counts
 
 
 @pytest.mark.parametrize("what", ["room there", "room here", "a mount"])
@@ -347,4 +342,4 @@ def test_a_failure_to_hand_over_ends_the_upgrade(cluster: Cluster) -> None:
     result = cluster.upgrade("many", "alone")
     assert result.exit_code == 1 and "tar" in cluster.errors(result)
     assert cluster.holders() == ["c"] and "/opt/started" not in cluster.hosts["a"].nodes
-    assert not [e for e in cluster.of(events.PlayStarted) if e.play in ("place", "retire", "start")]
+    assert not [e for e in cluster.of(events.PlayStarted) if e.play in ("app: place", "app: retire", "app")]

@@ -1,0 +1,213 @@
+"""Where an application's data is and where it belongs: the directories and volumes that have to move between hosts.
+
+Each host is surveyed first (`resources.trees.TreeSurvey`, `resources.moves.survey`); everything here follows from the
+outcomes and from the application's description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestr.applications.placement import hosts_of, label_of
+from orchestr.errors import InputError
+from orchestr.resources.moves.forms import COMPOSE
+from orchestr.resources.trees import Tree
+
+if TYPE_CHECKING:
+    from orchestr.applications.model import Application, Data
+    from orchestr.planning.plan import Host, Peer
+
+HEADROOM = 1.1  # of a packed tree: headers, and blocks that were holes
+
+
+@dataclass(frozen=True)
+class Move:
+    """Data that is on one host and belongs on another; ``size_bytes`` is 0 until it was measured."""
+
+    data: Data
+    tree: Tree
+    source: str
+    target: str
+    size_bytes: int = 0
+
+
+def coming(host: Host, name: str) -> Application | None:
+    """Return the application by the inventory that counts from now on, None when that does not have it."""
+    return _described(host, host.staying(name), name, "coming")
+
+
+def present(host: Host, name: str) -> Application | None:
+    """Return the application by the inventory that this host is in, None when that does not have it."""
+    return _described(host, host.with_role(name), name, "present")
+
+
+def _described(host: Host, peers: list[Peer], name: str, inventory: str) -> Application | None:
+    """Return the description, made once for all phases of a run: data and databases are the same in all of them."""
+    if not peers:
+        return None
+    key = ("application", name, inventory)
+    return host.blobs.once(key, lambda: peers[0].application(name))
+
+
+def has_data(application: Application | None) -> bool:
+    """Return True if an application has data that must not be left behind."""
+    return application is not None and bool(application.data or application.dumps)
+
+
+def survey_of(peer: Peer, name: str) -> Mapping[str, Any]:
+    """Return the outcome of a host's survey, {} before it."""
+    return peer.outcome(f"application_survey:{name}")
+
+
+def tree_of(name: str, data: Data) -> Tree:
+    """Return the data as a tree; its name is known on all hosts."""
+    volume = f"{name}_{data.volume}" if data.volume else ""
+    return Tree(f"{name}_{data.name}", path=data.path, volume=volume)
+
+
+def trees(host: Host, name: str) -> dict[str, Tree]:
+    """Return the trees as they are called on this host, by their names."""
+    application = present(host, name)
+    every = [tree_of(name, data) for data in application.data] if application else []
+    return {tree.name: tree for tree in every}
+
+
+def belongs(host: Host, name: str) -> Iterator[tuple[Data, Tree, str]]:
+    """Yield the data, its tree, and the host that it belongs on, by the inventory that counts from now on."""
+    application = coming(host, name)
+    if application is not None:
+        view = host.staying(name)[0].as_host(name)
+        for data in application.data:
+            for target in hosts_of(view, name, data.placement)[:1]:
+                yield data, tree_of(name, data), target
+
+
+def holdings(host: Host, name: str) -> dict[str, Mapping[str, Any]]:
+    """Return host → outcome of its TreeSurvey, for the hosts that were surveyed."""
+    outcomes = {peer.name: peer.outcome(f"tree_survey:{name}") for peer in host.everywhere()}
+    return {peer: outcome for peer, outcome in outcomes.items() if outcome}
+
+
+def known_on(host: Host, name: str, data: Data, tree: Tree) -> str:
+    """Return the host that has a tree as far as the application knows, "" when it does not.
+
+    That is the host that a move has begun to take it from, as noted there; else the host its service is bound to.
+    """
+    surveys = {peer.name: survey_of(peer, name) for peer in host.staying(name)}
+    for survey in surveys.values():
+        if tree.name in survey.get("awaited", {}):
+            return str(survey["awaited"][tree.name][0])
+    label = label_of(name, data.placement)
+    node = next((survey["places"].get(label) for survey in surveys.values() if survey.get("places")), None)
+    bound = [peer for peer, outcome in holdings(host, name).items() if node and outcome.get("node") == node[0]]
+    alone = [peer for peer, survey in surveys.items() if survey.get("form") == COMPOSE]
+    return next(iter((*bound, *(alone if len(alone) == 1 else ()))), "")
+
+
+def keeper(tree: Tree, known: str, surveyed: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the host whose tree counts, "" when no host has it yet.
+
+    That is the one a move was begun from, else the one in use, else the one ``known``, else the only one. Raises
+    InputError for a choice that only a person can make.
+    """
+    states = {name: outcome["trees"].get(tree.name, {}) for name, outcome in surveyed.items()}
+    holders = [name for name, state in states.items() if state.get("has")]
+    for mark in ("leaving", "is_used"):
+        marked = [name for name in holders if states[name].get(mark)]
+        if len(marked) == 1:
+            return marked[0]
+    if known in holders:
+        return known
+    if len(holders) > 1:
+        raise InputError(
+            f"{tree.name} is on {' and on '.join(holders)}, and nothing says which of them counts",
+            next_step=f"rename {tree.path or 'the content of the volume'} on the host whose data is old",
+        )
+    return holders[0] if holders else ""
+
+
+def moves(host: Host, name: str) -> list[Move]:
+    """Return what has to move, as this run's surveys have found it. Raises InputError as `keeper`."""
+    surveyed = holdings(host, name)
+    if not surveyed:
+        return []
+    peers = {peer.name: peer for peer in host.everywhere()}
+    planned = []
+    for data, tree, target in belongs(host, name):
+        source = keeper(tree, known_on(host, name, data, tree), surveyed)
+        if source and source != target:
+            size = int(peers[source].outcome(f"tree_measure:{tree.name}").get("size_bytes", 0))
+            planned.append(Move(data, tree, source, target, max(0, size)))
+    return planned
+
+
+def retired(host: Host, name: str) -> Iterator[tuple[Tree, bool]]:
+    """Yield this host's trees that a move has to do with, once it is made, and whether they stay."""
+    surveyed, own = holdings(host, name), trees(host, name)
+    for data, known_tree, target in belongs(host, name) if surveyed else ():
+        source = keeper(known_tree, known_on(host, name, data, known_tree), surveyed)
+        state = surveyed.get(host.name, {}).get("trees", {}).get(known_tree.name, {})
+        tree = own.get(known_tree.name)
+        if tree is None or not source:
+            continue
+        is_copy = state.get("has") and state.get("arrived") and host.name != source
+        if host.name != target and (host.name == source or state.get("leaving") or is_copy):
+            yield tree, False
+        elif host.name == target and state.get("leaving"):
+            yield tree, True
+
+
+def assert_movable(host: Host, name: str) -> None:
+    """Raise InputError where a move cannot be made: no room, or a directory that cannot be renamed."""
+    peers, planned = {peer.name: peer for peer in host.everywhere()}, moves(host, name)
+    for move in planned:
+        label = f"tree_measure:{move.tree.name}"
+        for end in (move.source, move.target):
+            measured = peers[end].outcome(label) if end in peers else {}
+            if measured.get("is_mount"):
+                raise InputError(
+                    f"{measured['place']} of {end} is a mount point: {move.tree.name} cannot move by being renamed",
+                    next_step="let the inventory name a directory below it, after moving the content there by hand",
+                )
+        free = peers[move.target].outcome(label).get("free_bytes", -1) if move.target in peers else -1
+        if 0 <= free < int(move.size_bytes * HEADROOM):
+            raise InputError(
+                f"{move.tree.name} takes {move.size_bytes / 1e6:.0f} MB, "
+                f"and {move.target} has {free / 1e6:.0f} MB free",
+                next_step=f"make room on {move.target}, or name another host",
+            )
+    needed = int(sum(move.size_bytes for move in planned) * HEADROOM)
+    room_bytes = host.blobs.room_bytes() if planned else needed
+    if room_bytes < needed:
+        raise InputError(
+            f"{needed / 1e6:.0f} MB travel through this machine, which has {room_bytes / 1e6:.0f} MB free",
+            next_step="set ORCHESTR_STATE to a directory with more room",
+        )
+
+
+def assert_all_in_sight(host: Host, name: str) -> None:
+    """Raise InputError where data would be left: on a host that this run does not see, or in another directory."""
+    survey, surveyed = survey_of(host, name), holdings(host, name)
+    nodes = {str(outcome.get("node")) for outcome in surveyed.values()}
+    for data, tree, target in belongs(host, name):
+        node, hostname = survey.get("places", {}).get(label_of(name, data.placement), ("", ""))
+        if node and node not in nodes and target in surveyed:
+            raise InputError(
+                f"{tree.name} is on {hostname}, which is not among this run's hosts, and belongs on {target}",
+                next_step="use orchestr upgrade (or rollback) from the inventory that has that host, without --limit",
+            )
+        mounted = survey.get("mounted", {}).get(data.container_path, "") if data.container_path else ""
+        if data.path and mounted not in ("", data.path):
+            raise InputError(
+                f"{data.service} keeps its {data.name} in {mounted} of {host.name}, "
+                f"and the inventory names {data.path}",
+                next_step=f"stop {data.service} and rename the directory, or leave the inventory as it was",
+            )
+    for awaited, (source, target) in survey.get("awaited", {}).items():
+        if not any(outcome["trees"].get(awaited, {}).get("has") for outcome in surveyed.values()):
+            raise InputError(
+                f"{awaited} is on its way from {source} to {target}, and none of this run's hosts has it",
+                next_step="run again the upgrade or rollback that was interrupted",
+            )
