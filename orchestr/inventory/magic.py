@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from orchestr.inventory.topology import InventoryHost, Topology
-from orchestr.templating.secret_views import seen
+from orchestr.templating.taint import seen
 
 _OF_THE_HOST: dict[str, Callable[[InventoryHost], Any]] = {
     "inventory_hostname": lambda host: host.name,

@@ -247,7 +247,7 @@ class Host(Peer):
 
         The template sees ``params``, ``host``, the given values and the host's variables.
         """
-        from orchestr.templating.files import render_file
+        from orchestr.templating.render import render_file
 
         assert self._role is not None
         path = self._role.path / "templates" / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import pprint as pprint_module
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +15,7 @@ from jinja2 import Environment, Undefined, pass_environment
 from jinja2.exceptions import FilterArgumentError
 
 from orchestr.inventory.json_values import as_json
-from orchestr.templating.secret_views import ParsedName
+from orchestr.templating.taint import ParsedName
 
 _TRUE_WORDS = ("yes", "on", "1", "true")
 
@@ -39,7 +40,8 @@ def to_yaml(value: Any, default_flow_style: bool | None = None, **options: Any) 
     import yaml
 
     try:
-        return str(yaml.safe_dump(_plain(value), allow_unicode=True, default_flow_style=default_flow_style, **options))
+        plain = _plain(value, tuple_type=list)
+        return str(yaml.safe_dump(plain, allow_unicode=True, default_flow_style=default_flow_style, **options))
     except yaml.YAMLError:
         raise ValueError("there is something in it that YAML can't say") from None
 
@@ -62,6 +64,11 @@ def from_yaml(text: str) -> Any:
 def from_json(text: str) -> Any:
     """``from_json``: the value a JSON text stands for."""
     return _with_names(json.loads(text))
+
+
+def pprint(value: Any) -> str:
+    """``pprint``: as Jinja2's; views of containers with secrets are printed as what they show."""
+    return pprint_module.pformat(_plain(value))
 
 
 def b64encode(text: str) -> str:
@@ -152,11 +159,12 @@ def _with_names(value: Any) -> Any:
     return [_with_names(each) for each in value] if isinstance(value, list) else value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, tuple_type: type = tuple) -> Any:
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(each) for key, each in value.items()}
+        return {_plain(key, tuple_type): _plain(each, tuple_type) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        items = [_plain(each, tuple_type) for each in value]
+        return tuple_type(items) if isinstance(value, tuple) else items
     return str(value) if isinstance(value, str) else value
 
 
@@ -174,6 +182,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "hash": hashed,
     "items2dict": items2dict,
     "mandatory": mandatory,
+    "pprint": pprint,
     "quote": shlex.quote,
     "regex_replace": regex_replace,
     "regex_search": regex_search,

@@ -7,28 +7,18 @@ template, not before.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestr.errors import InputError
 from orchestr.inventory.magic import MAGIC, Magic, RenderedVariables
 from orchestr.inventory.marked import UnsafeText, value_position
-from orchestr.inventory.position import EXTRA_VARIABLES, Position
+from orchestr.inventory.position import EXTRA_VARIABLES, Position, input_error
 from orchestr.inventory.topology import InventoryHost, Topology
 from orchestr.inventory.variable_names import is_template
 
 if TYPE_CHECKING:
-    from orchestr.templating.expressions import Names
-
-_NAMES_ONLY = re.compile(r"[^{}#%\\\n\r]*(?:\{\{ *[A-Za-z_][A-Za-z0-9_]* *\}\}[^{}#%\\\n\r]*)+")
-_NAME = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *\}\}")
-#: Names that mean something of their own to Jinja2.
-_WORDS_OF_JINJA = {
-    "and", "as", "block", "call", "caller", "context", "do", "elif", "else", "endif", "extends", "False", "false",
-    "filter", "for", "from", "if", "import", "in", "include", "is", "kwargs", "loop", "macro", "None", "none", "not",
-    "or", "recursive", "self", "set", "super", "True", "true", "varargs", "with", "without",
-}  # fmt: skip
+    from orchestr.templating.environment import Names
 
 
 def resolve(value: Any, context: Scope | Mapping[str, Any], position: Position | None = None) -> Any:
@@ -129,9 +119,7 @@ class Scope:
         """Render ``value`` while it counts as being rendered, so that a circle is noticed."""
         position = self.position(name)
         if name in self.rendering:
-            from orchestr.templating.expressions import circle_error
-
-            raise circle_error([*self.rendering[self.rendering.index(name) :], name], position)
+            raise _circle_error([*self.rendering[self.rendering.index(name) :], name], position)
         self.rendering.append(name)
         try:
             return self.render(value, position)
@@ -139,34 +127,19 @@ class Scope:
             self.rendering.pop()
 
     def _render_text(self, text: str, position: Position | None) -> Any:
-        plain = self._plain_text(text)
-        if plain is not None:
-            return plain
-        from orchestr.templating.expressions import Names, render
+        from orchestr.templating.environment import Names  # Jinja2 is imported for a template, not before
+        from orchestr.templating.render import render_text
 
         if self._names is None:
             self._names = Names(self)
-        return render(text, self._names, position)
-
-    def _plain_text(self, text: str) -> str | None:
-        """Return what Jinja2 would for names of plain texts between other text, without importing it (20 ms).
-
-        None when the template has anything else in it, or needs a name that is not a plain text here.
-        """
-        pieces = _NAMES_ONLY.fullmatch(text) and _NAME.split(text)
-        if not pieces:
-            return None
-        for index in range(1, len(pieces), 2):
-            if pieces[index] in _WORDS_OF_JINJA or pieces[index] not in self:
-                return None
-            try:
-                pieces[index] = self.value(pieces[index])
-            except InputError:
-                return None
-            if type(pieces[index]) is not str:  # a Secret, a number or an unsafe text has rules of its own
-                return None
-        return "".join(pieces)
+        return render_text(text, self._names, position)
 
 
 def _names_of(inventory: Topology) -> Callable[[InventoryHost, Magic], Scope]:
     return lambda host, magic: Scope(inventory, host, magic=magic)
+
+
+def _circle_error(names: list[str], position: Position | None) -> InputError:
+    """Return the error for variables that need each other to be rendered."""
+    what = f"variables refer to each other in a circle: {' → '.join(names)}"
+    return input_error(position, what, next_step=f"give one of them a value without a template: {names[-1]}")

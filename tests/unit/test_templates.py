@@ -10,7 +10,7 @@ import pytest
 
 from orchestr.errors import InputError
 from orchestr.secret import Secret
-from orchestr.templating.files import render_file
+from orchestr.templating.render import render_file
 from orchestr.templating.values import Scope
 
 Render = Callable[..., Any]
@@ -104,3 +104,56 @@ def test_mistakes_have_a_place(render: Render, template: str, line: int, said: s
     assert caught.value.line == line
     assert str(caught.value.file).endswith("file.j2")
     assert said in str(caught.value)
+
+
+def test_a_mistake_in_an_included_file_is_placed_there(render: Render, tmp_path: Path) -> None:
+    """The error names the file and the line the mistake is in, not the one that includes it."""
+    (tmp_path / "inner.j2").write_text("one\n{{ nothing }}\n")
+    with pytest.raises(InputError) as caught:
+        render("a\n\n\n{% include 'inner.j2' %}")
+    assert (Path(str(caught.value.file)).name, caught.value.line) == ("inner.j2", 2)
+
+
+BROKEN = {"broken": "{{ nothing }}", "word": "{{ 'w' }}", "db": {"password": Secret("s3cret")}}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ word }}", "w"),
+        ("{{ broken | default(word) }}", "w"),
+        ("{% set word = 'v' %}{% include 'inner.j2' %}", "inner v"),
+        ("{% import 'macros.j2' as m with context %}{{ m.shout('a') }}", "A!w"),
+        ("{% from 'macros.j2' import whisper %}{{ whisper('A') }}", "a"),
+        ("{% extends 'base.j2' %}{% block body %}{{ word }}{{ super() }}{% endblock %}", "<winner w>"),
+        ("{% for x in [1, 2] %}{% block scoped scoped %}{{ x }}{{ word }}{% endblock %}{% endfor %}", "1w2w"),
+        ("{% set l = [] %}{% set _ = l.append(1) %}{{ l }}", "[1]"),
+        ("a{{ none }}b", "ab"),
+        ("a{{ [1, 2] | map('string') }}b", "a['1', '2']b"),
+    ],
+)
+def test_a_broken_variable_harms_nobody_else(render: Render, tmp_path: Path, template: str, text: str) -> None:
+    """Variables are rendered when a template asks for them, in files it includes, imports or extends too."""
+    (tmp_path / "inner.j2").write_text("inner {{ word }}")
+    (tmp_path / "base.j2").write_text("<{% block body %}{% include 'inner.j2' %}{% endblock %}>")
+    (tmp_path / "macros.j2").write_text(
+        "{% macro shout(x) %}{{ x | upper }}!{{ word }}{% endmacro %}"
+        "{% macro whisper(x) %}{{ x | lower }}{% endmacro %}"
+    )
+    assert render(template, BROKEN) == text
+
+
+def test_a_template_appends_to_its_own_copy(tmp_path: Path) -> None:
+    """A list of the inventory is the same after a template has appended to it."""
+    (tmp_path / "file.j2").write_text("{% set _ = names.append('b') %}{{ names }}")
+    scope = Scope(None, None, {"names": ["a"]})
+    assert render_file(tmp_path / "file.j2", scope, {}) == "['a', 'b']"
+    assert scope.render("{% set _ = names.append('c') %}{{ names }}") == ["a", "c"]
+    assert scope.value("names") == ["a"]
+
+
+def test_a_suggestion_shows_no_secret(render: Render) -> None:
+    """The name that was meant is not told when it is a key made from a secret."""
+    with pytest.raises(InputError) as caught:
+        render("{{ {password: 1}['s3crets'] }}", password=Secret("s3cret"))
+    assert "s3cret" not in str(caught.value).replace("s3crets", "")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 
 from orchestr.errors import InputError
 from orchestr.inventory import Inventory, Position, load_inventory, resolve
-from orchestr.templating.values import Scope
 
 VARIABLES: dict[str, Any] = {
     "i": 5, "s": "txt", "n": None, "t": True, "l": [1, 2], "d": {"a": 1, "b": [3]}, "e": "", "f": 1.5, "num": "123",
@@ -241,27 +238,3 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
         "load_inventory(path).connection('h'); assert 'jinja2' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize("value", ["80", "[1, 2]", "'q'", "None", "", " x ", "true", "1.5", "a\nb", "x\n", "é{}"])
-@pytest.mark.parametrize("text", ["{{ a }}", "{{a}}", " {{ a }}", "{{ a }}{{ b }}", "x/{{ a }}/{{ b }}", "{{ a }} "])
-def test_names_alone_give_what_jinja2_gives(text: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A template of names of plain texts needs no Jinja2, and nobody can tell."""
-    names = {"a": value, "b": "1"}
-    quick = resolve(text, names)
-    monkeypatch.setattr(Scope, "_plain_text", lambda scope, text: None)
-    assert (quick, type(quick)) == (resolve(text, names), str)
-
-
-def test_names_alone_import_no_jinja2() -> None:
-    """{{ inventory_dir }} in an inventory does not cost a template engine; an expression does."""
-    code = (
-        "import sys\n"
-        "from orchestr.inventory import resolve\n"
-        "resolve('{{ inventory_dir }}/key', {'inventory_dir': '/x'})\n"
-        "print('jinja2' in sys.modules)\n"
-        "resolve('{{ inventory_dir | upper }}/key', {'inventory_dir': '/x'})\n"
-        "print('jinja2' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "False\nTrue\n", done.stderr

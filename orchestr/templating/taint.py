@@ -1,8 +1,11 @@
-"""Let a template read secrets, and know afterwards that it did.
+"""Let a template read secrets, and know afterwards which, and what they changed.
 
-While a template is evaluated, a `Secret` it reaches is opened to its text, and the text is noted in the evaluation's
-record. Containers that hold secrets are seen through views that open them one by one, so reading ``db.host`` does
-not make a secret of it only because ``db.password`` stands beside it.
+While a template is evaluated, a `Secret` it reads is opened to its text, and noted in the `Evaluation`. Containers
+that hold secrets are seen through views that open them one by one, so reading ``db.host`` does not make a secret of it
+only because ``db.password`` stands beside it.
+
+One rule says which part of a result is secret: evaluated a second time with other secrets (`disguise`), a secret part
+becomes another text, and everything else stays.
 """
 
 from __future__ import annotations
@@ -14,12 +17,8 @@ from contextvars import ContextVar
 from typing import Any, SupportsIndex
 
 from orchestr.inventory.marked import UnsafeText
-from orchestr.secret import Secret
+from orchestr.secret import Secret, mask
 
-_record: ContextVar[list[Secret] | None] = ContextVar("secrets opened by the template being evaluated", default=None)
-
-
-_disguised: ContextVar[bool] = ContextVar("whether secrets are opened to other texts than theirs", default=False)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NEXT = str.maketrans(
     # 0 stays, or 95 would become 06, which is no number in JSON; so do the marks that give a document its structure.
@@ -27,6 +26,7 @@ _NEXT = str.maketrans(
     _LETTERS[1:] + "a" + _LETTERS[1:].upper() + "A" + "234567891" + "_-/+~!%@&#?*^$|;",
 )
 _WORDS_OF_JSON = re.compile(r"\b(true|false|null)\b")
+_LAST_LETTER = re.compile(r"[A-Za-z0-9](?=[^A-Za-z0-9]*\Z)")
 
 
 class ParsedName(str):
@@ -35,49 +35,98 @@ class ParsedName(str):
     __slots__ = ()
 
 
-@contextmanager
-def disguising() -> Iterator[None]:
-    """Inside the block secrets open to texts of the same shape that are not theirs."""
-    token = _disguised.set(True)
-    try:
-        yield
-    finally:
-        _disguised.reset(token)
+class Evaluation:
+    """One template being evaluated: the secrets it opened, and the value of each ``{{ }}`` in order."""
+
+    def __init__(self, is_disguised: bool) -> None:
+        self.is_disguised = is_disguised
+        self.secrets: list[Secret] = []
+        self.printed: list[Any] = []
+
+    def open(self, secret: Secret) -> str:
+        """Return the text of a secret, or a text of the same shape, and note that it was read."""
+        self.secrets.append(secret)
+        return disguise(secret) if self.is_disguised else secret.reveal()
+
+
+_current: ContextVar[Evaluation | None] = ContextVar("the template being evaluated", default=None)
 
 
 @contextmanager
-def recording() -> Iterator[list[Secret]]:
-    """Give the list that the secrets opened inside the block are added to; they open to their own texts."""
-    opened_here: list[Secret] = []
-    token, plain = _record.set(opened_here), _disguised.set(False)
+def evaluating(*, is_disguised: bool = False) -> Iterator[Evaluation]:
+    """Give the evaluation that secrets are opened in inside the block."""
+    evaluation = Evaluation(is_disguised)
+    token = _current.set(evaluation)
     try:
-        yield opened_here
+        yield evaluation
     finally:
-        _disguised.reset(plain)
-        _record.reset(token)
+        _current.reset(token)
 
 
 @contextmanager
 def closed() -> Iterator[None]:
-    """Inside the block no template is being evaluated: what it gave is looked at, and nothing opened."""
-    token = _record.set(None)
+    """Inside the block no template is being evaluated: its result is looked at, and nothing opened."""
+    token = _current.set(None)
     try:
         yield
     finally:
-        _record.reset(token)
+        _current.reset(token)
+
+
+def note_printed(value: Any) -> None:
+    """Note the value of a ``{{ }}`` in the current evaluation."""
+    evaluation = _current.get()
+    if evaluation is not None:
+        evaluation.printed.append(value)
+
+
+def disguise(secret: Secret) -> str:
+    """Return a text of the same shape and another length; of a secret with parts, only these are replaced."""
+    text = secret.reveal()
+    for part in secret.parts:
+        text = text.replace(part, _other(part))
+    return text if secret.parts else _other(text)
+
+
+def _other(text: str) -> str:
+    pieces = _WORDS_OF_JSON.split(text)  # every other piece is one of the words
+    pieces[::2] = [_LAST_LETTER.sub(lambda match: match[0] * 2, piece.translate(_NEXT), 1) for piece in pieces[::2]]
+    changed = "".join(pieces)
+    return changed if changed != text else text + "a"
+
+
+def secret_parts(
+    text: str, printed: list[str], other: tuple[str, list[str]] | None, secrets: list[Secret]
+) -> list[str]:
+    """Return the parts to redact of a text: the printed values that other secrets would have made others.
+
+    ``other`` is the text and the printed values of the disguised evaluation, None when it failed. All of ``text`` is
+    secret where more than these values depends on a secret: the branch taken, the number of turns of a loop.
+    """
+    if other is None or len(other[1]) != len(printed):
+        return [text]
+    pairs = [pair for pair in zip(printed, other[1], strict=True) if pair[0] != pair[1]]
+    own = [one for one, _ in pairs]
+    if mask(text, own) != mask(other[0], [another for _, another in pairs]):
+        return [text]
+    known = {secret.reveal(): secret.parts or (secret.reveal(),) for secret in secrets}
+    return [part for texts in (*(known.get(value, (value,)) for value in own), *known.values()) for part in texts]
 
 
 def seen(value: Any) -> Any:
     """Return what a template that is being evaluated may see of ``value``; to anyone else ``value`` itself."""
-    return value if _record.get() is None else opened(value)
+    return value if _current.get() is None else opened(value)
 
 
 def opened(value: Any) -> Any:
-    """Return what a template may see of ``value``: a secret's text (noted), a view of a container of secrets."""
+    """Return what a template may see of ``value``: a secret's text, a view of a container of secrets."""
     if isinstance(value, Secret):
-        return _noted(value)
+        evaluation = _current.get()
+        return value.reveal() if evaluation is None else evaluation.open(value)
     if isinstance(value, (SecretDict, SecretList)) or not contains_secret(value):
         return value
+    if isinstance(value, tuple):
+        return tuple(map(opened, value))
     return SecretDict(value) if isinstance(value, Mapping) else SecretList(value)
 
 
@@ -139,20 +188,6 @@ def settled(value: Any) -> Any:
     if type(value) is str and any(mark in value for mark in ("{{", "{%", "{#")):
         return UnsafeText(value)
     return value
-
-
-def _noted(secret: Secret) -> str:
-    record, text = _record.get(), secret.reveal()
-    if record is not None:
-        record.append(secret)
-    return _other(text) if _disguised.get() else text
-
-
-def _other(text: str) -> str:
-    pieces = _WORDS_OF_JSON.split(text)  # every other piece is one of the words
-    pieces[::2] = [piece.translate(_NEXT) for piece in pieces[::2]]
-    changed = "".join(pieces)
-    return changed if changed != text else text + "a"
 
 
 class SecretDict(dict[Any, Any]):
