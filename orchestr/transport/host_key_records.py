@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestr.errors import HostKeyError, InputError
 from orchestr.transport.known_hosts import NO_FILE_STEP, KnownHosts, OfferedKey, RecordedKey
-from orchestr.transport.openssh_config import target_of
+from orchestr.transport.openssh_config import INSTALL_OPENSSH, target_of
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
@@ -85,8 +85,9 @@ def _remove(path: Path, name: str) -> None:
             check=False,
         )
     except FileNotFoundError:
-        step = "install it: apt-get install openssh-client (Debian, Ubuntu), dnf install openssh-clients (Fedora, RHEL)"
-        raise InputError("there is no ssh-keygen on this machine to remove the recorded key", next_step=step) from None
+        raise InputError(
+            "there is no ssh-keygen on this machine to remove the recorded key", next_step=INSTALL_OPENSSH
+        ) from None
     except subprocess.TimeoutExpired as error:
         raise HostKeyError(f"ssh-keygen took longer than {KEYGEN_TIMEOUT_S:g} s to edit {path}") from error
     if done.returncode:

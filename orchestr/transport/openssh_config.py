@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestr.errors import UnreachableError
+from orchestr.errors import InputError, UnreachableError
 from orchestr.transport.openssh_answers import Answer, Once, is_plain
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
 
 SSH_G_TIMEOUT_S = 10.0
-DEFAULT_IDENTITIES = ("id_ed25519", "id_ecdsa", "id_rsa")
+INSTALL_OPENSSH = "install it: apt-get install openssh-client (or dnf install openssh-clients)"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Target:
     connect_timeout_s: float | None = None
     proxy_jump: str | None = None
     proxy_command: str | None = None
+    address_family: str = "any"
+    bind_address: str | None = None
 
     def __str__(self) -> str:
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
@@ -75,7 +77,7 @@ def resolve(address: str, port: int | None, user: str | None, arguments: Sequenc
 
 
 _targets: Once[Target] = Once()
-_shared: Once[tuple[str, Answer | None, bool]] = Once()
+_shared: Once[tuple[str, Answer, bool]] = Once()
 
 
 def _resolve(address: str, port: int | None, user: str | None, arguments: tuple[str, ...]) -> Target:
@@ -83,12 +85,12 @@ def _resolve(address: str, port: int | None, user: str | None, arguments: tuple[
     command += ["-p", str(port)] if port is not None else []
     command += ["-l", user] if user is not None else []
 
-    def ask(of: str) -> Answer | None:
+    def ask(of: str) -> Answer:
         return _ask(of, (*command, "--", of))
 
-    def ask_for_all() -> tuple[str, Answer | None, bool]:
+    def ask_for_all() -> tuple[str, Answer, bool]:
         answer = ask(address)
-        return address, answer, answer is None or answer.holds_for_all(arguments)
+        return address, answer, answer.holds_for_all(arguments)
 
     if not is_plain(address):
         answer, asked = ask(address), address
@@ -97,11 +99,11 @@ def _resolve(address: str, port: int | None, user: str | None, arguments: tuple[
         asked, answer, is_for_all = _shared.get(shape, ask_for_all)
         if asked != address and not is_for_all:
             answer, asked = ask(address), address
-    return _plain(address, port, user) if answer is None else _read(address, answer.for_address(address, asked))
+    return _read(address, answer.for_address(address, asked))
 
 
-def _ask(address: str, command: tuple[str, ...]) -> Answer | None:
-    """Return what ssh printed, None when there is no ssh here."""
+def _ask(address: str, command: tuple[str, ...]) -> Answer:
+    """Return the output of ssh. Raises InputError when this machine has no ssh, UnreachableError when ssh refuses."""
     try:
         done = subprocess.run(
             command,
@@ -112,7 +114,10 @@ def _ask(address: str, command: tuple[str, ...]) -> Answer | None:
             check=False,
         )
     except FileNotFoundError:
-        return None
+        raise InputError(
+            "there is no ssh on this machine; orchestr asks it for the settings of each host (ssh -G)",
+            next_step=INSTALL_OPENSSH,
+        ) from None
     except subprocess.TimeoutExpired as error:
         raise UnreachableError(
             f"ssh -G took longer than {SSH_G_TIMEOUT_S:g} s; a 'Match exec' in ssh_config may hang",
@@ -129,20 +134,6 @@ def _ask(address: str, command: tuple[str, ...]) -> Answer | None:
             + " ".join(command).replace("-vG", "-G", 1),
         )
     return answer
-
-
-def _plain(address: str, port: int | None, user: str | None) -> Target:
-    """Return OpenSSH's own defaults, for a machine without ssh."""
-    home = Path.home() / ".ssh"
-    return Target(
-        name=address,
-        hostname=address,
-        port=port or 22,
-        user=user or getpass.getuser(),
-        identity_files=tuple(str(home / name) for name in DEFAULT_IDENTITIES),
-        user_known_hosts_files=(str(home / "known_hosts"), str(home / "known_hosts2")),
-        global_known_hosts_files=("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"),
-    )
 
 
 def _read(address: str, answer: str) -> Target:
@@ -176,6 +167,8 @@ def _read(address: str, answer: str) -> Target:
         connect_timeout_s=float(timeout) if timeout else None,
         proxy_jump=setting("proxyjump"),
         proxy_command=setting("proxycommand"),
+        address_family=first("addressfamily", "any"),
+        bind_address=setting("bindaddress"),
     )
 
 

@@ -23,6 +23,7 @@ class LoginError(UnreachableError):
     """The server answered and would not let us in."""
 
 
+FAMILY_NAMES = {"inet": " IPv4", "inet6": " IPv6"}
 DROPPED = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, EOFError)
 
 
@@ -37,8 +38,11 @@ def dial_error(target: Target, error: OSError, timeout_s: float) -> UnreachableE
     if isinstance(error, socket.gaierror):
         kind = TransientError if error.errno == socket.EAI_AGAIN else UnreachableError
         step = f"set ansible_host to an address, or correct the name: getent hosts {target.hostname}"
+        family = FAMILY_NAMES.get(target.address_family, "")
+        if family:
+            step = f"remove AddressFamily {target.address_family} from ssh_config, or set ansible_host"
         return kind(
-            f"cannot find an address for {target.hostname}: {error.strerror}",
+            f"cannot find an{family} address for {target.hostname}: {error.strerror}",
             host=target.name,
             next_step=step,
         )

@@ -45,6 +45,18 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def fill_backlog(address: tuple[str, int]) -> list[socket.socket]:
+    """Connect until the kernel drops a further SYN; returns what must stay open for that to last."""
+    clients: list[socket.socket] = []
+    while True:
+        clients.append(socket.socket())
+        clients[-1].settimeout(0.3)
+        try:
+            clients[-1].connect(address)
+        except TimeoutError:
+            return clients
+
+
 @dataclass
 class Sshd:
     """A running sshd: where it is, its keys, and the client's files that belong to it."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from orchestr.errors import UnreachableError
+from orchestr.errors import InputError, UnreachableError
 from orchestr.transport import openssh_config
 from orchestr.transport.openssh_answers import Answer
 from orchestr.transport.openssh_config import Jump, configuration_file, jumps, resolve
@@ -86,12 +85,28 @@ def test_ssh_is_asked_once_per_question(tmp_path: Path, processes: list[tuple[st
     assert len(processes) == 2
 
 
-def test_without_ssh_its_defaults_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without the ssh program connects with OpenSSH's defaults."""
+def test_a_machine_without_ssh_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the ssh program the user's settings are unknown: one error, before any connection."""
     monkeypatch.setenv("PATH", "/nonexistent")
-    target = resolve("host-without-ssh", None, None, ())
-    assert (target.hostname, target.port, target.user) == ("host-without-ssh", 22, getpass.getuser())
-    assert target.user_known_hosts_files[0] == str(Path.home() / ".ssh/known_hosts")
+    with pytest.raises(InputError, match="no ssh on this machine") as caught:
+        resolve("host-without-ssh", None, None, ())
+    assert "apt-get install openssh-client" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), ("any", None)),
+        (("-4",), ("inet", None)),
+        (("-o", "AddressFamily=inet6", "-o", "BindAddress=::1"), ("inet6", "::1")),
+    ],
+)
+def test_the_address_family_and_our_own_address_are_read(
+    arguments: tuple[str, ...], expected: tuple[str, str | None]
+) -> None:
+    """AddressFamily and BindAddress of ssh_config, and their short options."""
+    target = resolve("host-with-family", None, None, ("-F", "none", *arguments))
+    assert (target.address_family, target.bind_address) == expected
 
 
 @pytest.mark.parametrize(

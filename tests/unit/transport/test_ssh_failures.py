@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sshd_on_loopback import Front, Sshd, StartSshd, free_port, reset
+from sshd_on_loopback import Front, Sshd, StartSshd, fill_backlog, free_port, reset
 
 from orchestr.errors import UnreachableError
 from orchestr.inventory.settings import ConnectionSettings
@@ -39,18 +39,6 @@ def test_a_refused_connection_is_called_that() -> None:
     error = unreachable(free_port())
     assert "refused the connection" in str(error)
     assert "ansible_port" in error.next_step
-
-
-def fill_backlog(address: tuple[str, int]) -> list[socket.socket]:
-    """Connect until the kernel drops a further SYN; returns what must stay open for that to last."""
-    clients: list[socket.socket] = []
-    while True:
-        clients.append(socket.socket())
-        clients[-1].settimeout(0.3)
-        try:
-            clients[-1].connect(address)
-        except TimeoutError:
-            return clients
 
 
 def test_a_port_that_never_answers_times_out() -> None:
