@@ -6,24 +6,21 @@ named in the inventory is the only key tried; the agent is asked for just that o
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
 from paramiko.agent import AgentKey
 from paramiko.auth_strategy import AuthResult, AuthSource, AuthStrategy, InMemoryPrivateKey, Password
-from paramiko.pkey import UnknownKeyType
 
 from orchestr.secret import Secret
-from orchestr.transport.file_version import version_of
+from orchestr.transport import ssh_keys
 from orchestr.transport.openssh_config import Target
 from orchestr.transport.paramiko_internals import AgentClient
 from orchestr.transport.ssh_errors import LoginError
-from orchestr.transport.ssh_keys import is_encrypted, public_blob
 from orchestr.transport.ssh_limits import Deadline
 
 AGENT_TIMEOUT_S = 10.0
@@ -37,12 +34,6 @@ class Credentials:
     password: Secret | None = None
 
 
-@functools.lru_cache(maxsize=64)
-def _read_key(file: str, version: tuple[int, ...]) -> paramiko.PKey:
-    """Return the key of a file, read once for all hosts; many threads may sign with it."""
-    return paramiko.PKey.from_path(file)
-
-
 class Login(AuthStrategy):
     """paramiko's list of things to try, made from a target and its credentials; says afterwards what it tried."""
 
@@ -53,7 +44,7 @@ class Login(AuthStrategy):
         self.deadline = deadline
         self.tried: list[str] = []
         self.problems: list[str] = []
-        self.encrypted: list[str] = []
+        self.next_steps: list[str] = []
         self._agent: AgentClient | None = None
         self._agent_keys: list[AgentKey] | None = None
 
@@ -67,9 +58,10 @@ class Login(AuthStrategy):
                     missing = source.authenticate(transport)
                 except paramiko.BadAuthenticationType as error:
                     allowed = list(error.allowed_types)
-                except paramiko.AuthenticationException as error:
+                except (EOFError, OSError, paramiko.SSHException) as error:
                     if not transport.is_active() or self.deadline.is_over():
                         raise self._refused(allowed, self._reason(transport, error)) from error
+                    self._note_unused(error)
                 else:
                     if not missing:
                         return AuthResult(self)
@@ -77,6 +69,14 @@ class Login(AuthStrategy):
         finally:
             self._close_agent()
         raise self._refused(allowed)
+
+    def _note_unused(self, error: Exception) -> None:
+        """Note a key that its agent would not sign with; the server's refusal of one needs no note."""
+        if isinstance(error, paramiko.AuthenticationException):
+            return
+        self.problems.append(f"{self.tried[-1]} was not used: {error}")
+        if isinstance(error, OSError):  # a late answer would be taken for the answer to the next question
+            self._agent_keys = []
 
     def get_sources(self) -> Iterator[AuthSource]:
         """Yield what to try: the configured key or ssh_config's keys, the agent's other keys, the password."""
@@ -91,7 +91,7 @@ class Login(AuthStrategy):
             self.tried.append("the password")
             yield Password(self.target.user, password.reveal)
 
-    def _key_files(self, files: tuple[str, ...] | list[str], *, are_named: bool) -> Iterator[AuthSource]:
+    def _key_files(self, files: Sequence[str], *, are_named: bool) -> Iterator[AuthSource]:
         for file in files:
             if Path(file).exists() or Path(file + ".pub").exists():
                 key = self._key(file)
@@ -103,25 +103,21 @@ class Login(AuthStrategy):
 
     def _key(self, file: str) -> paramiko.PKey | None:
         """Return the key of a file, through the agent when only the agent can use it; None notes why not."""
-        if not file.endswith(".pub") and Path(file).exists() and not is_encrypted(file):
-            return self._load(file)
-        blob = public_blob(file)
-        for key in self._agents_keys():
-            if key.asbytes() == blob:
-                return key
-        self.encrypted.append(file)
-        self.problems.append(f"the key file {file} is encrypted and no agent has it")
-        return None
-
-    def _load(self, file: str) -> paramiko.PKey | None:
         try:
-            return _read_key(file, (*version_of(file), *version_of(file + "-cert.pub")))
-        except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
-            self.problems.append(f"the key file {file} cannot be used: {error}")
+            return ssh_keys.load(file)
+        except ssh_keys.KeyFileError as error:
+            blob = ssh_keys.public_blob(file)
+            for key in self._agents_keys():
+                if key.asbytes() == blob:
+                    return key
+            self.problems.append(f"the key file {error.reason}")
+            self.next_steps.append(error.next_step)
             return None
 
     def _rest_of_agent(self) -> Iterator[AuthSource]:
-        for key in self._agents_keys():
+        for key in tuple(self._agents_keys()):
+            if key not in self._agents_keys():  # the agent stopped answering
+                return
             if not any(key.fingerprint in tried for tried in self.tried):
                 self.tried.append(f"the agent's {key.comment} ({key.fingerprint})")
                 yield InMemoryPrivateKey(self.target.user, key)
@@ -171,8 +167,8 @@ class Login(AuthStrategy):
         return LoginError("\n".join(lines), host=self.target.name, next_step=self._next_step(reason))
 
     def _next_step(self, reason: str) -> str:
-        if self.encrypted:
-            return f"ssh-add {self.encrypted[0]}"
+        if self.next_steps:
+            return self.next_steps[0]
         if "Too many authentication failures" in reason:
             return "name the one key with ansible_ssh_private_key_file, or set IdentitiesOnly yes in ~/.ssh/config"
         key = self.credentials.key_file or "KEY"

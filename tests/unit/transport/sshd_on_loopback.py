@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import getpass
 import os
@@ -10,10 +11,13 @@ import signal
 import socket
 import struct
 import subprocess
+import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import paramiko
 
 from orchestr.inventory.settings import ConnectionSettings
 
@@ -26,6 +30,69 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path
+
+
+def make_security_key(path: Path) -> Path:
+    """Write the files of a key on a FIDO token, as ssh-keygen -t ed25519-sk does with one plugged in (PROTOCOL.u2f)."""
+
+    def text(data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + data
+
+    kind = text(b"sk-ssh-ed25519@openssh.com")
+    blob = kind + text(bytes(range(32))) + text(b"ssh:")
+    private = bytes(8) + blob + b"\x01" + text(b"handle of the key") + text(b"") + text(path.name.encode())
+    private += bytes(range(1, 1 + -len(private) % 8))
+    container = b"openssh-key-v1\0" + text(b"none") * 2 + text(b"") + struct.pack(">I", 1) + text(blob) + text(private)
+    body = "\n".join(textwrap.wrap(base64.b64encode(container).decode(), 70))
+    path.write_text(f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n")
+    path.chmod(0o600)
+    Path(f"{path}.pub").write_text(f"sk-ssh-ed25519@openssh.com {base64.b64encode(blob).decode()} {path.name}\n")
+    return path
+
+
+class ReluctantAgent:
+    """An ssh-agent that lists its keys and refuses to sign with the first of them (PROTOCOL.agent)."""
+
+    def __init__(self, place: Path, keys: Sequence[Path], *, is_silent: bool = False) -> None:
+        self._keys = [paramiko.PKey.from_path(str(key)) for key in keys]
+        self._is_silent = is_silent
+        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.server.bind(str(place))
+        self.server.listen()
+
+    def serve(self) -> None:
+        """Answer clients until the socket is shut down."""
+        with self.server, contextlib.suppress(OSError):
+            while True:
+                client, _ = self.server.accept()
+                threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        with client, client.makefile("rb") as requests, contextlib.suppress(OSError):
+            while size := requests.read(4):
+                request = paramiko.Message(requests.read(int.from_bytes(size, "big")))
+                answer = paramiko.Message()
+                if request.get_byte() == b"\x0b":  # SSH_AGENTC_REQUEST_IDENTITIES
+                    answer.add_byte(b"\x0c")
+                    answer.add_int(len(self._keys))
+                    for key in self._keys:
+                        answer.add_string(key.asbytes())
+                        answer.add_string("a key of the agent")
+                else:
+                    self._sign(request, answer)
+                data = answer.asbytes()
+                client.sendall(struct.pack(">I", len(data)) + data)
+
+    def _sign(self, request: paramiko.Message, answer: paramiko.Message) -> None:
+        blob, data = request.get_binary(), request.get_binary()
+        key = next(key for key in self._keys if key.asbytes() == blob)
+        if key is self._keys[0]:
+            if self._is_silent:
+                threading.Event().wait()
+            answer.add_byte(b"\x05")  # SSH_AGENT_FAILURE
+            return
+        answer.add_byte(b"\x0e")
+        answer.add_string(key.sign_ssh_data(data).asbytes())
 
 
 def public(path: Path) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sshd_on_loopback import Sshd, StartSshd, fingerprint, make_key
+from cryptography.hazmat.primitives import serialization
+from sshd_on_loopback import ReluctantAgent, Sshd, StartSshd, fingerprint, hang_up, make_key, make_security_key
 
 from orchestr.errors import HostKeyError, UnreachableError
 from orchestr.inventory.settings import ConnectionSettings
 from orchestr.secret import Secret
+from orchestr.transport import ssh_login
 from orchestr.transport.connect import connect
 
 StartAgent = Callable[..., Path]
@@ -144,3 +147,112 @@ def test_nothing_to_log_in_with_is_said(sshd: Sshd) -> None:
     """No key, no agent, no password: the error says so instead of blaming the server."""
     sshd.configure("IdentityAgent none\nIdentityFile none")
     assert "no key, agent or password is configured" in str(refused(sshd.settings(key_file=None)))
+
+
+@pytest.fixture
+def reluctant(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Run agents that refuse their first key, or fall silent at it; returns the socket."""
+    agents: list[ReluctantAgent] = []
+
+    def run(*held: Path, is_silent: bool = False) -> Path:
+        place = tmp_path / f"reluctant{len(agents)}.sock"
+        agents.append(ReluctantAgent(place, held, is_silent=is_silent))
+        threading.Thread(target=agents[-1].serve, daemon=True).start()
+        return place
+
+    yield run
+    for one in agents:
+        hang_up(one.server)
+
+
+def test_an_agent_that_refuses_one_key_is_asked_for_the_next(
+    sshd: Sshd, keys: dict[str, Path], reluctant: Callable[..., Path]
+) -> None:
+    """The user says no to one key (ssh-add -c), and the next one is tried, as OpenSSH does."""
+    sshd.configure(f"IdentityAgent {reluctant(keys['other'], keys['user'])}\nIdentityFile none")
+    assert_let_in(sshd.settings(key_file=None))
+
+
+def test_an_agent_that_refuses_its_only_key_is_named(
+    sshd: Sshd, keys: dict[str, Path], reluctant: Callable[..., Path]
+) -> None:
+    """When nothing is left, the error says which key was not used and why."""
+    sshd.configure(f"IdentityAgent {reluctant(keys['user'])}\nIdentityFile none")
+    error = refused(sshd.settings(key_file=None))
+    assert f"({fingerprint(keys['user'])}) was not used: key cannot be used for signing" in str(error)
+
+
+def test_an_agent_that_falls_silent_is_given_up(
+    sshd: Sshd, keys: dict[str, Path], reluctant: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A late answer would be taken for the next one's, so nothing more is asked of that agent."""
+    monkeypatch.setattr(ssh_login, "AGENT_TIMEOUT_S", 0.3)
+    agent = reluctant(keys["other"], keys["user"], is_silent=True)
+    sshd.configure(f"IdentityAgent {agent}\nIdentityFile none")
+    error = refused(sshd.settings(key_file=None))
+    assert "was not used: timed out" in str(error)
+    assert fingerprint(keys["user"]) not in str(error)
+
+
+def test_a_security_key_beside_a_usable_key_is_skipped(sshd: Sshd, keys: dict[str, Path], tmp_path: Path) -> None:
+    """A FIDO key's file is passed over, and the next IdentityFile logs in."""
+    token = make_security_key(tmp_path / "id_ed25519_sk")
+    sshd.configure(f"IdentityAgent none\nIdentityFile {token}\nIdentityFile {keys['user']}")
+    assert_let_in(sshd.settings(key_file=None))
+
+
+def test_a_security_key_alone_is_named(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FIDO key works through an agent only; the error says how to add it."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    token = make_security_key(tmp_path / "id_ed25519_sk")
+    error = refused(sshd.settings(key_file=str(token)))
+    assert f"the key file {token} is a key on a security token (FIDO)" in str(error)
+    assert error.next_step == f"ssh-add {token}"
+
+
+def test_an_agent_with_a_security_key_is_asked_for_the_others(
+    sshd: Sshd, keys: dict[str, Path], reluctant: Callable[..., Path], tmp_path: Path
+) -> None:
+    """IdentitiesOnly with the token's file and another: the encrypted or absent one is no obstacle."""
+    token = make_security_key(tmp_path / "id_ed25519_sk")
+    sshd.configure(f"IdentityAgent {reluctant(keys['other'], keys['user'])}\nIdentityFile {token}")
+    assert_let_in(sshd.settings(key_file=None))
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa", "user"])
+def test_a_key_in_pkcs8_format_logs_in(start_sshd: StartSshd, keys: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """The format of openssl genpkey, which paramiko does not read, is read for it."""
+    server = start_sshd(user_key=kind)
+    server.record()
+    key = serialization.load_ssh_private_key(keys[kind].read_bytes(), None)
+    file = tmp_path / "pkcs8"
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file.write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+    assert_let_in(server.settings(key_file=str(file)))
+
+
+def test_a_public_key_is_called_that(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KEY.pub named as the key: the error names the private one."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    error = refused(sshd.settings(key_file=f"{sshd.user_key}.pub"))
+    assert "is a public key" in str(error)
+    assert "encrypted" not in str(error)
+    assert error.next_step == f"name the private key: {sshd.user_key}"
+
+
+def test_a_key_of_putty_is_called_that(sshd: Sshd, tmp_path: Path) -> None:
+    """A .ppk file: the error names the command that converts it."""
+    file = tmp_path / "key.ppk"
+    file.write_text("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n")
+    error = refused(sshd.settings(key_file=str(file)))
+    assert "PuTTY" in str(error)
+    assert error.next_step.startswith(f"puttygen {file}")
+
+
+def test_an_encrypted_key_beside_a_usable_one_is_skipped(
+    sshd: Sshd, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked for its passphrase; the next IdentityFile logs in."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    sshd.configure(f"IdentityFile {keys['encrypted']}\nIdentityFile {keys['user']}")
+    assert_let_in(sshd.settings(key_file=None))

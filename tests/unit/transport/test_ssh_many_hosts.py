@@ -11,18 +11,18 @@ import paramiko
 import pytest
 from sshd_on_loopback import Sshd
 
-from orchestr.transport import known_hosts, paramiko_internals, ssh_login
+from orchestr.transport import known_hosts, paramiko_internals, ssh_keys
 from orchestr.transport.connect import connect
-from orchestr.transport.file_version import version_of
 from orchestr.transport.known_hosts import read
 from orchestr.transport.paramiko_internals import SshTransport
 from orchestr.transport.ssh import SshConnection
 from orchestr.transport.ssh_limits import Deadline, Slots
 
 
-def test_many_logins_read_each_file_once(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_logins_read_each_file_once(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty-four logins load the private key once and parse known_hosts once."""
-    ssh_login._read_key.cache_clear()
+    key = tmp_path / "key"  # which no test has used before
+    key.write_bytes(sshd.user_key.read_bytes())
     loaded: list[str] = []
     parsed: list[str] = []
     load, parse = paramiko.PKey.from_path, known_hosts._parsed
@@ -35,11 +35,11 @@ def test_many_logins_read_each_file_once(sshd: Sshd, monkeypatch: pytest.MonkeyP
         parsed.append(file)
         return parse(file, text)
 
-    monkeypatch.setattr(ssh_login.paramiko.PKey, "from_path", load_and_note)
+    monkeypatch.setattr(paramiko.PKey, "from_path", load_and_note)
     monkeypatch.setattr(known_hosts, "_parsed", parse_and_note)
     for _ in range(24):
-        connect(sshd.settings(), timeout_s=20).close()
-    assert loaded.count(str(sshd.user_key)) == 1
+        connect(sshd.settings(key_file=str(key)), timeout_s=20).close()
+    assert loaded.count(str(key)) == 1
     assert parsed.count(str(sshd.known_hosts)) == 1
 
 
@@ -60,8 +60,7 @@ def test_a_key_that_was_replaced_is_loaded_again(sshd: Sshd, keys: dict[str, Pat
     for source in (sshd.user_key, keys["other"]):
         file.write_bytes(source.read_bytes())
         file.chmod(0o600)
-        found = ssh_login._read_key(str(file), version_of(str(file)))
-        assert found == paramiko.PKey.from_path(str(source))
+        assert ssh_keys.load(str(file)) == paramiko.PKey.from_path(str(source))
 
 
 def test_a_queue_that_moves_keeps_its_places() -> None:
