@@ -63,6 +63,7 @@ def _once(task: Task, system: System, check: bool) -> Dict[str, Any]:
     change = _difference(resource, system)
     if change is None:
         return _with_outcome(resource, system, {"verdict": OK})
+    resource.require(system, change)
     diff = resource.diff(system, change)
     if check:
         resource.predict(system, change)

@@ -99,6 +99,12 @@ class Resource:
         """
         raise NotImplementedError
 
+    def require(self, reader: Reader, change: Change) -> None:
+        """Raise ResourceError when something on the host keeps ``change`` from being made whole.
+
+        Called in a plan too, and before ``apply``: nothing is half-done then, and the plan has said it.
+        """
+
     def apply(self, system: System, change: Change) -> None:
         """Bring about ``change``. Raises CommandFailed, OSError, ResourceError."""
         raise NotImplementedError

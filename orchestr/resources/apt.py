@@ -49,20 +49,29 @@ class Apt(Backend):
         base, _, architecture = name.partition(":")
         entries = known.get(base) or (_providers(known, base) if or_provided else [])
         if architecture:
-            line = b"\nArchitecture: %s\n" % architecture.encode()
-            entries = [entry for entry in entries if line in entry.text]
+            wanted = (architecture, "all")  # a package of all architectures is one of each
+            entries = [entry for entry in entries if _field(entry.text, b"Architecture") in wanted]
         for entry in entries:
             if entry.state == "installed":
                 return Installed("installed", _field(entry.text, b"Version"))
         state = entries[0].state if entries else "absent"
         return Installed("absent" if state in ("not-installed", "config-files") else state)
 
+    def obstacle(self, reader: Reader, name: str) -> str:
+        entries = _status(reader).get(name.partition(":")[0], [])
+        for field in (b"Essential", b"Protected"):
+            if any(_field(entry.text, field) == "yes" for entry in entries):
+                return "dpkg counts it as %s, and apt refuses to remove it" % field.decode().lower()
+        if any(_field(entry.text, b"Status").startswith("hold ") for entry in entries):
+            return "it is on hold; apt-mark unhold %s lets it go" % name
+        return ""
+
     def offered(self, reader: Reader, names: Sequence[str]) -> Sequence[str]:
         """Return the names that have a candidate, or that something with one provides."""
         import re
 
         done = reader.query(["apt-cache", "policy", "--", *names])
-        blocks = re.findall(r"^(\S+):\n  Installed: \S+\n  Candidate: (\S+)", done.stdout, re.M)
+        blocks = re.findall(r"^(\S+):\n  Installed: .+\n  Candidate: (\S+)", done.stdout, re.M)
         candidates = {name for name, candidate in blocks if candidate != "(none)"}
         virtual = {name for name, candidate in blocks if candidate == "(none)" and _provided(reader, name)}
         return [name for name in names if name in candidates | virtual]
@@ -92,6 +101,7 @@ class Apt(Backend):
 
     def install(self, system: System, wanted: Sequence[Wanted]) -> None:
         _repair(system)
+        self._require_known(system, [package.name for package in wanted])
         words = ["%s=%s" % (each.name, each.version) if each.version else each.name for each in wanted]
         pinned = ["--allow-downgrades"] if any(each.version for each in wanted) else []
         command = ["apt-get", "install", *OPTIONS, "--no-install-recommends", *pinned, "--", *words]
@@ -102,6 +112,21 @@ class Apt(Backend):
             done = _patiently(system, command)
         if not done.ok:
             raise _failure(system, done, fetched)
+
+    def _require_known(self, system: System, names: Sequence[str]) -> None:
+        """Raise ResourceError for a name that apt would read as an expression, because no package has it exactly.
+
+        ``c++`` that is not known would install ``c``, and ``redis.server`` what the expression matches.
+        """
+        doubtful = [name for name in names if "+" in name or "." in name]
+        for has_updated in (False, True):
+            known = self.offered(system, doubtful) if doubtful else ()
+            doubtful = [name for name in doubtful if name not in known]
+            if not doubtful:
+                return
+            if not has_updated:
+                self._update(system)
+        raise _unknown(system, doubtful[0])
 
     def remove(self, system: System, names: Sequence[str]) -> None:
         _repair(system)
@@ -116,11 +141,11 @@ def _status(reader: Reader) -> Dict[str, List[_Entry]]:
 
     def parse() -> Dict[str, List[_Entry]]:
         known: Dict[str, List[_Entry]] = {}
-        for text in (reader.read_bytes(STATUS) or b"").split(b"\n\n"):
-            name, _, rest = text.partition(b"\n")
-            words = rest.partition(b"\n")[0].split(b" ")
-            if name.startswith(b"Package: ") and words[0] == b"Status:" and len(words) == 4:
-                known.setdefault(name[9:].decode(), []).append(_Entry(words[3].decode(), text + b"\n"))
+        for block in (reader.read_bytes(STATUS) or b"").split(b"\n\n"):
+            text = b"\n%s\n" % block.strip(b"\n")  # fields begin after a line break, their further lines with a space
+            name, words = _field(text, b"Package"), _field(text, b"Status").split()
+            if name and len(words) == 3:
+                known.setdefault(name, []).append(_Entry(words[2], text))
         return known
 
     found: Dict[str, List[_Entry]] = reader.once(("packages", "dpkg"), parse)
@@ -141,7 +166,7 @@ def _provided(reader: Reader, name: str) -> bool:
 
 
 def _field(text: bytes, name: bytes) -> str:
-    return text.partition(b"\n%s: " % name)[2].partition(b"\n")[0].decode()
+    return text.partition(b"\n%s:" % name)[2].partition(b"\n")[0].decode("utf-8", "replace").strip()
 
 
 def _found(pattern: str, text: str) -> "Optional[re.Match[str]]":
@@ -191,7 +216,11 @@ def _failure(system: System, done: Completed, fetched: str) -> ResourceError:
         return ResourceError(
             "apt does not offer that version of %s" % name, "see apt-cache policy %s on the host" % name, stderr
         )
-    close = _closest(system, name)
+    return _unknown(system, name, stderr)
+
+
+def _unknown(reader: Reader, name: str, stderr: str = "") -> ResourceError:
+    close = _closest(reader, name)
     hint = "did you mean %s?" % close if close else "check its spelling and the host's apt sources"
     return ResourceError("apt knows no package %s" % name, hint, stderr)
 

@@ -36,6 +36,10 @@ class Backend:
         """Return what is there of a package, or of one that provides it."""
         raise NotImplementedError
 
+    def obstacle(self, reader: Reader, name: str) -> str:
+        """Return why the package system would refuse to remove an installed package, "" when it would not."""
+        raise NotImplementedError
+
     def offered(self, reader: Reader, names: Sequence[str]) -> Sequence[str]:
         """Return those of ``names`` that can be installed, in their order."""
         raise NotImplementedError

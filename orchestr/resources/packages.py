@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: A new package system is one class and its place here.
 BACKENDS: Tuple[Backend, ...] = (Apt(),)
+IN_ARCHITECTURE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+IN_NAME = IN_ARCHITECTURE | frozenset("+.")
 
 
 def backend_of(reader: Reader) -> Backend:
@@ -23,6 +25,21 @@ def backend_of(reader: Reader) -> Backend:
             return backend
     known = ", ".join(backend.program for backend in BACKENDS)
     raise NotObservable("this host has no package system orchestr knows (%s)" % known)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless ``name`` can only mean one package: ``NAME`` or ``NAME:ARCHITECTURE`` (deb-control(5)).
+
+    Package systems read more into a name: ``NAME-`` removes, ``NAME/RELEASE`` and ``NAME=VERSION`` choose, ``*`` and
+    ``?`` match others.
+    """
+    base, colon, architecture = name.partition(":")
+    if name.endswith("-"):
+        raise ValueError("%r is not a name of a package: apt reads NAME- as 'remove NAME'" % name)
+    if not base or base[0] not in IN_NAME - set("+.-") or not IN_NAME.issuperset(base):
+        raise ValueError("%r is not a name of a package (lower-case letters, digits and + - .)" % name)
+    if colon and (architecture in ("", "any", "native", "all") or not IN_ARCHITECTURE.issuperset(architecture)):
+        raise ValueError("%r does not name one architecture, as in %s:amd64" % (name, base))
 
 
 @record
@@ -49,8 +66,9 @@ class Package(Resource):
         if self.version and (len(self._names) != 1 or self.any_of):
             raise ValueError("version pins a single package, not %s" % self.label)
         for name in (*self._names, *self.any_of):
-            if not name or name.startswith("-") or any(c.isspace() or c in "=/|" for c in name):
-                raise ValueError("%r is not a name of a package" % name)
+            check_name(name)
+        if any(c.isspace() or c in "/|" for c in self.version):
+            raise ValueError("%r is not a version of a package" % self.version)
 
     @property
     def _names(self) -> Tuple[str, ...]:
@@ -83,6 +101,15 @@ class Package(Resource):
         from fnmatch import fnmatchcase
 
         return self.version if fnmatchcase(found.version, self.version) else found.version
+
+    def require(self, reader: Reader, change: Change) -> None:
+        """Raise ResourceError for a package that the package system would refuse to remove."""
+        backend = backend_of(reader)
+        for name in (*self._names, *self.any_of) if not self.present else ():
+            is_there = backend.installed(reader, name, False).state != "absent"
+            obstacle = backend.obstacle(reader, name) if is_there else ""
+            if obstacle:
+                raise ResourceError("the package %s cannot be removed: %s" % (name, obstacle), "leave it installed")
 
     def apply(self, system: System, change: Change) -> None:
         backend = backend_of(system)

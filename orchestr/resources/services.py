@@ -8,7 +8,16 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path
-from orchestr.resources.systemd import Unit, admin_files, fresh_unit, has_admin_unit, is_enabled, unit_name, units
+from orchestr.resources.systemd import (
+    Unit,
+    admin_files,
+    check_unit_name,
+    fresh_unit,
+    has_admin_unit,
+    is_enabled,
+    unit_name,
+    units,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ IN_USE, CHANGED = "in use", "changed since it started"
 @record
 @registered("service")
 class Service(Resource):
-    """A systemd unit (``nginx`` is ``nginx.service``) that runs, starts at boot, and uses its files as they are.
+    """A systemd unit that runs, starts at boot, and uses its files as they are; ``nginx`` is ``nginx.service``.
 
     ``config`` names files it reads when it starts, a directory all below it; when they are not what it was started with
     it is restarted (``reload_on_change``: reloaded, where it can be). Its own files under /etc/systemd/system count by
@@ -44,6 +53,9 @@ class Service(Resource):
     masked: bool = False
 
     touches: ClassVar[Tuple[str, ...]] = ("services",)
+
+    def __post_init__(self) -> None:
+        check_unit_name(self.name)
 
     @property
     def label(self) -> str:
@@ -138,7 +150,7 @@ class Service(Resource):
 
     def _files(self, reader: Reader) -> Dict[str, List[str]]:
         config = [each for path in self.config for each in files_at(reader, path)]
-        return {"config": config, "unit": admin_files(reader, self.label)}
+        return {"config": config, "unit": admin_files(reader, units(reader, self.label).name)}
 
     # -- change ---------------------------------------------------------------------------------------------------
     def apply(self, system: System, change: Change) -> None:
@@ -146,9 +158,9 @@ class Service(Resource):
         if unit.needs_reload or not unit.is_found:
             system.run(["systemctl", "daemon-reload"], timeout_s=START_S)
         if change.touches("masked"):
-            system.run(["systemctl", "mask" if self.masked else "unmask", "--quiet", "--", self.label])
+            system.run(["systemctl", "mask" if self.masked else "unmask", "--quiet", "--", unit.name])
         if change.touches("enabled") and not self.masked:
-            system.run(["systemctl", "enable" if self.enabled else "disable", "--quiet", "--", self.label])
+            system.run(["systemctl", "enable" if self.enabled else "disable", "--quiet", "--", unit.name])
         if change.touches("state", "config", "unit"):
             self._run(system, change)
 

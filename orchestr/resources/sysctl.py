@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, List, Optional, Tuple, Union
 
+NOT_IN_NAMES = frozenset(map(chr, range(33))) | frozenset("=*?[]{}#;\\")  # to sysctl(8), patterns and comments
+
 
 def spaced(value: str) -> str:
     """Return a value with single spaces, as the kernel means it: ``4096 131072 6291456``."""
@@ -34,9 +36,11 @@ class Sysctl(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("files",)
 
     def __post_init__(self) -> None:
-        if not self.name or any(c in self.name for c in "= \n\t") or ".." in self.name or self.name.startswith("/"):
-            raise ValueError("%r is not a name of a kernel setting" % self.name)
-        if not str(self.value).strip() or "\n" in str(self.value):
+        parts = _slashed(self.name).split("/")
+        is_one_path = all(parts) and not {".", ".."} & {*parts} and not self.name.startswith("-")
+        if not is_one_path or not NOT_IN_NAMES.isdisjoint(self.name):
+            raise ValueError("%r is not a name of one kernel setting" % self.name)
+        if not str(self.value).strip() or any(ord(char) < 32 and char != "\t" for char in str(self.value)):
             raise ValueError("the kernel setting %s needs a value of one line" % self.name)
 
     @property

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 UNIT_TYPES = ("service", "socket", "timer", "path", "target", "mount", "slice", "device", "automount", "swap", "scope")
 NOT_AT_BOOT = ("disabled", "linked", "linked-runtime", "enabled-runtime", "masked", "masked-runtime", "bad")
 ADMIN_UNITS = "/etc/systemd/system"
+IN_UNIT_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
 _SHOWN = (
     "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,UnitFileState,NeedDaemonReload,InvocationID,"
     "InactiveExitTimestamp,SourcePath,CanReload"
@@ -24,7 +25,11 @@ _SHOWN = (
 
 @record
 class Unit:
-    """One unit as ``systemctl show`` describes it; ``started`` is when it last began to start ("": not since boot)."""
+    """One unit as ``systemctl show`` describes it.
+
+    ``name`` is its own, where it was asked for by an alias. ``started`` is when it last began to start ("": not since
+    boot).
+    """
 
     name: str
     is_found: bool
@@ -50,6 +55,16 @@ class Unit:
 def unit_name(name: str) -> str:
     """Return the full name of a unit: ``nginx`` is ``nginx.service``."""
     return name if name.rpartition(".")[2] in UNIT_TYPES else name + ".service"
+
+
+def check_unit_name(name: str) -> None:
+    """Raise ValueError unless ``name`` names one unit (systemd.unit(5)): no path, pattern or template."""
+    full = unit_name(name)
+    prefix, at, instance = full.rpartition(".")[0].partition("@")
+    if not prefix or prefix[0] == "-" or len(full) > 255 or not IN_UNIT_NAME.issuperset(full):
+        raise ValueError("%r is not a name of a unit: systemctl takes it for a path, a pattern or an option" % name)
+    if at and not instance:
+        raise ValueError("%r is a template: name an instance, as in %s@NAME" % (name, prefix))
 
 
 def units(reader: Reader, name: str) -> Unit:
@@ -89,7 +104,7 @@ def _unit(name: str, block: str) -> Unit:
         found[key] = value
     load = found.get("LoadState", "")
     return Unit(
-        name=name,
+        name=found.get("Id") or name,
         is_found=load not in ("not-found", ""),
         is_masked=load == "masked" or found.get("UnitFileState", "").startswith("masked"),
         load_error=found.get("LoadError", "") if load in ("error", "bad-setting") else "",

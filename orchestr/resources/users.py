@@ -25,6 +25,12 @@ def _checked(what: str, name: str) -> None:
         raise ValueError("%r is not a name a %s can have" % (name, what))
 
 
+def _check_id(number: Optional[int]) -> None:
+    """Raise ValueError for a number that is not an id: -1 is "leave it as it is" to chown(2)."""
+    if number is not None and not 0 <= number < 0xFFFFFFFF:
+        raise ValueError("%r is not an id of a user or group" % number)
+
+
 def _fields(reader: Reader, path: str, name: str) -> Optional[List[str]]:
     """Return the fields of a name's line in a file like /etc/passwd, None when it has none."""
     for line in (reader.read_text(path) or "").splitlines():
@@ -50,6 +56,7 @@ class Group(Resource):
 
     def __post_init__(self) -> None:
         _checked("group", self.name)
+        _check_id(self.gid)
 
     @property
     def label(self) -> str:
@@ -106,8 +113,12 @@ class User(Resource):
         for group in (*self.groups, *([self.group] if self.group else [])):
             _checked("group", group)
         for value in (self.shell, self.home, self.comment):
-            if ":" in value or "\n" in value:
+            if ":" in value or any(ord(char) < 32 or ord(char) == 127 for char in value):
                 raise ValueError("user %s: %r cannot stand in /etc/passwd" % (self.name, value))
+        for path in filter(None, (self.shell, self.home)):
+            if not path.startswith("/") or ".." in path.split("/"):
+                raise ValueError("user %s: %r is not an absolute path" % (self.name, path))
+        _check_id(self.uid)
         if self.password_hash is not None and re.search(r"[:\n]", self.password_hash.reveal()):
             raise ValueError("the password hash of user %s is not one of shadow(5)" % self.name)
         keys_with([], self.authorized_keys, False)
@@ -166,6 +177,21 @@ class User(Resource):
         if change.touches("authorized_keys", "ssh_access"):
             self._write_keys(system)
 
+    def require(self, reader: Reader, change: Change) -> None:
+        """Raise ResourceError when usermod could not move the home: it writes /etc/passwd before it tries to."""
+        if change.before is None or "home" not in change.differing or not self.home:
+            return
+        old, parent = change.before["home"], self.home.rstrip("/").rpartition("/")[0] or "/"
+        if reader.stat(old) is None:
+            return
+        if reader.stat(self.home) is not None:
+            raise ResourceError(
+                "the home of user %s cannot move from %s to %s: that is there already" % (self.name, old, self.home),
+                "move one of them away, or copy what %s needs and remove %s" % (self.name, old),
+            )
+        if reader.stat(parent) is None:
+            raise ResourceError("the directory %s of the home %s is not there" % (parent, self.home), "make it before")
+
     def _create(self, system: System) -> None:
         group = self.group or (self.name if system.group_id(self.name) is not None else "")
         flags = ["-r"] if self.system else []
@@ -178,7 +204,8 @@ class User(Resource):
         wanted = {"-u": "uid", "-g": "group", "-s": "shell", "-d": "home", "-c": "comment"}
         after = change.after or {}
         flags = _given(*((flag, after[name]) for flag, name in wanted.items() if name in change.differing))
-        flags += ["-m"] if "home" in change.differing else []
+        if "home" in change.differing and system.stat((change.before or {})["home"]) is not None:
+            flags.append("-m")
         flags += ["-a", "-G", ",".join(self.groups)] if "groups" in change.differing else []
         if flags:
             system.run(["usermod", *flags, "--", self.name])

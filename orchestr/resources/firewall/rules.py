@@ -175,10 +175,15 @@ def canonical_source(source: str) -> str:
     """Return an address or network in its one canonical form (a single address without /32). Raises ValueError."""
     import ipaddress
 
+    if "%" in source:
+        raise ValueError("source %r has a scope, which no firewall rule can: leave out what follows %%" % source)
     try:
         network = ipaddress.ip_network(source.strip())
     except ValueError as error:
         raise ValueError("source %r is not an address or a network: %s" % (source, error)) from None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= 96:
+        raise ValueError("source %r stands for an address of IPv4: write %s" % (source, mapped))
     is_single = network.prefixlen == network.max_prefixlen
     return str(network.network_address) if is_single else str(network)
 
