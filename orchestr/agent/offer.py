@@ -11,6 +11,7 @@ import time
 from _signal import SIGKILL  # type: ignore[import-not-found]  # the package signal imports enum
 
 from orchestr.agent import process, wire
+from orchestr.agent.line import TAKEN
 from orchestr.agent.system import ENVIRONMENT, CommandFailed, Completed, System
 
 TYPE_CHECKING = False
@@ -37,7 +38,7 @@ def offer(system: System, argv: Sequence[str], size_bytes: int, timeout_s: float
     chunks = pack(argv, timeout_s) if pack is not None else output_of(system, argv, timeout_s)
     try:
         for chunk in chunks:
-            _assert_taken(line.answer_to(number, 0.0))
+            _assert_taken(line.wait_for(TAKEN, number, 0.0))
             digest.update(chunk)
             sent += len(chunk)
             line.send_chunk(number, chunk)
@@ -46,7 +47,7 @@ def offer(system: System, argv: Sequence[str], size_bytes: int, timeout_s: float
         line.send({"type": "offered", "transfer": number, "sha256": found, "size_bytes": sent})
         line.flush()
         chunks.close()
-    why = line.answer_to(number, ANSWER_S)
+    why = line.wait_for(TAKEN, number, ANSWER_S)
     _assert_taken("it did not say that it has all of it" if why is None else why)
     return found, sent
 

@@ -1,7 +1,6 @@
 """The agent's loop: read requests, converge tasks, stream results; end with the controller, leaving nothing behind.
 
-On a host `Agent.serve` does it all, with threads that listen, give signs of life and miss the controller's. None of
-them wakes up without a reason. A test transport drives the same agent by `begin`, `hear` and `answer`, without them.
+On a host `Agent.serve` does it all. A test transport drives the same agent by `begin`, `line.hear` and `answer`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from _queue import Empty, SimpleQueue
 
 from orchestr.agent import converge, facts, filesystem, process, wire
 from orchestr.agent.child import keep_descriptors
-from orchestr.agent.light_threading import Event, Lock, Thread, get_ident
+from orchestr.agent.light_threading import Lock, Thread, get_ident
+from orchestr.agent.line import CHUNK, MODULES, REACHED, TAKEN, Line
 from orchestr.agent.lock import HostLock
 from orchestr.agent.resource import Task
 from orchestr.agent.secret import Secret, mask
@@ -20,17 +20,17 @@ from orchestr.agent.system import System
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple, TypeAlias  # novm
+    from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple, TypeAlias  # novm
 
-FLUSH_S = 0.05  # results wait at most this long for company in one write
-STDERR_TAIL = 2000  # characters kept of what a failed command said
+ANSWER_S = 2 * wire.LOST_S  # a controller that does not answer within this time is not going to
+STDERR_TAIL = 2000  # characters kept of a failed command's stderr
 TEXT_LIMIT = 1024 * 1024  # characters of any other text in a result
-SHORTEST_LINE = 6  # characters from which a line of a secret is hidden by itself
+SHORTEST_LINE = 6  # characters from which a line of a secret is redacted by itself
 SystemFactory: TypeAlias = "Callable[..., System]"
 
 
 class Agent:
-    """One run on one host. ``read(size)`` blocks and gives ``b""`` at the end; ``write(data)`` sends all of it."""
+    """One run on one host; ``read`` and ``write`` are those of `Line`."""
 
     def __init__(
         self,
@@ -42,80 +42,70 @@ class Agent:
         on_lost: Optional[Callable[[], None]] = None,
         finder: Any = None,
     ) -> None:
-        self._read, self._write = read, write
         self._start = start
         self._gather_facts = gather_facts
-        self._on_lost = on_lost or _die
         self._finder = finder
         if finder is not None:
-            finder.ask = self._ask_for_module
+            finder.ask = self._fetch_module
+        self.line = Line(read, write, self._take_frame, on_lost or _die)
         self._lock: Optional[HostLock] = None
-        self._decoder = wire.Decoder()
         self._requests: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
-        self._blobs: "SimpleQueue[bytes]" = SimpleQueue()
-        self._confirmations: "SimpleQueue[bool]" = SimpleQueue()
-        self._answers: "SimpleQueue[Tuple[int, str]]" = SimpleQueue()  # offer → why it was not taken
-        self._modules_came: "SimpleQueue[str]" = SimpleQueue()
         self._secrets: Set[str] = set()
-        self._out: List[bytes] = []
-        self._fine: List[float] = []  # seconds of the tasks that were ok and are not told of yet
-        self._first_fine = 0
-        self._out_lock = Lock()
-        self._is_unsent = Event()  # something waits for company
-        self._ending = Event()
-        self._sent_at = self._heard_at = time.monotonic()
-        self._task_id = self._untold = ""  # the task at work; the same while the controller does not know
-        self._transfer = 0
+        self._task_id = ""  # of the task at work
         self._own_thread = get_ident()
         self.system = make_system(
             run_id=str(start.get("run", "")),
-            on_output=self._output,
+            on_output=self._send_output,
             fetch=self._fetch,
             confirm=self._confirm,
-            line=self,
+            line=self.line,
         )
 
-    # -- main thread ----------------------------------------------------------------------------------------------
+    # -- requests -------------------------------------------------------------------------------------------------
     def serve(self) -> None:
-        """Say hello, then do what is asked until told to stop or the controller is gone."""
+        """Say hello, then answer requests until one says stop or the controller is gone."""
         if not self.begin():
             return
-        for work in (self._listen, self._beat, self._watch):
+        for work in (self.line.listen, self.line.beat, self.line.watch):
             Thread(target=work, daemon=True).start()
         while self.answer(self._requests.get()):
             pass
 
     def begin(self) -> bool:
-        """Take the host's lock and say hello; tell whether that went well, or another run holds the host."""
+        """Take the host's lock and say hello; return False when another run holds the host."""
         if self._start.get("lock"):
             self._lock = HostLock(self._start.get("holder", {}))
             if not self._lock.acquire(float(self._start.get("lock_wait_s", 3.0))):
-                self.send({"type": "locked", "holder": self._lock.holder()})
-                self.flush()
+                self._send_now({"type": "locked", "holder": self._lock.holder()})
                 return False
         bytecode = str(self._start.get("bytecode", ""))
-        self.send({"type": "hello", "protocol": wire.PROTOCOL, "bytecode": bytecode, "facts": self._gather_facts()})
-        self.flush()
+        self._send_now(
+            {"type": "hello", "protocol": wire.PROTOCOL, "bytecode": bytecode, "facts": self._gather_facts()}
+        )
         return True
 
     def next_request(self) -> Optional[Dict[str, Any]]:
-        """Return what was asked and waits to be answered, None when nothing does."""
+        """Return a request that waits to be answered, None when there is none."""
         try:
             return self._requests.get_nowait()
         except Empty:
             return None
 
     def answer(self, request: Dict[str, Any]) -> bool:
-        """Do what a request asks; tell whether another may follow."""
+        """Do what a request asks; return False after the last one."""
         if request["type"] != "stop":
             self._run_tasks(request)
             return True
-        self._ending.set()
-        self._is_unsent.set()
+        self.line.end()
         if self._lock is not None:
             self._lock.release()
         return False
 
+    def _send_now(self, message: Dict[str, Any]) -> None:
+        self.line.send(message)
+        self.line.flush()
+
+    # -- tasks ----------------------------------------------------------------------------------------------------
     def _run_tasks(self, request: Dict[str, Any]) -> None:
         check = bool(request.get("check"))
         self.system.predicted.clear()
@@ -125,41 +115,27 @@ class Agent:
         has_pending = False
         for number, task in enumerate(request["tasks"]):
             began = time.monotonic()
-            self._begin_task(task.id)
+            self._task_id = task.id
+            self.line.begin_task(task.id)
             result = self._result(task, check, has_pending, failed_id)
             has_pending = has_pending or (check and result["verdict"] in (converge.CHANGED, converge.UNKNOWN))
             if result["verdict"] == converge.FAILED and not check:
                 failed_id = failed_id or task.id
             elapsed_s = round(time.monotonic() - began, 4)
             if len(result) == 1 and result["verdict"] == converge.OK:
-                self._end_fine(number, elapsed_s)
+                self.line.end_ok(number, elapsed_s)
             else:
                 self._send_result(task, self._redacted(dict(result, elapsed_s=elapsed_s)))
-        self._task_id = self._untold = ""
-        self.send({"type": "done", "request": request.get("request", "")})
-        self.flush()
-
-    def _begin_task(self, task_id: str) -> None:
-        """Note what is at work: the controller is told when something is sent while it still is."""
-        with self._out_lock:
-            self._task_id = self._untold = task_id
-        if not self._is_unsent.is_set():
-            self._is_unsent.set()
-
-    def _end_fine(self, number: int, elapsed_s: float) -> None:
-        """Note that a task was ok; those of a row are told of together."""
-        with self._out_lock:
-            self._untold = ""
-            if not self._fine:
-                self._first_fine = number
-            self._fine.append(elapsed_s)
+        self._task_id = ""
+        self.line.end_task()
+        self._send_now({"type": "done", "request": request.get("request", "")})
 
     def _send_result(self, task: Task, result: Dict[str, Any]) -> None:
         try:
-            self.send(dict(result, type="result", task=task.id))
+            self.line.send(dict(result, type="result", task=task.id))
         except wire.ProtocolError as error:  # only an outcome has no limit of its own
-            kept = {key: value for key, value in result.items() if key != "outcome"}
-            self.send(dict(kept, type="result", task=task.id, reason="its outcome was not sent: %s" % error))
+            rest = {key: value for key, value in result.items() if key != "outcome"}
+            self.line.send(dict(rest, type="result", task=task.id, reason="its outcome was not sent: %s" % error))
 
     def _result(self, task: Task, check: bool, has_pending: bool, failed_id: str) -> Dict[str, Any]:
         if not task.when:
@@ -168,178 +144,23 @@ class Agent:
             return {"verdict": converge.SKIPPED, "reason": "%s failed before it" % failed_id}
         return converge.converge(task, self.system, check, has_pending)
 
+    # -- secrets --------------------------------------------------------------------------------------------------
     def _redacted(self, result: Dict[str, Any]) -> Dict[str, Any]:
-        """Hide every secret of this run in all texts but the outcome, which only the controller's plan uses.
+        """Redact every secret of this run in all texts but the outcome, which only the controller's plan uses.
 
         Long texts are cut after that, never before: half a secret is not recognised.
         """
-        shown = {key: value if key == "outcome" else self._hide(value) for key, value in result.items()}
-        if "error" in shown:
-            shown["error"] = dict(shown["error"], stderr=_tail(shown["error"].get("stderr", ""), STDERR_TAIL))
-        return {key: _head(value) if isinstance(value, str) else value for key, value in shown.items()}
+        texts = {key: value if key == "outcome" else self._redact(value) for key, value in result.items()}
+        if "error" in texts:
+            texts["error"] = dict(texts["error"], stderr=_tail(texts["error"].get("stderr", ""), STDERR_TAIL))
+        return {key: _head(value) if isinstance(value, str) else value for key, value in texts.items()}
 
-    def _hide(self, value: Any) -> Any:
+    def _redact(self, value: Any) -> Any:
         if isinstance(value, str):
             return mask(value, self._secrets)
         if isinstance(value, dict):
-            return {key: self._hide(item) for key, item in value.items()}
+            return {key: self._redact(item) for key, item in value.items()}
         return value
-
-    # -- what tasks may ask of the controller -------------------------------------------------------------------------
-    def _output(self, text: str) -> None:
-        self.send({"type": "output", "task": self._task_id, "text": mask(text, self._secrets)})
-
-    def _fetch(self, digest: str, size_bytes: int) -> Iterator[bytes]:
-        """Yield a blob's chunks; a window of them is on its way, so that the line is never idle."""
-        self.send({"type": "need", "digest": digest, "transfer": self.next_transfer()})
-        self.flush()
-        left = size_bytes
-        while left > 0:
-            chunk = self._next_chunk(self._transfer)
-            if not chunk:
-                raise OSError("the controller could not send the content %s" % digest[:12])
-            left -= len(chunk)
-            self.send({"type": "got", "size_bytes": len(chunk)})
-            self.flush()
-            yield chunk
-
-    def _next_chunk(self, transfer: int) -> bytes:
-        """Return the next piece of this transfer; pieces of one that was given up are dropped."""
-        while True:
-            try:
-                payload = self._blobs.get(timeout=wire.LOST_S * 2)
-            except Empty:
-                raise OSError("the controller stopped sending") from None
-            number, chunk = wire.split_chunk(payload)
-            if number == transfer:
-                return chunk
-
-    def next_transfer(self) -> int:
-        """Return the number of what is about to be fetched or offered."""
-        self._transfer += 1
-        return self._transfer
-
-    def send_chunk(self, offer: int, chunk: bytes) -> None:
-        """Send a piece of an offer, when the line takes it."""
-        self._queue(wire.chunk_frame(offer, chunk))
-        self.flush()
-
-    def answer_to(self, offer: int, timeout_s: float) -> Optional[str]:
-        """Return why the controller does not take an offer, "" when it has all of it, None when it said nothing."""
-        while True:
-            try:
-                number, why = self._answers.get(timeout=timeout_s)
-            except Empty:
-                return None
-            if number == offer:
-                return why
-
-    def _ask_for_module(self, name: str) -> None:
-        """Have a module sent that a function imports, and return when it came (or there is none)."""
-        if get_ident() != self._own_thread:
-            return  # the thread that would hear the answer: what it imports has come along
-        self.send({"type": "lacking", "module": name})
-        self.flush()
-        try:
-            while self._modules_came.get(timeout=wire.LOST_S * 2) != name:
-                pass
-        except Empty:
-            raise ImportError("the controller did not send %s" % name) from None
-
-    def _confirm(self, window_s: float) -> bool:
-        while not self._confirmations.empty():
-            self._confirmations.get_nowait()
-        self.send({"type": "reachable", "window_s": window_s})
-        self.flush()
-        try:
-            return self._confirmations.get(timeout=window_s)
-        except Empty:
-            return False
-
-    # -- sending --------------------------------------------------------------------------------------------------
-    def send(self, message: Dict[str, Any]) -> None:
-        """Queue a message; it leaves at once when the last write was long enough ago, else with the next."""
-        data = wire.encode(message)
-        with self._out_lock:
-            self._tell_of_tasks(is_over=message["type"] == "result")
-            self._out.append(data)
-        if time.monotonic() - self._sent_at > FLUSH_S:
-            self.flush()
-        elif not self._is_unsent.is_set():
-            self._is_unsent.set()
-
-    def _queue(self, data: bytes) -> None:
-        with self._out_lock:
-            self._out.append(data)
-
-    def _tell_of_tasks(self, is_over: bool = False) -> None:
-        """Queue what is to be known before the next message: which tasks were fine, and which one is at work."""
-        if self._fine:
-            self._out.append(wire.encode({"type": "fine", "first": self._first_fine, "elapsed_s": self._fine}))
-            self._fine = []
-        if self._untold and not is_over:
-            self._out.append(wire.encode({"type": "started", "task": self._untold}))
-        self._untold = ""
-
-    def flush(self) -> None:
-        with self._out_lock:
-            self._tell_of_tasks()
-            data = b"".join(self._out)
-            self._out.clear()
-            if data:
-                try:
-                    self._write(data)
-                except OSError:
-                    self._lost()
-                self._sent_at = time.monotonic()
-
-    # -- other threads --------------------------------------------------------------------------------------------
-    def _listen(self) -> None:
-        try:
-            while True:
-                data = self._read(1 << 18)
-                if not data:
-                    break
-                self.hear(data)
-        except Exception as error:
-            self.fail(error)
-        self._lost()
-
-    def fail(self, error: Exception) -> None:
-        """Say that what arrived could not be taken in."""
-        self.send({"type": "fatal", "message": "the agent could not read a request: %s" % error})
-        self.flush()
-
-    def hear(self, data: bytes) -> None:
-        """Take in what arrived; requests wait to be answered. Raises what a broken message or module raises."""
-        self._heard_at = time.monotonic()
-        self._decoder.feed(data)
-        found = self._decoder.next_frame()
-        while found is not None:
-            self._take(*found)
-            found = self._decoder.next_frame()
-
-    def _take(self, kind: bytes, payload: bytes) -> None:
-        if kind == b"B":
-            self._blobs.put(payload)
-            return
-        if kind == b"P":
-            if self._finder is not None:
-                self._finder.add(payload)
-            return
-        message = wire.decode(payload, self._remember)
-        if message["type"] in ("tasks", "stop"):
-            self._requests.put(message)
-        elif message["type"] == "modules" and self._finder is not None:
-            for name in message["imports"]:
-                __import__(name)
-            if message["asked"]:
-                self._modules_came.put(message["asked"])
-        elif message["type"] == "confirm":
-            self.system.unreached = str(message.get("why", ""))
-            self._confirmations.put(bool(message["reached"]))
-        elif message["type"] == "taken":
-            self._answers.put((int(message["transfer"]), str(message["why"])))
 
     def _remember(self, secret: Secret) -> None:
         for part in secret.parts or (secret.reveal(),):
@@ -348,30 +169,66 @@ class Agent:
                 self._secrets.update(line for line in part.splitlines() if len(line) >= SHORTEST_LINE)
         self._secrets.discard("")
 
-    def _beat(self) -> None:
-        """Send what waited long enough for company, and a sign of life when there was nothing else for long."""
-        while not self._ending.is_set():
-            if self._is_unsent.wait(max(0.0, self._sent_at + wire.BEAT_S - time.monotonic())):
-                self._is_unsent.clear()
-                self._ending.wait(FLUSH_S)
-            elif time.monotonic() - self._sent_at >= wire.BEAT_S:
-                self.send({"type": "beat"})
-            self.flush()
+    # -- questions of tasks to the controller -------------------------------------------------------------------------
+    def _send_output(self, text: str) -> None:
+        self.line.send({"type": "output", "task": self._task_id, "text": mask(text, self._secrets)})
 
-    def _watch(self) -> None:
-        """Notice a controller that is gone. Never writes: a line that takes nothing any more would hold it up."""
-        left_s = wire.LOST_S
-        while left_s > 0 and not self._ending.wait(left_s):
-            left_s = self._heard_at + wire.LOST_S - time.monotonic()
-        self._lost()
+    def _fetch(self, digest: str, size_bytes: int) -> Iterator[bytes]:
+        """Yield a blob's chunks; a window of them is on its way, so that the line is never idle. Raises OSError."""
+        transfer = self.line.next_transfer()
+        self._send_now({"type": "need", "digest": digest, "transfer": transfer})
+        left = size_bytes
+        while left > 0:
+            chunk = self.line.wait_for(CHUNK, transfer, ANSWER_S)
+            if chunk is None:
+                raise OSError("the controller stopped sending")
+            if not chunk:
+                raise OSError("the controller could not send the content %s" % digest[:12])
+            left -= len(chunk)
+            self._send_now({"type": "got", "size_bytes": len(chunk)})
+            yield chunk
 
-    def _lost(self) -> None:
-        if not self._ending.is_set():
-            self._on_lost()
+    def _fetch_module(self, name: str) -> None:
+        """Have a module sent that a function imports; return when it has come or does not exist."""
+        if get_ident() != self._own_thread:
+            return  # the thread that would hear the answer: all modules that it imports have come along
+        self._send_now({"type": "lacking", "module": name})
+        if self.line.wait_for(MODULES, name, ANSWER_S) is None:
+            raise ImportError("the controller did not send %s" % name)
+
+    def _confirm(self, window_s: float) -> bool:
+        """Return True when the controller has reached this host on a new connection within ``window_s``."""
+        question = self.line.next_transfer()
+        self._send_now({"type": "reachable", "window_s": window_s})
+        return bool(self.line.wait_for(REACHED, question, window_s))
+
+    # -- frames ---------------------------------------------------------------------------------------------------
+    def _take_frame(self, kind: bytes, payload: bytes) -> None:
+        """Take in one frame; requests wait to be answered. Raises the error of a broken message or module."""
+        if kind == b"B":
+            self.line.answer(CHUNK, *wire.split_chunk(payload))
+        elif kind == b"J":
+            self._take_message(wire.decode(payload, self._remember))
+        elif self._finder is not None:
+            self._finder.add(payload)
+
+    def _take_message(self, message: Dict[str, Any]) -> None:
+        if message["type"] in ("tasks", "stop"):
+            self._requests.put(message)
+        elif message["type"] == "modules" and self._finder is not None:
+            for name in message["imports"]:
+                __import__(name)
+            if message["asked"]:
+                self.line.answer(MODULES, message["asked"], True)
+        elif message["type"] == "confirm":
+            self.system.unreached = str(message.get("why", ""))
+            self.line.answer_last(REACHED, bool(message["reached"]))
+        elif message["type"] == "taken":
+            self.line.answer(TAKEN, int(message["transfer"]), str(message["why"]))
 
 
 def labels_by_kind(tasks: Iterable[Task]) -> Dict[str, Tuple[str, ...]]:
-    """Return kind → labels of the resources these tasks are about."""
+    """Return kind → labels of the resources of these tasks."""
     labels: Dict[str, Tuple[str, ...]] = {}
     for task in tasks:
         if task.when:

@@ -57,6 +57,7 @@ AGENT_MODULES = (
     "orchestr.agent.resource",
     "orchestr.agent.wire",
     "orchestr.agent.facts",
+    "orchestr.agent.line",
     "orchestr.agent.lock",
     "orchestr.agent.converge",
     "orchestr.agent.serve",

@@ -138,9 +138,9 @@ class MemoryChannel:
 
     def _hear(self, agent: Agent, data: bytes) -> None:
         try:
-            agent.hear(data)
+            agent.line.hear(data)
         except Exception as error:
-            agent.fail(error)
+            agent.line.fail(error)
             self._end()
             return
         request = self._next_turn(agent)

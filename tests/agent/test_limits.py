@@ -184,7 +184,7 @@ def test_a_controller_is_missed_while_the_line_takes_nothing(monkeypatch: pytest
     agent = Agent(read, write, {"run": "r"}, gather_facts=dict, on_lost=lost.set)
     threading.Thread(target=agent.serve, daemon=True).start()
     assert lost.wait(10)
-    agent._ending.set()
+    agent.line.end()
     never.set()
 
 
@@ -207,9 +207,8 @@ def _results(*tasks: Task) -> list[dict[str, Any]]:
     """Run tasks through an agent in this process; give their results as they would arrive."""
     sent: list[bytes] = []
     requests = [wire.encode({"type": "stop"}), wire.encode({"type": "tasks", "tasks": list(tasks)})]
-    agent = Agent(lambda size: requests.pop() if requests else b"", sent.append, {"run": "r"}, gather_facts=dict)
-    agent._on_lost = lambda: None
-    agent.serve()
+    options: dict[str, Any] = {"gather_facts": dict, "on_lost": lambda: None}
+    Agent(lambda size: requests.pop() if requests else b"", sent.append, {"run": "r"}, **options).serve()
     decoder = wire.Decoder()
     decoder.feed(b"".join(sent))
     frames = iter(decoder.next_frame, None)

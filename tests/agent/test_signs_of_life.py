@@ -19,8 +19,10 @@ class Line:
     def __init__(self) -> None:
         self.incoming: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.sent: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self.agent = Agent(lambda size: self.incoming.get(), self._write, {"run": "r"}, gather_facts=dict)
-        self.agent._on_lost = lambda: None
+        read = self.incoming.get
+        self.agent = Agent(
+            lambda size: read(), self._write, {"run": "r"}, gather_facts=dict, on_lost=lambda: None
+        )
         self._decoder = wire.Decoder()
 
     def _write(self, data: bytes) -> None:
@@ -41,7 +43,7 @@ def test_what_waits_for_company_leaves_without_any(monkeypatch: pytest.MonkeyPat
     line = Line()
     line.serve()
     for number in range(3):
-        line.agent.send({"type": "output", "task": str(number), "text": ""})
+        line.agent.line.send({"type": "output", "task": str(number), "text": ""})
     assert [line.sent.get(timeout=10)["task"] for _ in range(3)] == ["0", "1", "2"]
 
 
@@ -67,15 +69,14 @@ def test_an_idle_agent_sleeps_until_a_sign_of_life_is_due(monkeypatch: pytest.Mo
     own: set[threading.Thread] = set()
     told = threading.Semaphore(0)
     monkeypatch.setattr(light_threading.Event, "wait", wait)
-    agent = Line().agent
-    for work in (agent._beat, agent._watch):
+    line = Line().agent.line
+    for work in (line.beat, line.watch):
         thread = threading.Thread(target=work, daemon=True)
         own.add(thread)
         thread.start()
     assert all(told.acquire(timeout=10) for _ in range(2))
     assert min(waits) > wire.BEAT_S - 1
-    agent._ending.set()
-    agent._is_unsent.set()
+    line.end()
 
 
 def test_threads_end_with_the_agent() -> None:
@@ -84,7 +85,7 @@ def test_threads_end_with_the_agent() -> None:
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def telling(name: str) -> Callable[[], None]:
-        work = getattr(line.agent, name)
+        work = getattr(line.agent.line, name)
 
         def tell() -> None:
             work()
@@ -92,10 +93,10 @@ def test_threads_end_with_the_agent() -> None:
 
         return tell
 
-    for name in ("_beat", "_watch"):
-        setattr(line.agent, name, telling(name))
+    for name in ("beat", "watch"):
+        setattr(line.agent.line, name, telling(name))
     serving = line.serve()
     line.incoming.put(wire.encode({"type": "stop"}))
-    assert {ended.get(timeout=10) for _ in range(2)} == {"_beat", "_watch"}
+    assert {ended.get(timeout=10) for _ in range(2)} == {"beat", "watch"}
     serving.join(10)
     assert not serving.is_alive()

@@ -49,7 +49,7 @@ class Line:
     def flush(self) -> None:
         """All is on its way."""
 
-    def answer_to(self, offer: int, timeout_s: float) -> str | None:
+    def wait_for(self, kind: str, offer: int, timeout_s: float) -> str | None:
         return "" if timeout_s else None
 
 
