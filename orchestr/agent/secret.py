@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Tuple
+    from typing import Any, Callable, Iterable, Optional, Tuple
 
 
 HIDDEN = "‹secret›"
@@ -18,11 +18,20 @@ class Secret:
     to hide in ``parts``, so that the rest of it can still be shown in a diff.
     """
 
-    __slots__ = ("_text", "parts")
+    __slots__ = ("__weakref__", "_text", "parts")
+
+    #: Called with each new Secret; None on hosts, the controller's registry there.
+    on_made: Optional[Callable[[Secret], None]] = None
 
     def __init__(self, text: str, parts: Iterable[str] = ()) -> None:
         self._text = text
         self.parts: Tuple[str, ...] = tuple(sorted({part for part in parts if part}, key=len, reverse=True))
+        if self.on_made is not None:
+            self.on_made(self)
+
+    def known_text(self) -> str:
+        """Return the text, "" when it was not fetched yet."""
+        return self._text
 
     def reveal(self) -> str:
         """Return the text itself. Call it only where the text is written to where it belongs."""

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from orchestr import __version__
-from orchestr.live_secrets import hidden
+from orchestr.redaction import redact
 
 
 def save_report(error: BaseException) -> Path | None:
@@ -30,7 +30,7 @@ def save_report(error: BaseException) -> Path | None:
         path = directory / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}.txt"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(hidden("\n".join(lines) + "\n"))
+            stream.write(redact("\n".join(lines) + "\n"))
     except OSError:
         return None
     return path

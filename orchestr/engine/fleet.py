@@ -177,10 +177,10 @@ def _fault(host: str, error: Exception) -> HostUnreachable:
     """What breaks while one host is being connected to is that host's failure, not the end of the run."""
     import traceback
 
-    from orchestr.live_secrets import hidden
+    from orchestr.redaction import redact
 
     written = "".join(traceback.format_exception(error))
-    message, _, lines = hidden(f"{type(error).__name__}: {error}\0{written}").partition("\0")
+    message, _, lines = redact(f"{type(error).__name__}: {error}\0{written}").partition("\0")
     step = "this is a fault in orchestr; please report it with these lines"
     return HostUnreachable(host, message, step, lines[-2000:], exit_code=EXIT_FAILED)
 

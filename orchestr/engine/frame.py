@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestr.errors import EXIT_FAILED, EXIT_INTERRUPTED
 from orchestr.events import Consumer, Event, Note, RunFinished, RunStarted, RunStopped
-from orchestr.live_secrets import hidden
+from orchestr.redaction import redact
 
 if TYPE_CHECKING:
     from orchestr.engine.fleet import Fleet
@@ -62,7 +62,7 @@ def carry_out(
         emit(RunStopped(when_interrupted))
         result.exit_code = EXIT_INTERRUPTED
     except BaseException as error:
-        emit(RunStopped(hidden(f"broken off: {type(error).__name__}: {error}")))
+        emit(RunStopped(redact(f"broken off: {type(error).__name__}: {error}")))
         result.exit_code = EXIT_FAILED
         raise
     finally:

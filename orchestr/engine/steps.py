@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from orchestr import events
 from orchestr.engine.collector import Collector, ForecastCollector
 from orchestr.errors import EXIT_FAILED, HostError, OrchestrError
-from orchestr.live_secrets import hidden
 from orchestr.planning.plan import plan_host
+from orchestr.redaction import redact
 
 if TYPE_CHECKING:
     from orchestr.agent.resource import Task
@@ -135,7 +135,7 @@ class Player:
             self.emit(_broken_host(host, error))
         except OrchestrError as error:
             message = str(error).partition("\n  → ")[0]
-            self.emit(events.HostFailed(host, hidden(message), hidden(error.next_step)))
+            self.emit(events.HostFailed(host, redact(message), redact(error.next_step)))
         except Exception as error:
             self.emit(_fault(host, error))
 
@@ -172,6 +172,6 @@ def _broken_host(host: str, error: HostError) -> events.HostFailed | events.Host
 def _fault(host: str, error: Exception) -> events.HostFailed:
     import traceback  # slow to import, and needed after a fault only
 
-    text = hidden("".join(traceback.format_exception(error)))[-2000:]
+    text = redact("".join(traceback.format_exception(error)))[-2000:]
     step = "this is a fault in the role or in orchestr; please report it with these lines"
-    return events.HostFailed(host, hidden(f"{type(error).__name__}: {error}"), step, text)
+    return events.HostFailed(host, redact(f"{type(error).__name__}: {error}"), step, text)

@@ -72,17 +72,17 @@ class GeneratedSecret(Secret):
     __slots__ = ("_store", "path")
 
     def __init__(self, store: GeneratedSecrets, path: Path) -> None:
-        super().__init__("")
         self._store = store
         self.path = path
+        super().__init__("")  # last: from here on other threads may ask for the known text
 
     def reveal(self) -> str:
         """Return the text; it is made now if there is none."""
         return self._store.text(self.path)
 
-    @property
-    def _fetched(self) -> str | None:
-        return self._store.known(self.path)
+    def known_text(self) -> str:
+        """Return the text, "" when it was not used yet."""
+        return self._store.known(self.path) or ""
 
 
 class GeneratedSecrets:

@@ -32,12 +32,12 @@ class DeferredSecret(Secret):
     __slots__ = ("_fetch", "_fetched", "_lock", "position", "source")
 
     def __init__(self, fetch: Callable[[], str], source: str, position: Position) -> None:
-        super().__init__("")
         self._fetch = fetch
         self._fetched: str | None = None
         self._lock = threading.Lock()
         self.source = source
         self.position = position
+        super().__init__("")  # last: from here on other threads may ask for the known text
 
     def reveal(self) -> str:
         """Return the text, fetching it first when this is the first use."""
@@ -45,6 +45,10 @@ class DeferredSecret(Secret):
             if self._fetched is None:
                 self._fetched = self._fetch()
             return self._fetched
+
+    def known_text(self) -> str:
+        """Return the text, "" when it was not fetched yet."""
+        return self._fetched or ""
 
 
 class VaultSecret(DeferredSecret):

@@ -15,7 +15,7 @@ import pytest
 
 from orchestr import events
 from orchestr.errors import OrchestrError
-from orchestr.live_secrets import hidden
+from orchestr.redaction import redact
 from orchestr.verification.backend import Sessions
 from orchestr.verification.failure import explain, words_of
 from orchestr.verification.outside import Outside
@@ -184,7 +184,7 @@ def _event(
     verdict, reason, error = "ok", "", {}
     for call, report in reports:
         if report.failed and verdict != "failed":
-            verdict, error = "failed", {key: hidden(text) for key, text in explain(call.excinfo, place.file).items()}
+            verdict, error = "failed", {key: redact(text) for key, text in explain(call.excinfo, place.file).items()}
         elif report.skipped and verdict == "ok":
             verdict, reason = "skipped", _reason(report)
     return events.TaskFinished(

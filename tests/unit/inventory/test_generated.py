@@ -11,7 +11,7 @@ import pytest
 
 from orchestr.errors import InputError
 from orchestr.inventory import Inventory, VaultKey, load_inventory, to_ansible_dict
-from orchestr.live_secrets import hidden
+from orchestr.redaction import redact
 from orchestr.secret import HIDDEN, Secret
 from orchestr.vault.format import decrypt, encrypt
 
@@ -122,7 +122,7 @@ def test_it_is_hidden(load: Load) -> None:
     text = _text(inventory)
     assert to_ansible_dict(inventory)["_meta"]["hostvars"]["h"]["p"] == HIDDEN
     assert _text(inventory, "url") == f"redis://:{text}@h"
-    assert hidden(f"it is {text}") == f"it is {HIDDEN}"
+    assert redact(f"it is {text}") == f"it is {HIDDEN}"
 
 
 WRONG = {
