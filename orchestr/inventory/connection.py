@@ -7,6 +7,7 @@ import shlex
 from typing import Any, cast
 
 from orchestr.errors import InputError
+from orchestr.inventory.marked import OMIT
 from orchestr.inventory.position import Position, input_error, kind
 from orchestr.inventory.settings import ConnectionKind, ConnectionSettings
 from orchestr.inventory.variable_names import TEXT, address, become_method, connection_kind, flag, port_number
@@ -71,6 +72,7 @@ class _Variables:
     def raw(self, name: str) -> Any:
         """Return the rendered value, a Secret opened; None when the host has no such variable."""
         value = self._scope.value(name) if self._scope.has_variable(name) else None
+        value = None if value is OMIT else value
         if isinstance(value, Secret):
             self.opened.append(value.reveal())
         return reveal(value)
@@ -87,6 +89,8 @@ class _Variables:
     def secret(self, *names: str) -> Secret | None:
         name = self.present(names)
         value = self._scope.value(name) if name else None
+        if value is OMIT:
+            return None
         if value is None or isinstance(value, Secret):
             return value
         return Secret(str(value))

@@ -57,3 +57,14 @@ def value_position(container: object, key: Any) -> Position | None:
 def key_position(container: object, key: Any) -> Position | None:
     """Return where ``key`` itself was written, None when the container does not know."""
     return container.keys_at.get(key) if isinstance(container, MarkedDict) else None
+
+
+class _Omit:
+    """The type of OMIT."""
+
+    def __repr__(self) -> str:
+        return "omit"
+
+
+#: ``omit`` of a template: a mapping's key or a list's item of this value is left out, a variable counts as not written.
+OMIT = _Omit()

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
-from orchestr.inventory.marked import key_position, value_position
+from orchestr.inventory.marked import OMIT, key_position, value_position
 from orchestr.inventory.position import Position, input_error, shown
 from orchestr.secret import Secret
 
@@ -102,6 +102,7 @@ def resolve_params(
                 suggestion=_with_prefix(prefix, closest(parameter, fields)),
                 next_step=f"orchestr doc {role.kind} lists its parameters",
             )
+    values = {parameter: value for parameter, value in values.items() if value is not OMIT}
     try:
         return role.params_class(**values)
     except ValidationError as error:

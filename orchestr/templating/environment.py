@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 
 import jinja2.nodes
 from jinja2 import ChainableUndefined, FileSystemLoader, StrictUndefined, Template, Undefined, pass_context
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.exceptions import SecurityError, TemplateError, TemplateRuntimeError
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
@@ -20,11 +20,15 @@ from jinja2.utils import missing
 
 from orchestr.errors import InputError
 from orchestr.inventory import magic
+from orchestr.inventory.marked import OMIT
 from orchestr.secret import Secret
-from orchestr.templating.filters import FILTERS
+from orchestr.templating.data_filters import DATA_FILTERS
 from orchestr.templating.globals import GLOBALS
+from orchestr.templating.jinja_tests import TESTS
 from orchestr.templating.taint import note_printed, opened, unopened
+from orchestr.templating.text_filters import TEXT_FILTERS
 
+PREFIX = "ansible.builtin."
 _LAZY = (Iterator, KeysView, ValuesView, ItemsView)
 
 
@@ -146,6 +150,8 @@ class Environment(SandboxedEnvironment):
         values = [value for value in values if value is not None]
         if len(values) < 2:
             return values[0] if values else None
+        if OMIT in values:
+            raise TemplateRuntimeError("omit stands beside a text; it can only be the whole value")
         return "".join(map(str, values))
 
 
@@ -154,9 +160,26 @@ def environment() -> Environment:
     """Return the environment that renders variables."""
     result = Environment(undefined=Missing, trim_blocks=True, autoescape=False, optimized=False)
     result.finalize = _finalize
-    result.filters.update(FILTERS)
+    result.filters.update(TEXT_FILTERS)
+    result.filters.update(DATA_FILTERS)
+    result.filters.update({name: _listing(function) for name, function in result.filters.items()})
+    result.tests.update(TESTS)
+    for functions in (result.filters, result.tests):
+        functions.update({f"{PREFIX}{name}": function for name, function in functions.items()})
     result.globals.update(GLOBALS)
     return result
+
+
+def _listing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that gives a list where ``function`` gives an iterator, as in Ansible."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        value = function(*arguments, **options)
+        return list(value) if isinstance(value, _LAZY) else value
+
+    call.__name__ = getattr(function, "__name__", "filter")
+    call.__dict__.update(getattr(function, "__dict__", {}))  # the marks of pass_environment and its like
+    return call
 
 
 @functools.cache

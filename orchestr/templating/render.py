@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position, input_error, shown
 from orchestr.secret import HIDDEN, Secret
 from orchestr.templating.environment import (
+    PREFIX,
     Environment,
     Names,
     UndefinedName,
@@ -29,8 +31,10 @@ from orchestr.templating.environment import (
     file_environment,
 )
 from orchestr.templating.taint import closed, evaluating, keys_in, sealed, secret_parts
+from orchestr.templating.unsupported import FILTERS, TESTS
 
 _FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
+_NO_FUNCTION = re.compile(r"No (filter|test) named '([^']*)'")
 _HIDDEN_IN_JSON = json.dumps(HIDDEN)[1:-1]
 _HIDDEN_USE = "a secret was used in a way that hides it; use it by its name, as in {{ password }}"
 _HIDDEN_KEY = (
@@ -173,6 +177,8 @@ def _reason(problem: Exception, names: Names) -> tuple[str, str | None]:
     if not isinstance(problem, UndefinedName):
         message = problem.message if isinstance(problem, TemplateError) else f"{type(problem).__name__}: {problem}"
         return str(message), None
+    if problem.name is None:  # undef(hint=…)
+        return str(problem.message), None
     if problem.owner is None:
         return f"the variable {problem.name!r} is not defined", closest(str(problem.name), names.known())
     is_mapping = isinstance(problem.owner, Mapping)
@@ -226,10 +232,17 @@ def _count_newlines(text: str) -> int:
 
 def _syntax_error(problem: TemplateSyntaxError, position: Position | None) -> InputError:
     message = problem.message or "malformed"
-    if "No filter named" in message:
-        name = message.split("'")[1]
-        known = environment().filters
-        step = "docs/reference/inventory.md lists the filters"
-        return input_error(position, f"no filter {name!r}", suggestion=closest(name, known), next_step=step)
+    if match := _NO_FUNCTION.match(message):
+        return _unknown(match[1], match[2], position)
     step = "templates are {{ expression }}, {% statement %}; write !unsafe before a text that is none"
     return input_error(position, f"malformed template: {message}", next_step=step)
+
+
+def _unknown(kind: str, name: str, position: Position | None) -> InputError:
+    """Return the error for a filter or a test that does not exist, or that needs Ansible's runtime."""
+    unsupported = (FILTERS if kind == "filter" else TESTS).get(name.removeprefix(PREFIX))
+    if unsupported:
+        return input_error(position, f"the {kind} {name!r} of Ansible is not supported", next_step=unsupported)
+    known = environment().filters if kind == "filter" else environment().tests
+    step = f"docs/reference/inventory.md lists the {kind}s"
+    return input_error(position, f"no {kind} {name!r}", suggestion=closest(name, known), next_step=step)

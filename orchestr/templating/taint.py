@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, SupportsIndex
 
-from orchestr.inventory.marked import UnsafeText
+from orchestr.inventory.marked import OMIT, UnsafeText
 from orchestr.secret import Secret, mask
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -158,13 +158,17 @@ def sealed(value: Any, parts: Iterable[str], tainted: bool) -> Any:
 
     Booleans and None stay what they are: ``password is defined`` is no secret. Tuples become lists.
     """
-    if isinstance(value, Secret) or value is None or isinstance(value, bool):
+    if isinstance(value, (Secret, bool)) or value is None or value is OMIT:
         return value
     if isinstance(value, Mapping):
         pairs = dict.items(value) if isinstance(value, dict) else value.items()
-        return {str(key) if isinstance(key, ParsedName) else key: sealed(each, parts, tainted) for key, each in pairs}
+        return {
+            str(key) if isinstance(key, ParsedName) else key: sealed(item, parts, tainted)
+            for key, item in pairs
+            if item is not OMIT
+        }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [sealed(each, parts, tainted) for each in unopened(value)]
+        return [sealed(item, parts, tainted) for item in unopened(value) if item is not OMIT]
     if tainted:
         return Secret(str(value), parts)
     return settled(value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestr.errors import InputError
 from orchestr.inventory.magic import MAGIC, Magic, RenderedVariables
-from orchestr.inventory.marked import UnsafeText, value_position
+from orchestr.inventory.marked import OMIT, UnsafeText, value_position
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, input_error
 from orchestr.inventory.topology import InventoryHost, Topology
 from orchestr.inventory.variable_names import is_template
@@ -92,10 +92,12 @@ class Scope:
     def render(self, value: Any, position: Position | None = None) -> Any:
         """Return ``value`` with its templates rendered; see `resolve`."""
         if isinstance(value, Mapping):
-            return {key: self.render(each, value_position(value, key) or position) for key, each in value.items()}
+            pairs = [(key, self.render(item, value_position(value, key) or position)) for key, item in value.items()]
+            return {key: item for key, item in pairs if item is not OMIT}
         if isinstance(value, (list, tuple)):
-            items = (self.render(each, value_position(value, index) or position) for index, each in enumerate(value))
-            return tuple(items) if isinstance(value, tuple) else list(items)
+            items = (self.render(item, value_position(value, index) or position) for index, item in enumerate(value))
+            kept = [item for item in items if item is not OMIT]
+            return tuple(kept) if isinstance(value, tuple) else kept
         return self._render_text(value, position) if is_template(value) else value
 
     def _value(self, name: str) -> Any:
