@@ -7,6 +7,7 @@ date). A key written twice is an error here; Ansible only warns. Secrets become 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _CORE = "tag:yaml.org,2002:"
+_TEXT = f"{_CORE}str"
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _SECRET_TAGS = ("!vault", "!vault-encrypted", "!env", "!file", "!command", "!generated")
 _KNOWN_TAGS = (*_SECRET_TAGS, "!unsafe")
 
@@ -54,10 +57,11 @@ def parse_document(text: str, file: str, directory: Path, key: VaultKey) -> Any:
     if encrypted:
         text = key.decrypt(text, Position(file, 1, 1))
     try:
-        node = compose(text, file)
+        is_json = _is_json(text)
+        node = compose(_SURROGATES.sub(_character, text) if is_json else text, file)
         if node is None:
             return None
-        return _Builder(file, SecretSources(directory, key), encrypted, _is_json(text)).build(node)
+        return _Builder(file, SecretSources(directory, key), encrypted, is_json).build(node)
     except RecursionError:
         raise too_deep(file) from None
 
@@ -77,6 +81,11 @@ def compose(text: str, file: str, in_python: bool = False) -> Node | None:
         raise syntax_error(problem, text, file) from None
     finally:
         loader.dispose()
+
+
+def _character(pair: re.Match[str]) -> str:
+    """Return the character that JSON writes as two escapes, which YAML has no such notation for."""
+    return pair[1] + chr(0x10000 + ((int(pair[2], 16) - 0xD800) << 10) + int(pair[3], 16) - 0xDC00)
 
 
 def _is_json(text: str) -> bool:
@@ -185,8 +194,9 @@ class _Builder:
 
     def _sequence(self, node: SequenceNode, unsafe: bool) -> MarkedList:
         result = MarkedList(self._at(node))
-        for item in node.value:
+        for index, item in enumerate(node.value):
             result.append(self.build(item, unsafe))
+            self._keep_text(result.written, index, item)
             result.items_at.append(self._at(item))
         return result
 
@@ -195,6 +205,8 @@ class _Builder:
         for merged in self._merged(node, unsafe):
             for key, value in merged.items():
                 result.put(key, value, merged.keys_at[key], merged.values_at[key])
+                if key in merged.written:
+                    result.written[key] = merged.written[key]
         own: dict[Any, tuple[Any, Position]] = {}
         for key_node, value_node in node.value:
             if key_node.tag == f"{_CORE}merge":
@@ -204,7 +216,14 @@ class _Builder:
                 raise _same_key(key, key_at, *own[key])
             own[key] = key, key_at
             result.put(key, self.build(value_node, unsafe), key_at, self._at(value_node))
+            self._keep_text(result.keys_written, key, key_node)
+            self._keep_text(result.written, key, value_node)
         return result
+
+    def _keep_text(self, texts: dict[Any, str], key: Any, node: Node) -> None:
+        """Keep the text of a scalar that was read as something else; not in a file that is encrypted whole."""
+        if isinstance(node.value, str) and node.tag.startswith(_CORE) and node.tag != _TEXT and not self._all_secret:
+            texts[key] = node.value
 
     def _merged(self, node: MappingNode, unsafe: bool) -> Iterator[MarkedDict]:
         """Yield what ``<<`` brings in, the weaker first: of a list, the first mapping wins."""

@@ -11,32 +11,39 @@ from orchestr.inventory.position import Position
 
 
 class MarkedDict(dict[Any, Any]):
-    """A mapping that knows its own place and that of each key and value."""
+    """A mapping that knows its own place and that of each key and value.
 
-    __slots__ = ("keys_at", "position", "values_at")
+    ``keys_written`` and ``written`` have the text of the keys and values that are not texts: ``NO`` of False.
+    """
+
+    __slots__ = ("keys_at", "keys_written", "position", "values_at", "written")
 
     def __init__(self, position: Position) -> None:
         super().__init__()
         self.position = position
         self.keys_at: dict[Any, Position] = {}
         self.values_at: dict[Any, Position] = {}
+        self.keys_written: dict[Any, str] = {}
+        self.written: dict[Any, str] = {}
 
     def put(self, key: Any, value: Any, key_at: Position, value_at: Position) -> None:
         """Set ``key``; what was there before, and its place, are forgotten."""
         self[key] = value
         self.keys_at[key] = key_at
         self.values_at[key] = value_at
+        self.written.pop(key, None)
 
 
 class MarkedList(list[Any]):
-    """A list that knows its own place and that of each item."""
+    """A list that knows its own place and that of each item, and the text of those that are not texts."""
 
-    __slots__ = ("items_at", "position")
+    __slots__ = ("items_at", "position", "written")
 
     def __init__(self, position: Position) -> None:
         super().__init__()
         self.position = position
         self.items_at: list[Position] = []
+        self.written: dict[int, str] = {}
 
 
 class UnsafeText(str):
@@ -52,6 +59,11 @@ def value_position(container: object, key: Any) -> Position | None:
     if isinstance(container, MarkedList) and isinstance(key, int) and key < len(container.items_at):
         return container.items_at[key]
     return None
+
+
+def value_text(container: object, key: Any) -> str | None:
+    """Return the text a number, boolean or date was written as, None for other values."""
+    return container.written.get(key) if isinstance(container, (MarkedDict, MarkedList)) else None
 
 
 def key_position(container: object, key: Any) -> Position | None:

@@ -55,7 +55,7 @@ def _check_top_level(document: MarkedDict) -> None:
 
 def _parse_group(draft: Draft, name: Any, parent: MarkedDict, path: Path) -> None:
     position = parent.keys_at[name]
-    _check_name("group", name, position)
+    _check_name("group", name, parent, position)
     group = draft.group(name, position)
     if not name.isidentifier():
         draft.warn(position, f"the group name {name!r} has characters that are not letters, digits or '_'")
@@ -147,7 +147,7 @@ def _priority(value: Any, position: Position) -> int:
 
 def _parse_hosts(draft: Draft, group: GroupDraft, written: Any, content: MarkedDict, path: Path) -> None:
     position = content.keys_at[written]
-    names, port = _host_names(written, position)
+    names, port = _host_names(written, content, position)
     variables = content[written]
     if variables is not None and not isinstance(variables, MarkedDict):
         raise content.values_at[written].error(
@@ -175,8 +175,8 @@ def _owner(draft: Draft, host: HostDraft) -> HostDraft | GroupDraft:
     return group
 
 
-def _host_names(written: Any, position: Position) -> tuple[list[str], int | None]:
-    _check_name("host", written, position)
+def _host_names(written: Any, content: MarkedDict, position: Position) -> tuple[list[str], int | None]:
+    _check_name("host", written, content, position)
     if any(character in written for character in ", \t"):
         step = "write each host as a key of its own, or several alike as a range: web[1:3]"
         raise position.error(f"{shown(written)} is no host name: one key names one host (or one range)", next_step=step)
@@ -194,13 +194,13 @@ def _host_names(written: Any, position: Position) -> tuple[list[str], int | None
         ) from None
 
 
-def _check_name(what: str, name: Any, position: Position) -> None:
+def _check_name(what: str, name: Any, container: MarkedDict, position: Position) -> None:
     """Raise InputError unless the name of a host or group is a text that is not empty."""
     if name == "":
         raise position.error(f"a {what}'s name is empty", next_step=f"put the {what}'s name before the ':'")
     if not isinstance(name, str):
         found = f"found {kind(name)} ({shown(name)})"
-        step = f"put quotes around it: '{_brief(str(name))}'"
+        step = f"put quotes around it: '{_brief(container.keys_written.get(name, str(name)))}'"
         raise position.error(f"a {what}'s name must be text, {found}", next_step=step)
 
 

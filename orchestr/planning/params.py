@@ -14,12 +14,16 @@ from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.marked import OMIT, key_position, value_position
 from orchestr.inventory.position import Position, input_error, shown
+from orchestr.inventory.texts import check_texts
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
     from orchestr.inventory import Inventory
     from orchestr.planning.playbook import Play, RoleUse
     from orchestr.planning.role import Role
+
+
+_NUMBERS = {int, float, bool}
 
 
 class Params(BaseModel):
@@ -91,6 +95,8 @@ def resolve_params(
         parameter = name[len(prefix) :]
         entry = role.params_class.entry_of(parameter)
         if parameter in fields:
+            if _takes_text(fields[parameter].annotation):
+                check_texts(scope.written(name), _origin(name, use, play, inventory, host))
             values[parameter] = scope.value(name)
         elif entry is not None:
             values[entry[0]] = {**values.get(entry[0], {}), entry[1]: scope.value(name)}
@@ -107,6 +113,12 @@ def resolve_params(
         return role.params_class(**values)
     except ValidationError as error:
         raise _params_error(role, error, use, play, inventory, host, written) from None
+
+
+def _takes_text(annotation: Any) -> bool:
+    """Return True if a parameter takes texts and numbers alike: what it is used for is text."""
+    inner = get_args(annotation)
+    return (str in inner and bool(_NUMBERS & {*inner})) or any(map(_takes_text, inner))
 
 
 def _refuse_strangers(role: Role, use: RoleUse) -> None:

@@ -85,6 +85,10 @@ class Scope:
             self._rendered[name] = self._value(name)
         return self._rendered[name]
 
+    def written(self, name: str) -> Any:
+        """Return a variable as it was written, templates not rendered. Raises KeyError when nobody wrote it."""
+        return self._holder(name)[name]
+
     def variables(self) -> RenderedVariables:
         """Return the host's variables as a mapping that renders each when it is asked for."""
         return RenderedVariables(self)

@@ -1,0 +1,88 @@
+"""Texts that YAML reads as something else: kept as written, or refused where they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pydantic import Field
+
+from orchestr.errors import InputError
+from orchestr.inventory import load_inventory
+from orchestr.inventory.texts import check_texts
+from orchestr.planning.params import Params, resolve_params
+from orchestr.planning.playbook import Play, RoleUse
+from orchestr.planning.role import Role
+
+CHANGED = ["1.10", "0022", "1_000_000", "NO", "on", "Yes", "0xFF", "1:30", "+0200", "1.0e+3", "0.10", "~"]
+CHANGED += ["0.1234567890123456789", "2024-01-02", "null", "True", ".inf"]
+KEPT = ["80", "0049123", "true", "false", "1.5", "-3", "12345678901234567890123", "1e3"]
+KEPT += ["text", "'1.10'", "'NO'", "{{ 1 }}"]
+
+
+def _value(tmp_path: Path, written: str) -> tuple[object, Path]:
+    path = tmp_path / "i.yml"
+    path.write_text(f"all:\n  hosts:\n    h:\n      env:\n        deep: [{{KEY: {written}}}]\n")
+    return load_inventory(path).variables("h")["env"], path
+
+
+@pytest.mark.parametrize("written", CHANGED)
+def test_a_text_that_would_change_is_refused(tmp_path: Path, written: str) -> None:
+    """Where text is meant, a value that would come out otherwise is refused at its place, with the quotes to write."""
+    value, path = _value(tmp_path, written)
+    with pytest.raises(InputError) as caught:
+        check_texts(value)
+    assert (caught.value.file, caught.value.line, caught.value.column) == (str(path), 5, 22)
+    assert caught.value.next_step == f"put quotes around it: '{written}'"
+
+
+@pytest.mark.parametrize("written", KEPT)
+def test_a_text_that_stays_is_taken(tmp_path: Path, written: str) -> None:
+    """Numbers and booleans that are written as they come out are texts too, and quotes always help."""
+    check_texts(_value(tmp_path, f'"{written}"' if "{" in written else written)[0])
+
+
+class _AppParams(Params):
+    env: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    port: int = 0
+
+
+def test_a_role_gets_its_texts_as_written(tmp_path: Path) -> None:
+    """A parameter that takes texts and numbers alike is checked; one that takes numbers is not."""
+    role = Role("app", tmp_path, SimpleNamespace(Params=_AppParams))  # type: ignore[arg-type]
+    (tmp_path / "i.yml").write_text("all: {hosts: {h: {app_port: 0x10, app_env: {VERSION: 1.10}}}}")
+    with pytest.raises(InputError, match=r"YAML reads 1\.10 as a number: 1\.1"):
+        _params(role, tmp_path)
+    (tmp_path / "i.yml").write_text("all: {hosts: {h: {app_port: 0x10, app_env: {VERSION: '1.10'}}}}")
+    assert _params(role, tmp_path) == _AppParams(env={"VERSION": "1.10"}, port=16)
+
+
+def _params(role: Role, directory: Path) -> Params:
+    return resolve_params(role, RoleUse("app"), Play("p", "all", ()), load_inventory(directory / "i.yml"), "h")
+
+
+@pytest.mark.parametrize(("name", "quoted"), [("no", "'no'"), ("012", "'012'"), ("1.10", "'1.10'"), ("~", "'~'")])
+@pytest.mark.parametrize("place", ["all: {{children: {{{}: {{}}}}}}", "all: {{hosts: {{{}: {{}}}}}}"])
+def test_the_advice_for_a_name_is_the_name(tmp_path: Path, place: str, name: str, quoted: str) -> None:
+    """A group or host called no, or 012, is to be quoted as it is written, not as YAML reads it."""
+    (tmp_path / "i.yml").write_text(place.format(name))
+    with pytest.raises(InputError, match="must be text") as caught:
+        load_inventory(tmp_path / "i.yml")
+    assert caught.value.next_step == f"put quotes around it: {quoted}"
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ('"\\ud83d\\ude00"', "😀"),
+        ('"a\\uD83D\\uDE00\\ud83d\\ude01b"', "a😀😁b"),
+        ('"\\\\ud83d\\\\ude00"', "\\ud83d\\ude00"),
+        ('"\\u4f60\\/"', "你/"),
+    ],
+)
+def test_json_is_read_as_json(tmp_path: Path, written: str, value: str) -> None:
+    """A character that JSON writes as two escapes is one character."""
+    (tmp_path / "i.yml").write_text(f'{{"all": {{"hosts": {{"h": {{"x": {written}, "y": 1}}}}}}}}')
+    inventory = load_inventory(tmp_path / "i.yml")
+    assert inventory.variables("h") == {"x": value, "y": 1}
