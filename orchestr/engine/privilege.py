@@ -1,59 +1,73 @@
-"""How the agent becomes root: sudo without a password, or with one over stdin against a prompt nobody can guess."""
+"""The command that starts the agent: through the login shell, through sudo where the inventory says so, to python.
+
+Each stage says that it was reached before it goes on, on a line of its own. So a start that fails is known by its
+stage, and the words of a noisy profile are not taken for those of sudo or python.
+"""
 
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from typing import TYPE_CHECKING
 
-from orchestr.agent.secret import mask
-from orchestr.errors import AgentError
+from orchestr.engine.start_errors import MARKS, no_agent
 
 if TYPE_CHECKING:
     from orchestr.inventory import ConnectionSettings
     from orchestr.transport.base import Channel
 
-PROMPT_TIMEOUT_S = 20.0
-GRANTED = "orchestr-granted"
+PROMPT_TIMEOUT_S = 30.0
+# /bin/sh, for the login shell may be any: it gets words only, on one line (csh takes no other) and without "!".
+_SHELL = 'echo; echo "$1"; shift; exec "$@"'
+# sudo's words decide the error, so they must be the English ones; the agent gives its children a locale of its own.
+_SHELL_BEFORE_SUDO = 'echo; echo "$1"; shift; LC_ALL=C; export LC_ALL; exec "$@"'
 
 
 def agent_command(settings: ConnectionSettings, loader: str) -> tuple[list[str], str]:
     """Return the argument list that starts the agent, and the password prompt to answer ("" when none will come)."""
     # -I: imports nothing from the directory the agent starts in, the login's, where a user may have put an os.py.
     # Emptying sys.path in the loader would be too late: python 3.13 imports linecache before it runs the text of -c.
-    python = [settings.python or "python3", "-S", "-I", "-c"]
+    text = f"import os\nos.write(1,{chr(10) + MARKS['python'] + chr(10)!r}.encode())\n{loader}"
+    python = [*interpreter(settings), "-S", "-I", "-c", f"exec({text!r})"]
     if not settings.become:
-        return [*python, loader], ""
-    user = settings.become_user or "root"
-    if settings.become_password is None:
-        return ["sudo", "-n", "-H", "-u", user, "--", *python, loader], ""
-    prompt = f"orchestr-{secrets.token_hex(8)}:"
-    # With a password the loader says first that it runs, so that the password never ends up as its input.
-    granted = f"import os\nos.write(1,b'{GRANTED}\\n')\n" + loader
-    return ["sudo", "-S", "-H", "-p", prompt, "-u", user, "--", *python, granted], prompt
+        return ["/bin/sh", "-c", _SHELL, "sh", MARKS["shell"], *python], ""
+    prompt = "" if settings.become_password is None else f"orchestr-{secrets.token_hex(8)}:"
+    sudo = ["sudo", *(["-S", "-p", prompt] if prompt else ["-n"]), "-H", "-u", settings.become_user or "root", "--"]
+    as_user = ["/bin/sh", "-c", _SHELL, "sh", MARKS["sudo"], *python]
+    return ["/bin/sh", "-c", _SHELL_BEFORE_SUDO, "sh", MARKS["shell"], *sudo, *as_user], prompt
 
 
-def answer_password_prompt(channel: Channel, settings: ConnectionSettings, prompt: str, host: str) -> None:
-    """Answer sudo's prompt once; return when the loader runs. Raises AgentError for a wrong password."""
+def interpreter(settings: ConnectionSettings) -> list[str]:
+    """Return the words of the host's python: one path, or a command such as ``/usr/bin/env python3``."""
+    return shlex.split(settings.python or "") or ["python3"]
+
+
+def answer_password_prompt(channel: Channel, settings: ConnectionSettings, prompt: str, host: str) -> bytes:
+    """Answer sudo's prompt once, and return the output until python runs, which alone may get the program.
+
+    Raises AgentError, for a wrong password too: sudo then asks a second time.
+    """
     assert settings.become_password is not None
-    seen = ""
+    seen = b""
     is_answered = False
     give_up = time.monotonic() + PROMPT_TIMEOUT_S
-    while GRANTED + "\n" not in seen:
+    granted = f"\n{MARKS['python']}\n".encode()
+    asked = prompt.encode()
+    while granted not in seen:
         try:
             data = channel.read(4096, max(0.1, give_up - time.monotonic()))
         except TimeoutError:
-            raise AgentError("sudo did not answer within 20 s", host=host, stderr=seen[-500:]) from None
-        seen += data.decode("utf-8", "replace")
-        if seen.count(prompt) > 1 or (not data and is_answered):
-            raise AgentError(
-                f"sudo did not accept the password of {settings.user or 'the user'}",
-                host=host,
-                stderr=mask(seen.replace(prompt, ""), [settings.become_password.reveal()])[-500:].strip(),
-                next_step="correct ansible_become_password in the inventory",
-            )
+            raise no_agent(settings, seen, None, f"did not start within {PROMPT_TIMEOUT_S:g} s", host=host) from None
+        seen += data
+        if seen.count(asked) > 1:
+            raise no_agent(settings, seen, None, "did not start", host=host, is_password_wrong=True)
         if not data:
-            raise AgentError("sudo ended without asking for a password", host=host, stderr=seen[-500:].strip())
-        if prompt in seen and not is_answered:
+            is_wrong = is_answered and f"\n{MARKS['sudo']}\n".encode() not in seen
+            raise no_agent(
+                settings, seen, channel.exit_status(), "did not start", host=host, is_password_wrong=is_wrong
+            )
+        if asked in seen and not is_answered:
             channel.write(settings.become_password.reveal().encode("utf-8") + b"\n")
             is_answered = True
+    return seen

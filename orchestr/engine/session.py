@@ -132,23 +132,21 @@ class Session:
         command, prompt = agent_command(self.settings, bundle.loader(len(program)))
         self._channel = self._connection.start(command)
         self._refuse_if_closed()
-        if prompt:
-            answer_password_prompt(self._channel, self.settings, prompt, self.host)
+        seen = answer_password_prompt(self._channel, self.settings, prompt, self.host) if prompt else b""
         try:
             self._channel.write(program)
         except UnreachableError as error:
             # A command that ended at once takes no input; what it said tells why.
-            self._skip_preamble(nonce.encode(), error)
+            self._skip_preamble(nonce.encode(), seen, error)
         else:
-            self._skip_preamble(nonce.encode())
+            self._skip_preamble(nonce.encode(), seen)
 
-    def _skip_preamble(self, nonce: bytes, failure: UnreachableError | None = None) -> None:
+    def _skip_preamble(self, nonce: bytes, seen: bytes, failure: UnreachableError | None = None) -> None:
         """Discard everything before the nonce's line: banners, .bashrc output, sudo's lecture.
 
-        ``failure`` is raised when nothing was said that explains it.
+        ``seen`` came already. ``failure`` is raised when nothing was said that explains it.
         """
         assert self._channel is not None
-        seen = b""
         give_up = time.monotonic() + START_TIMEOUT_S
         while True:
             asked = seen.find(nonce + b"?\n")
@@ -163,10 +161,11 @@ class Session:
                 data = self._channel.read(65536, max(0.1, give_up - time.monotonic()))
             except TimeoutError:
                 raise no_agent(self.settings, seen, None, "said nothing for 30 s") from None
-            if not data and not seen and failure is not None:
+            status = self._channel.exit_status() if not data else None
+            if not data and not seen and failure is not None and status is None:
                 raise failure
             if not data or len(seen) > PREAMBLE_LIMIT:
-                raise no_agent(self.settings, seen, self._channel.exit_status(), "ended before it began")
+                raise no_agent(self.settings, seen, status, "ended before it began")
             seen += data
 
     def close(self) -> None:

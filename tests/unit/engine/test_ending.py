@@ -226,9 +226,7 @@ def test_a_run_goes_on_when_it_cannot_be_recorded(project: Project, monkeypatch:
     assert "No space left" in note.message
 
 
-def test_nowhere_to_record_is_bad_input(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_nowhere_to_record_is_bad_input(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A state directory that cannot be made is named before anybody is connected to."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ORCHESTR_STATE", str(tmp_path / "file"))

@@ -317,9 +317,7 @@ def test_limit_reads_a_file_as_ansible_does(project: Project, tmp_path: Path) ->
 
 def test_extra_variables_win_over_the_playbooks(project: Project) -> None:
     """What is given on the command line wins over vars in the playbook."""
-    project.write(
-        "playbooks/site.yml", "- {name: one, hosts: a, vars: {hello_word: play}, roles: [hello]}\n"
-    )
+    project.write("playbooks/site.yml", "- {name: one, hosts: a, vars: {hello_word: play}, roles: [hello]}\n")
     inventory = orchestr.load_inventory(project.root / "inventories/all.yml", extra_vars={"hello_word": "extra"})
     orchestr.run(inventory, connector=memory_connector(project.hosts))
     assert project.hosts["a"].text("/opt/hello/word") == "extra\n"
