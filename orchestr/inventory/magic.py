@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ _OF_THE_HOST: dict[str, Callable[[InventoryHost], Any]] = {
     "inventory_file": lambda host: str(host.file.absolute()),
     "inventory_dir": lambda host: str(host.file.absolute().parent),
     "group_names": lambda host: list(host.groups),
+    "ansible_playbook_python": lambda host: sys.executable,  # the controller's, for ansible_connection: local
 }
 MAGIC = (*_OF_THE_HOST, "groups", "hostvars")
 

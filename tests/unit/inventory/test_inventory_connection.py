@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,8 @@ HOME = str(Path.home())
         ("ansible_connection: local", "connection", "local"),
         ("ansible_connection: memory", "connection", "memory"),
         ("ansible_python_interpreter: /usr/bin/python3.9", "python", "/usr/bin/python3.9"),
+        ("ansible_python_interpreter: /usr/bin/env python3", "python", "/usr/bin/env python3"),
+        ("ansible_python_interpreter: '{{ ansible_playbook_python }}'", "python", sys.executable),
         ("ansible_python_interpreter: auto_silent", "python", None),
         ("ansible_ssh_common_args: '-o \"A=b c\" -J x'", "ssh_common_args", ("-o", "A=b c", "-J", "x")),
         ("ansible_ssh_extra_args: -4", "ssh_extra_args", ("-4",)),
