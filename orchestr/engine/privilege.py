@@ -1,7 +1,7 @@
 """The command that starts the agent: through the login shell, through sudo where the inventory says so, to python.
 
-Each stage says that it was reached before it goes on, on a line of its own. So a start that fails is known by its
-stage, and the words of a noisy profile are not taken for those of sudo or python.
+Each stage prints a mark on a line of its own when it is reached. So an error names the stage that failed, and the
+output of a noisy profile is not taken for that of sudo or python.
 """
 
 from __future__ import annotations

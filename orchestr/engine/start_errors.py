@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: The line that each stage of a start prints when it is reached, in their order.
 MARKS = {"shell": "orchestr: the shell runs", "sudo": "orchestr: sudo let us in", "python": "orchestr: python runs"}
-OUTPUT_LIMIT = 2000  # of the end of the host's words, in characters
+OUTPUT_LIMIT = 2000  # characters: the end of the host's output
 
 
 def locked(host: str, holder: dict[str, Any]) -> LockedError:
@@ -94,7 +94,7 @@ _LOGIN = (
         "the login shell of {user} did not understand the start command",
         _LOGIN_SHELL,
     ),
-    Cause(r"not available|nologin", "the login shell of {user} lets nobody in", _LOGIN_SHELL),
+    Cause(r"not available|nologin", "the login shell of {user} refuses logins", _LOGIN_SHELL),
 )
 
 
@@ -143,7 +143,7 @@ def _reached(seen: bytes) -> tuple[str, str]:
 
 
 def _candidates(stage: str, settings: ConnectionSettings, exit_status: int | None) -> Sequence[Cause]:
-    """Return the causes that may end a start after ``stage``; all of them when no stage was told."""
+    """Return the causes that may end a start after ``stage``; all of them when no stage was reached."""
     if stage == "python":
         return _PYTHON[:1]
     if stage == "sudo" or (stage == "shell" and not settings.become):
@@ -159,14 +159,14 @@ def _matching(causes: Sequence[Cause], output: str) -> Cause | None:
 
 
 def _unknown(stage: str, settings: ConnectionSettings, event: str) -> Cause:
-    """Return the cause for words that are not known: the stage names whose they are."""
+    """Return the cause for unknown output, named after the stage."""
     if stage == "shell" and settings.become:
         step = "try it there, as {user}: time sudo -n true; a host name that does not resolve, LDAP or sssd delay sudo"
         return Cause("", f"sudo started nothing for {{user}}: it {event}", step)
     if stage == "python":
         return Cause("", f"the agent {event}", "look at the output above, and at memory and limits on the host")
     if stage == "":
-        step = "see what a login runs: ssh {user}@{address} true; look for ForceCommand and a profile that ends early"
+        step = "see what a login runs: ssh {user}@{address} true; look for ForceCommand and a profile that exits early"
         return Cause("", f"the login shell of {{user}} started no command: it {event}", step)
     return Cause("", f"the agent {event}", "try it there: {python} -c 'print(1)'")
 

@@ -1,4 +1,4 @@
-"""The two small contracts every transport fulfils: a connection that starts commands, and a channel of bytes."""
+"""The two contracts of every transport: a connection that starts commands, and a channel of bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Channel(Protocol):
 
 
 class Connection(Protocol):
-    """One authenticated way to one host; used by one run."""
+    """One authenticated connection to one host, used by one run."""
 
     def start(self, command: Sequence[str]) -> Channel:
         """Start a command given as an argument list (quoted by construction). Raises UnreachableError."""

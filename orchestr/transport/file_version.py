@@ -1,4 +1,4 @@
-"""Tell whether a file is still the one that was read: a run asks for the same few files once per host."""
+"""The version of a file, so that a run reads the same few files once and not for each host."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def version_of(file: str) -> tuple[int, ...]:
-    """Return what changes when the file is replaced or written to, nothing when there is none. Never raises."""
+    """Return numbers that change when the file is replaced or written to; () when it does not exist. Never raises."""
     try:
-        found = Path(file).stat()
+        status = Path(file).stat()
     except OSError:
         return ()
-    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)

@@ -63,7 +63,7 @@ def _refuse_unremovable(known: KnownHosts, keys: Sequence[OfferedKey], file: str
     for old in known.keys:
         if old.base64 not in offered and (old.file != file or any(sign in old.names for sign in "*?!")):
             raise HostKeyError(
-                f"the key of {known.target.known_as} at {old.place} is not replaced: the line is for other hosts too",
+                f"the key of {known.target.known_as} at {old.location} is not replaced: other hosts share the line",
                 host=known.target.name,
                 next_step=f"remove line {old.line} of {old.file} by hand, then repeat the command",
             )

@@ -1,4 +1,4 @@
-"""known_hosts read as OpenSSH reads it, and judged: is the key this server offers the one we were told about?
+"""known_hosts read as OpenSSH reads it, and the check of an offered key against the recorded ones.
 
 Format: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. Names may be lists, have wildcards and negations, be hashed
 (``|1|salt|hash``), or carry a port (``[host]:port``). A line may be marked ``@revoked`` or ``@cert-authority``.
@@ -53,7 +53,7 @@ class RecordedKey:
         return fingerprint(self.base64)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return f"{self.file}:{self.line}"
 
 
@@ -107,7 +107,7 @@ def _is_base64(text: str) -> bool:
 
 
 def matches(names: str, host: str) -> bool:
-    """Tell whether a line's name field names ``host`` (``name`` or ``[name]:port``)."""
+    """Return True if a line's name field names ``host`` (``name`` or ``[name]:port``)."""
     if names.startswith("|1|"):
         return _matches_hashed(names, host)
     patterns = names.lower().split(",")
@@ -127,24 +127,24 @@ def _matches_pattern(pattern: str, host: str) -> bool:
 def _matches_hashed(names: str, host: str) -> bool:
     try:
         _, _, salt, digest = names.split("|")
-        wanted = base64.b64decode(digest)
-        made = hmac.new(base64.b64decode(salt), host.lower().encode(), hashlib.sha1).digest()
+        recorded = base64.b64decode(digest)
+        computed = hmac.new(base64.b64decode(salt), host.lower().encode(), hashlib.sha1).digest()
     except (ValueError, binascii.Error):
         return False
-    return hmac.compare_digest(made, wanted)
+    return hmac.compare_digest(computed, recorded)
 
 
 class KnownHosts:
-    """The recorded keys of one target, and the judgement of an offered one."""
+    """The recorded keys of one target, and the check of offered ones."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         files = (*target.user_known_hosts_files, *target.global_known_hosts_files)
-        everything = read(files)
-        self._revoked = [key for key in everything if key.marker == "@revoked"]
-        self._authorities = self._named(everything, target.known_as, "@cert-authority")
-        self.keys = self._named(everything, target.known_as, "")
-        self._without_port = self._named(everything, target.hostname, "") if self._may_drop_port() else []
+        lines = read(files)
+        self._revoked = [key for key in lines if key.marker == "@revoked"]
+        self._authorities = self._named(lines, target.known_as, "@cert-authority")
+        self.keys = self._named(lines, target.known_as, "")
+        self._without_port = self._named(lines, target.hostname, "") if self._may_drop_port() else []
 
     def _may_drop_port(self) -> bool:
         """OpenSSH also takes a key recorded without the port, as long as nothing is recorded with it."""
@@ -191,7 +191,7 @@ class KnownHosts:
 
     def _unknown(self, offered: OfferedKey) -> HostKeyError:
         if self._authorities:
-            lines = ", ".join(key.place for key in self._authorities)
+            lines = ", ".join(key.location for key in self._authorities)
             note = f"is unknown (@cert-authority lines, here {lines}, are not supported)"
             return self._error(note, offered, [], self._trust())
         return self._error("is unknown", offered, [], self._trust())
@@ -210,7 +210,7 @@ class KnownHosts:
             f"the host key of {self.target.known_as} {verdict}",
             f"  offered   {offered.fingerprint} ({offered.type})",
         ]
-        lines += [f"  recorded  {key.fingerprint} ({key.type}) at {key.place}" for key in recorded]
+        lines += [f"  recorded  {key.fingerprint} ({key.type}) at {key.location}" for key in recorded]
         if not recorded:
             files = ", ".join(self.target.user_known_hosts_files) or "no known_hosts file"
             lines.append(f"  recorded  none in {files}")

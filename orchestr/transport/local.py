@@ -23,7 +23,7 @@ class LocalConnection:
         self._channels: set[LocalChannel] = set()
 
     def start(self, command: Sequence[str]) -> LocalChannel:
-        """Start a command given as an argument list. Raises UnreachableError when no process can be made.
+        """Start a command given as an argument list. Raises UnreachableError when no process can be started.
 
         ``sh`` stands between, as sshd's login shell does: a missing command is exit status 127, not an exception.
         """
@@ -133,5 +133,5 @@ class LocalChannel:
         return status if status >= 0 else None
 
 
-def _gone(what: str) -> UnreachableError:
-    return UnreachableError(f"the command {what}", host="localhost", next_step="look at what it printed before")
+def _gone(event: str) -> UnreachableError:
+    return UnreachableError(f"the command {event}", host="localhost", next_step="look at its output before that")

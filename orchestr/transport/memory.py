@@ -21,11 +21,11 @@ __all__ = ["MemoryConnection", "MemoryHost", "MemorySystem", "Node", "ReadOnlyVi
 
 
 IDLE_S = 2.0  # after which a thread without work ends
-_idle: list[queue.SimpleQueue[Callable[[], None]]] = []  # what threads that have nothing to do wait for
+_idle: list[queue.SimpleQueue[Callable[[], None]]] = []  # the inboxes of threads without work
 
 
 def _aside(work: Callable[[], None]) -> None:
-    """Do ``work`` in a thread that has nothing to do, or in a new one."""
+    """Do ``work`` in an idle thread, or in a new one."""
     try:
         inbox = _idle.pop()
     except IndexError:
@@ -35,14 +35,14 @@ def _aside(work: Callable[[], None]) -> None:
 
 
 def _do_in_turn(inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
-    """Do what comes, and end when nothing has come for a while; what was given to it just then is still done."""
+    """Do the work that arrives, and end after IDLE_S without any; work that arrives just then is still done."""
     while True:
         try:
             work = inbox.get(timeout=IDLE_S)
         except queue.Empty:
             try:
                 _idle.remove(inbox)
-            except ValueError:  # somebody has just taken it, and is about to put something in
+            except ValueError:  # another thread has just taken the inbox, and is about to put work in
                 continue
             return
         work()
@@ -50,7 +50,7 @@ def _do_in_turn(inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
 
 
 class _Pipe:
-    """What an agent says, with a timeout on reading and an end."""
+    """An agent's output, with a timeout on reading and an end."""
 
     __slots__ = ("_chunks", "_rest")
 
@@ -88,8 +88,8 @@ def start_in(program: bytes) -> dict[str, Any]:
 class MemoryChannel:
     """The real agent on a MemoryHost, begun by the program a session writes first.
 
-    It hears what is written in the writer's own thread, and has one of its own only while it works on tasks: these may
-    ask back. Nothing here wakes up to look for something, for a pipe in memory does not break in silence.
+    It handles input in the writer's own thread, and has one of its own only while it works on tasks, which may ask
+    back. Nothing here polls: a pipe in memory does not break in silence.
     """
 
     def __init__(self, host: MemoryHost) -> None:
@@ -112,7 +112,7 @@ class MemoryChannel:
             self._end()
             return
         self._agent = Agent(
-            self._from_agent.read,  # never used: it is told what arrives
+            self._from_agent.read,  # never used: `hear` gets all input
             self._from_agent.write,
             {**start, "lock": False},
             make_system,
@@ -196,7 +196,7 @@ class MemoryConnection:
 
 
 def memory_connector(hosts: Mapping[str, MemoryHost]) -> Callable[[ConnectionSettings], MemoryConnection]:
-    """Return what `orchestr.run(connector=…)` takes: address → MemoryHost; other addresses are unreachable."""
+    """Return a connector for `orchestr.run(connector=…)`; addresses without a MemoryHost are unreachable."""
 
     def connect(settings: ConnectionSettings) -> MemoryConnection:
         host = hosts.get(settings.address)

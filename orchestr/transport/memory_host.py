@@ -32,18 +32,18 @@ class Node:
 
 
 class ReadOnlyViolation(AssertionError):
-    """Something wrote while it was only allowed to look."""
+    """A write in a read-only system."""
 
 
 @dataclass
 class MemoryHost:
-    """What a host holds: files by path, scripted commands (longest matching argv prefix wins), facts, open ports."""
+    """A host's state: files by path, scripted commands (longest matching argv prefix wins), facts, open ports."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     commands: dict[tuple[str, ...], Answer] = field(default_factory=dict)
     streams: dict[tuple[str, ...], Callable[[MemorySystem, tuple[str, ...]], Iterator[bytes]]] = field(
         default_factory=dict
-    )  # commands whose output is sent to the controller as it comes
+    )  # commands whose output is streamed to the controller
     http: dict[str, tuple[int, bytes] | Callable[[str, bytes], tuple[int, bytes]]] = field(default_factory=dict)
     ports: set[tuple[str, int]] = field(default_factory=set)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class MemoryHost:
     writes: int = 0
     clock: float = 1_000.0
     holder: dict[str, Any] | None = None
-    agent_cpu_s: float = 0.0  # what its agents used of this process's CPU: on a machine it would be the machine's
+    agent_cpu_s: float = 0.0  # CPU time of its agents in this process; on a real host it would be the host's
 
     def __post_init__(self) -> None:
         for path in ("/", "/etc", "/opt", "/usr", "/usr/bin", "/var", "/var/lib", "/run", "/tmp"):  # noqa: S108
@@ -66,7 +66,7 @@ class MemoryHost:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Count what this thread does as the host's work, not the controller's."""
+        """Count this thread's CPU time as the host's, not the controller's."""
         began = time.thread_time()
         try:
             yield
@@ -126,10 +126,10 @@ class MemorySystem(System):
     def output_of(self, argv: Sequence[str], timeout_s: float) -> Iterator[bytes]:
         words = tuple(argv)
         self.host.log.append(words)
-        found = [size for size in range(len(words), 0, -1) if words[:size] in self.host.streams]
-        if not found:
+        sizes = [size for size in range(len(words), 0, -1) if words[:size] in self.host.streams]
+        if not sizes:
             raise CommandFailed(Completed(words, 127, "", f"{words[0]}: not found"))
-        yield from self.host.streams[words[: found[0]]](self, words)
+        yield from self.host.streams[words[: sizes[0]]](self, words)
 
     # -- files ----------------------------------------------------------------------------------------------------
     def _written(self) -> None:
@@ -250,7 +250,7 @@ class MemorySystem(System):
 
 
 def facts_of(host: MemoryHost) -> dict[str, Any]:
-    """Return what the host's agent tells about it: sensible values, and those the test gave."""
+    """Return the facts of the host: sensible values, and the test's own."""
     known: dict[str, Any] = {
         "hostname": "memory",
         "distribution": "debian",

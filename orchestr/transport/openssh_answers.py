@@ -1,4 +1,4 @@
-"""What ``ssh -G`` says, asked as seldom as is safe: a process costs more than a login's own cryptography.
+"""The answers of ``ssh -G``, asked for as seldom as is safe: a process costs more than a login's own cryptography.
 
 Many hosts differ in nothing but their address. Their answers can differ only if something in ssh_config looks at the
 address, so ssh is asked with ``-v``, which names every file it read. When none of them, and no argument, does look
@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 #: Words of ssh_config, or of an argument, that make an answer one address's own; ``Host *`` is looked at apart.
 _LOOKS_AT_ADDRESS = re.compile(r"%|\b(?:host(?:name)?|match|canonical\w*|tag|include)\b", re.IGNORECASE)
 _OF_EVERY_HOST = re.compile(r"^\s*(?:#.*|Host[ \t]+\*\s*|Include\b[^%]*)$", re.IGNORECASE)
-_ADDRESS = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")  # what ssh takes as it stands: no capitals, no user@, no ::1
+_ADDRESS = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")  # addresses that ssh uses unchanged
 _READ = "debug1: Reading configuration data "
 _VERSION = "OpenSSH_"
 
@@ -27,19 +27,19 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Answer:
-    """What ``ssh -vG`` printed."""
+    """The output of ``ssh -vG``."""
 
     stdout: str
     stderr: str
 
     @property
     def complaint(self) -> str:
-        """What stands in stderr beside the messages that ``-v`` asked for."""
+        """The lines of stderr that are not messages of ``-v``."""
         lines = self.stderr.splitlines()
         return "\n".join(line for line in lines if not line.startswith(("debug", _VERSION))).strip()
 
     def holds_for_all(self, arguments: Iterable[str]) -> bool:
-        """Tell whether the answer is the same for every plain address; in doubt it is not."""
+        """Return True if the answer is the same for every plain address; False in doubt."""
         lines = self.stderr.splitlines()
         if not any(line.startswith(_VERSION) for line in lines):  # made silent, or not OpenSSH: the files are not known
             return False
@@ -47,7 +47,7 @@ class Answer:
         return not any(map(_LOOKS_AT_ADDRESS.search, arguments)) and not any(map(_looks_at_address, files))
 
     def for_address(self, address: str, asked: str) -> str:
-        """Return the lines with ``address`` in the place of the one that was asked for."""
+        """Return the lines with ``address`` instead of the address that ssh was asked for."""
         own = {f"{keyword} {asked}": f"{keyword} {address}" for keyword in ("host", "hostname")}
         return "\n".join(own.get(line, line) for line in self.stdout.splitlines())
 
@@ -62,19 +62,19 @@ def _looks_at_address(file: str) -> bool:
 
 @dataclass
 class Once(Generic[Value]):
-    """Does each piece of work once, however many threads want it at the same time; failures are not kept."""
+    """Does each piece of work once, also when several threads ask for it at the same time; failures are not kept."""
 
     _done: dict[Hashable, Future[Value]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, key: Hashable, work: Callable[[], Value]) -> Value:
-        """Return what ``work`` returned for ``key``, here or in the thread that came first. Raises what it raised."""
+        """Return the result of ``work`` for ``key``, done here or in the thread that asked first. Raises its error."""
         with self._lock:
-            found = self._done.get(key)
-            if found is None:
+            known = self._done.get(key)
+            if known is None:
                 mine = self._done[key] = Future()
-        if found is not None:
-            return found.result()
+        if known is not None:
+            return known.result()
         try:
             mine.set_result(work())
         except BaseException as error:
@@ -86,5 +86,5 @@ class Once(Generic[Value]):
 
 
 def is_plain(address: str) -> bool:
-    """Tell whether ssh takes the address as it stands."""
+    """Return True if ssh uses the address unchanged: no capitals, no ``user@``, no IPv6 literal."""
     return _ADDRESS.fullmatch(address) is not None

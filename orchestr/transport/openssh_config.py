@@ -1,4 +1,4 @@
-"""What OpenSSH would use to reach an address: its own answer, from ``ssh -G``.
+"""The settings OpenSSH would use to reach an address: its own answer, from ``ssh -G``.
 
 paramiko's reader of ssh_config ignores Include, takes unknown Match criteria for a match and turns
 ``ProxyJump none`` into a host name. So OpenSSH reads its files and we read its answer: lower-case
@@ -29,7 +29,7 @@ INSTALL_OPENSSH = "install it: apt-get install openssh-client (or dnf install op
 
 @dataclass(frozen=True)
 class Target:
-    """One place to log in to, with everything ssh_config says about it; paths are expanded, files may be missing."""
+    """One machine to log in to, with all of its settings in ssh_config; paths are expanded, files may be missing."""
 
     name: str
     hostname: str
@@ -62,13 +62,13 @@ class Target:
 
 
 def target_of(settings: ConnectionSettings) -> Target:
-    """Return the effective target of a host of the inventory; what the inventory says wins over ssh_config."""
+    """Return the effective target of a host of the inventory; the inventory wins over ssh_config."""
     arguments = (*settings.ssh_common_args, *settings.ssh_extra_args)
     return resolve(settings.address, settings.port, settings.user, arguments)
 
 
 def resolve(address: str, port: int | None, user: str | None, arguments: Sequence[str] = ()) -> Target:
-    """Return what ssh would use for ``address``; one ``ssh -G`` per distinct question and process, or fewer.
+    """Return the settings ssh would use for ``address``; one ``ssh -G`` per distinct question and process, or fewer.
 
     Hosts that differ in their address only share one when nothing in ssh_config can tell them apart.
     """
@@ -130,7 +130,7 @@ def _ask(address: str, command: tuple[str, ...]) -> Answer:
             f"ssh does not accept its settings for {address}: {answer.complaint or 'no message'}",
             host=address,
             stderr=answer.complaint,
-            next_step="correct ~/.ssh/config or ansible_ssh_common_args; see it with: "
+            next_step="fix ~/.ssh/config or ansible_ssh_common_args; see it with: "
             + " ".join(command).replace("-vG", "-G", 1),
         )
     return answer
@@ -205,7 +205,7 @@ def expand(text: str, tokens: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Jump:
-    """One hop of a ProxyJump list, as written: what is not written comes from ssh_config."""
+    """One hop of a ProxyJump list, as written; the rest comes from ssh_config."""
 
     address: str
     user: str | None
@@ -219,10 +219,10 @@ def jumps(proxy_jump: str) -> tuple[Jump, ...]:
 
 def _jump(text: str) -> Jump:
     text = text.removeprefix("ssh://").rstrip("/")
-    user, at, place = text.rpartition("@")
-    match = re.fullmatch(r"\[(?P<v6>[^\]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:]+)(?::(?P<port>\d+))?", place)
+    user, at, location = text.rpartition("@")
+    match = re.fullmatch(r"\[(?P<v6>[^\]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:]+)(?::(?P<port>\d+))?", location)
     if match is None:
-        return Jump(place, user if at else None, None)
+        return Jump(location, user if at else None, None)
     port = match["p6"] or match["port"]
     return Jump(match["v6"] or match["host"], user if at else None, int(port) if port else None)
 

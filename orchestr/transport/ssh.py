@@ -1,4 +1,4 @@
-"""SSH through fabric and paramiko, with what they lack put right: host keys checked, jumps in order, waits bounded.
+"""SSH through fabric and paramiko, plus the parts they lack: checked host keys, jumps in order, bounded waits.
 
 Importing this module imports fabric and paramiko (about 90 ms); ``connect`` does so only when a host needs SSH.
 """
@@ -62,7 +62,7 @@ class SshConnection:
         return started
 
     def _create_session(self, ahead: Ahead) -> paramiko.Channel:
-        """Open a session; one whose command ended before we looked, which paramiko has forgotten by then, is kept."""
+        """Open a session; keep one whose command has ended already, which paramiko has forgotten by then."""
         try:
             channel: paramiko.Channel = self._session.create_session()
         except paramiko.SSHException:
@@ -75,8 +75,8 @@ class SshConnection:
         """Return a channel to another machine's sshd, as ``ssh -W`` opens it. Raises UnreachableError."""
         try:
             transport: paramiko.Transport = self._session.transport
-            place = (target.hostname, target.port)
-            return transport.open_channel("direct-tcpip", place, ("", 0), timeout=deadline.left())
+            destination = (target.hostname, target.port)
+            return transport.open_channel("direct-tcpip", destination, ("", 0), timeout=deadline.left())
         except (EOFError, OSError, paramiko.SSHException) as error:
             raise UnreachableError(
                 f"{self.target} does not connect on to {target.hostname} port {target.port}: {error}",
@@ -97,16 +97,16 @@ def open_connection(settings: ConnectionSettings, timeout_s: float) -> SshConnec
     target = target_of(settings)
     hops = route(target, settings.ssh_common_args)
     credentials = Credentials(settings.key_file, settings.password)
-    return retried(lambda: _open(hops, credentials, deadline), deadline)
+    return retried(lambda: _open_through(hops, credentials, deadline), deadline)
 
 
-def _open(hops: Sequence[Target], credentials: Credentials, deadline: Deadline) -> SshConnection:
-    """Log in to each hop through the former; the inventory's credentials are for the last one."""
+def _open_through(hops: Sequence[Target], credentials: Credentials, deadline: Deadline) -> SshConnection:
+    """Log in to each hop through the previous one; the inventory's credentials are for the last."""
     return _step(hops[-1], credentials, reach(hops[:-1], deadline), deadline)
 
 
 def reach(hops: Sequence[Target], deadline: Deadline) -> SshConnection | None:
-    """Log in to one hop after the other with what ssh_config gives for each; None when there is none."""
+    """Log in to one hop after the other with the settings of ssh_config; return the last, None without hops."""
     reached: SshConnection | None = None
     for hop in hops:
         reached = _step(hop, Credentials(), reached, deadline)
@@ -114,24 +114,24 @@ def reach(hops: Sequence[Target], deadline: Deadline) -> SshConnection | None:
 
 
 def _step(target: Target, credentials: Credentials, former: SshConnection | None, deadline: Deadline) -> SshConnection:
-    """Log in to one machine, straight or through the hop before it, which it then owns."""
+    """Log in to one machine, directly or through the hop before it, which the new connection then owns."""
     deadline = deadline.within(target.connect_timeout_s)
     with contextlib.ExitStack() as resources:
         if former is not None:
             resources.callback(former.close)
         with address_slot(target.hostname, target.port) as waited_s:
             deadline = deadline.later(waited_s)
-            way = open_way(target, former, deadline)
-            resources.callback(way.close)
+            link = open_link(target, former, deadline)
+            resources.callback(link.close)
             with handshake_slot() as waited_s:
                 deadline = deadline.later(waited_s)
-                session = _login(target, credentials, way, deadline, resources)
+                session = _login(target, credentials, link, deadline, resources)
         return SshConnection(session, target, resources.pop_all())
 
 
 @dataclass(frozen=True)
-class Way:
-    """The bytes to a machine's sshd: how to end them, and what a proxy command has to say when they stop."""
+class Link:
+    """The byte stream to a machine's sshd, how to end it, and the errors that a proxy command printed."""
 
     sock: Any
     hang_up: Callable[[], None]
@@ -139,16 +139,16 @@ class Way:
     last_words: Callable[[], str] = str
 
 
-def open_way(target: Target, former: SshConnection | None, deadline: Deadline) -> Way:
+def open_link(target: Target, former: SshConnection | None, deadline: Deadline) -> Link:
     """Open a TCP connection, a tunnel through the former hop or a proxy command. Raises UnreachableError."""
     if former is not None:
         tunnel = former.tunnel(target, deadline)
-        return Way(tunnel, tunnel.close, tunnel.close)
+        return Link(tunnel, tunnel.close, tunnel.close)
     if target.proxy_command:
         process = ProxyProcess(target, target.proxy_command)
-        return Way(process.sock, functools.partial(_hang_up, process.sock), process.close, process.last_words)
+        return Link(process.sock, functools.partial(_hang_up, process.sock), process.close, process.last_words)
     connection = dial(target, deadline)
-    return Way(connection, functools.partial(_hang_up, connection), connection.close)
+    return Link(connection, functools.partial(_hang_up, connection), connection.close)
 
 
 def _hang_up(connection: socket.socket) -> None:
@@ -157,13 +157,13 @@ def _hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def end_session(transport: paramiko.Transport | None, way: Way) -> None:
+def end_session(transport: paramiko.Transport | None, link: Link) -> None:
     """Close a session after its thread has left the socket.
 
     A socket closed under a thread that is about to read it may give its number to the next connection, whose bytes
     that thread would then eat.
     """
-    way.hang_up()
+    link.hang_up()
     if transport is not None:
         if transport.is_alive():
             transport.join(THREAD_END_S)
@@ -171,7 +171,7 @@ def end_session(transport: paramiko.Transport | None, way: Way) -> None:
 
 
 def _login(
-    target: Target, credentials: Credentials, way: Way, deadline: Deadline, resources: contextlib.ExitStack
+    target: Target, credentials: Credentials, link: Link, deadline: Deadline, resources: contextlib.ExitStack
 ) -> fabric.Connection:
     """Return fabric's connection after key exchange, check of the host key and login."""
     known = KnownHosts(target)
@@ -182,7 +182,7 @@ def _login(
         config=_fabric_config(),
         gateway=False,
         connect_kwargs={
-            "sock": way.sock,
+            "sock": link.sock,
             "timeout": deadline.left(),  # not connect_timeout: fabric cuts that to whole seconds, and 0 is for ever
             "transport_factory": functools.partial(_transport, known.types),
             "banner_timeout": deadline.left(),
@@ -191,18 +191,18 @@ def _login(
         },
     )
     session.client.set_missing_host_key_policy(RecordedKeyPolicy(known))
-    resources.callback(lambda: end_session(session.client.get_transport(), way))
+    resources.callback(lambda: end_session(session.client.get_transport(), link))
     try:
         session.open()
     except (EOFError, OSError, paramiko.SSHException, UnreachableError) as error:
-        raise handshake_error(target, error, deadline, way.last_words()) from error
+        raise handshake_error(target, error, deadline, link.last_words()) from error
     return session
 
 
 def _fabric_config() -> fabric.Config:
     """Return a configuration that reads no file: ssh_config is ``ssh -G``'s to read, not fabric's.
 
-    One for each connection: fabric empties and fills it again while others would look something up in it.
+    One for each connection: fabric empties and refills it while other threads would read it.
     """
     return fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True)
 
@@ -214,7 +214,7 @@ def _transport(host_key_types: Sequence[str], sock: Any, disabled_algorithms: An
 
 
 class RecordedKeyPolicy(paramiko.MissingHostKeyPolicy):
-    """Accept the recorded key only. fabric's default is to accept whatever comes, and paramiko reads no markers."""
+    """Accept the recorded key only. fabric's default accepts any key, and paramiko reads no markers."""
 
     def __init__(self, known: KnownHosts) -> None:
         self._known = known

@@ -1,4 +1,4 @@
-"""One command over SSH as the two-way stream of bytes that the contract asks for."""
+"""One command over SSH as a `Channel`: a two-way stream of bytes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SshChannel:
         return not_started(self._target) if self._channel.get_transport().is_active() else lost(self._target)
 
     def _has_ended(self) -> bool:
-        """Tell an end of the command from an end of the connection: only the former says so."""
+        """Return True if the command ended; False after a lost connection, of which no end was told."""
         return self._is_closed or paramiko_internals.has_ended(self._channel)
 
     def write(self, data: bytes) -> None:
@@ -71,7 +71,7 @@ class SshChannel:
 
     def _write_error(self, error: BaseException | None = None) -> UnreachableError:
         if self._has_ended():
-            step = "look at what it printed before"
+            step = "look at its output before that"
             message = f"the command on {self._target} ended and takes no more input"
             return UnreachableError(message, host=self._target.name, next_step=step)
         return lost(self._target, error)

@@ -1,4 +1,4 @@
-"""What went wrong between here and sshd, said so that a user can act on it."""
+"""The errors between here and sshd, each with a next step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TransientError(UnreachableError):
 
 
 class LoginError(UnreachableError):
-    """The server answered and would not let us in."""
+    """The server answered and refused the login."""
 
 
 FAMILY_NAMES = {"inet": " IPv4", "inet6": " IPv6"}
@@ -32,12 +32,12 @@ def _probe(target: Target) -> str:
 
 
 def dial_error(target: Target, error: OSError, timeout_s: float) -> UnreachableError:
-    """Return the error of a TCP connection that did not come about."""
-    place = f"{target.hostname} port {target.port}"
+    """Return the error of a TCP connection that failed."""
+    address = f"{target.hostname} port {target.port}"
     check = f"check ansible_host and ansible_port, and that sshd runs: {_probe(target)}"
     if isinstance(error, socket.gaierror):
         kind = TransientError if error.errno == socket.EAI_AGAIN else UnreachableError
-        step = f"set ansible_host to an address, or correct the name: getent hosts {target.hostname}"
+        step = f"set ansible_host to an address, or fix the name: getent hosts {target.hostname}"
         family = FAMILY_NAMES.get(target.address_family, "")
         if family:
             step = f"remove AddressFamily {target.address_family} from ssh_config, or set ansible_host"
@@ -48,31 +48,31 @@ def dial_error(target: Target, error: OSError, timeout_s: float) -> UnreachableE
         )
     if isinstance(error, TimeoutError):
         step = f"check the address, the route and the firewall on the way: nc -vz {target.hostname} {target.port}"
-        return UnreachableError(f"{place} did not answer within {timeout_s:g} s", host=target.name, next_step=step)
+        return UnreachableError(f"{address} did not answer within {timeout_s:g} s", host=target.name, next_step=step)
     if isinstance(error, ConnectionRefusedError):
         return TransientError(
-            f"{place} refused the connection: nothing listens there", host=target.name, next_step=check
+            f"{address} refused the connection: nothing listens there", host=target.name, next_step=check
         )
     if isinstance(error, DROPPED):
-        return TransientError(f"{place} dropped the connection", host=target.name, next_step=check)
+        return TransientError(f"{address} dropped the connection", host=target.name, next_step=check)
     if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
         step = f"check the network and the routing table: ip route get {target.hostname}"
-        return UnreachableError(f"no route to {place}", host=target.name, next_step=step)
-    return UnreachableError(f"cannot connect to {place}: {error}", host=target.name, next_step=check)
+        return UnreachableError(f"no route to {address}", host=target.name, next_step=step)
+    return UnreachableError(f"cannot connect to {address}: {error}", host=target.name, next_step=check)
 
 
-def handshake_error(target: Target, error: Exception, deadline: Deadline, said: str = "") -> UnreachableError:
-    """Return the error of an SSH session that did not come up; ``said``: what the proxy command printed."""
+def handshake_error(target: Target, error: Exception, deadline: Deadline, proxy_output: str = "") -> UnreachableError:
+    """Return the error of an SSH session that did not start; ``proxy_output``: the errors of the proxy command."""
     if isinstance(error, UnreachableError):
         return error
     text = str(error) or type(error).__name__
     probe = _probe(target)
     kind: type[UnreachableError] = UnreachableError
     if isinstance(error, IncompatiblePeer):
-        message = f"{target} and we have no algorithm in common: {text}"
-        step = f"see what it offers ({probe}), then update its sshd or paramiko here"
+        message = f"{target} and orchestr have no algorithm in common: {text}"
+        step = f"see the algorithms it offers ({probe}), then update its sshd or paramiko here"
     elif deadline.is_over():
-        message = f"{target} took the connection but no SSH session came up within {deadline.timeout_s:g} s"
+        message = f"{target} accepted the connection but no SSH session started within {deadline.timeout_s:g} s"
         step = f"the machine may be overloaded, or the port may serve something else: {probe}"
     elif any(sign in text for sign in ("Indecipherable", "Invalid SSH banner", "Incompatible version")):
         kind, message = TransientError, f"{target} does not speak SSH: {text}"
@@ -82,13 +82,15 @@ def handshake_error(target: Target, error: Exception, deadline: Deadline, said: 
         step = f"sshd may be starting, or limiting logins (MaxStartups, PerSourcePenalties, fail2ban): {probe}"
     else:
         message, step = f"no SSH session with {target}: {text}", probe
-    return kind(f"{message} (the proxy command said: {said})" if said else message, host=target.name, next_step=step)
+    if proxy_output:
+        message += f" (the proxy command printed: {proxy_output})"
+    return kind(message, host=target.name, next_step=step)
 
 
 def lost(target: Target, error: BaseException | None = None) -> UnreachableError:
-    """Return the error of a connection that was there and is gone."""
+    """Return the error of a connection that was lost."""
     why = f": {error}" if error is not None and str(error) else ""
-    step = "run it again; what was done stays done. If it repeats, look at the machine: dmesg, journalctl -u ssh"
+    step = "run it again: completed tasks are kept. If it repeats, look at the machine: dmesg, journalctl -u ssh"
     return UnreachableError(f"the connection to {target} was lost{why}", host=target.name, next_step=step)
 
 
@@ -102,6 +104,6 @@ def not_started(target: Target, error: BaseException | str = "") -> UnreachableE
 
 
 def stalled(target: Target, timeout_s: float) -> UnreachableError:
-    """Return the error of a peer that stopped taking what we send."""
+    """Return the error of a peer that stopped accepting data."""
     step = "the machine or the network hangs; look at it, then run again"
-    return UnreachableError(f"{target} took nothing for {timeout_s:g} s", host=target.name, next_step=step)
+    return UnreachableError(f"{target} accepted no data for {timeout_s:g} s", host=target.name, next_step=step)

@@ -1,4 +1,4 @@
-"""Private key files: loaded for paramiko, or refused with the reason and the way out.
+"""Private key files: loaded for paramiko, or refused with the reason and the next step.
 
 Formats: PROTOCOL.key of OpenSSH (the public key stands in clear before the encrypted part), PEM with an encryption of
 its own (RFC 1421), PKCS#8 (RFC 5958).
@@ -58,7 +58,7 @@ def _load(file: str, version: tuple[int, ...]) -> paramiko.PKey:
     try:
         return _from_pkcs8(text) if PKCS8 in text else paramiko.PKey.from_path(file)
     except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm) as error:
-        step = f"see what it is: ssh-keygen -yf {file}; make a usable one: ssh-keygen -t ed25519"
+        step = f"look at it: ssh-keygen -yf {file}; make a usable one: ssh-keygen -t ed25519"
         raise KeyFileError(f"{file} cannot be used: {error}", step) from error
 
 

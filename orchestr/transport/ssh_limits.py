@@ -1,4 +1,4 @@
-"""How long a connection may take, how many may start at once, and how often a start is tried."""
+"""The limits of connecting: time, simultaneous starts, and attempts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Deadline:
-    """A moment that all steps of one connection share."""
+    """A point in time that all steps of one connection share."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -34,10 +34,10 @@ class Deadline:
         return time.monotonic() >= self._end
 
     def later(self, waited_s: float) -> Deadline:
-        """Return a deadline that much later: a place in our own queue is not the machine's time to lose."""
-        found = Deadline(self.timeout_s)
-        found._end = self._end + waited_s
-        return found
+        """Return a deadline that much later: waiting in our own queue is not the machine's fault."""
+        later = Deadline(self.timeout_s)
+        later._end = self._end + waited_s
+        return later
 
     def within(self, timeout_s: float | None) -> Deadline:
         """Return a deadline that is the earlier of this one and ``timeout_s`` from now."""
@@ -45,10 +45,10 @@ class Deadline:
 
 
 class Slots:
-    """A few places in a queue that moves on; silent machines must not keep live ones waiting.
+    """A limit of simultaneous starts that gives way: silent machines must not keep live ones waiting.
 
-    Who waits goes on without a place when none came free for ``patience_s``: as long as others get through, it is the
-    queue that is long, and one more at a time would only be dropped.
+    A waiting thread goes on without a slot when none was released for ``patience_s``. While others are released, it
+    is only the queue that is long, and sshd would drop one more start at a time.
     """
 
     def __init__(self, count: int, patience_s: float) -> None:
@@ -58,7 +58,7 @@ class Slots:
         self._last_move = 0.0
 
     def acquire(self) -> bool:
-        """Wait for a place; tell whether it was got."""
+        """Wait for a slot; return False after the patience."""
         began = time.monotonic()
         with self._moved:
             while self._free == 0:
@@ -70,7 +70,7 @@ class Slots:
             return True
 
     def release(self) -> None:
-        """Give a place back."""
+        """Release a slot."""
         with self._moved:
             self._free += 1
             self._last_move = time.monotonic()
@@ -78,7 +78,7 @@ class Slots:
 
     @contextmanager
     def held(self) -> Iterator[float]:
-        """Hold a place, or go on without; gives the seconds waited."""
+        """Hold a slot, or go on without one; yield the seconds waited."""
         began = time.monotonic()
         is_held = self.acquire()
         try:
@@ -106,7 +106,7 @@ def handshake_slot() -> AbstractContextManager[float]:
 
 
 def retried(attempt: Callable[[], Result], deadline: Deadline) -> Result:
-    """Return what ``attempt`` returns; after a TransientError it is tried again, jittered, within the deadline.
+    """Return the result of ``attempt``; after a TransientError try again, jittered, within the deadline.
 
     tenacity is imported when a second attempt is needed: most runs need none, and it costs 10 ms.
     """

@@ -1,4 +1,4 @@
-"""Who we log in as and with what: only the keys, agent and password that were configured, in that order.
+"""The login: only the keys, agent and password that are configured, in that order.
 
 Trying every key of an agent ends in "Too many authentication failures" (sshd's MaxAuthTries is 6), so a key file
 named in the inventory is the only key tried; the agent is asked for just that one when the file is encrypted.
@@ -28,14 +28,14 @@ AGENT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the inventory gives for the login; None leaves it to ssh_config."""
+    """The inventory's credentials for the login; None leaves them to ssh_config."""
 
     key_file: str | None = None
     password: Secret | None = None
 
 
 class Login(AuthStrategy):
-    """paramiko's list of things to try, made from a target and its credentials; says afterwards what it tried."""
+    """The credentials to try, from a target and the inventory, with a record of those tried."""
 
     def __init__(self, target: Target, credentials: Credentials, deadline: Deadline) -> None:
         super().__init__(ssh_config=paramiko.SSHConfig())
@@ -49,7 +49,7 @@ class Login(AuthStrategy):
         self._agent_keys: list[AgentKey] | None = None
 
     def authenticate(self, transport: paramiko.Transport) -> AuthResult:
-        """Try each source until one is let in. Raises LoginError naming the user and everything tried."""
+        """Try each source until the server accepts one. Raises LoginError naming the user and everything tried."""
         allowed: list[str] = []
         try:
             for source in self.get_sources():
@@ -79,7 +79,7 @@ class Login(AuthStrategy):
             self._agent_keys = []
 
     def get_sources(self) -> Iterator[AuthSource]:
-        """Yield what to try: the configured key or ssh_config's keys, the agent's other keys, the password."""
+        """Yield the sources: the configured key or ssh_config's keys, the agent's other keys, the password."""
         if self.credentials.key_file:
             yield from self._key_files([str(Path(self.credentials.key_file).expanduser())], are_named=True)
         else:
@@ -107,7 +107,7 @@ class Login(AuthStrategy):
             return ssh_keys.load(file)
         except ssh_keys.KeyFileError as error:
             blob = ssh_keys.public_blob(file)
-            for key in self._agents_keys():
+            for key in self._keys_of_agent():
                 if key.asbytes() == blob:
                     return key
             self.problems.append(f"the key file {error.reason}")
@@ -115,39 +115,39 @@ class Login(AuthStrategy):
             return None
 
     def _rest_of_agent(self) -> Iterator[AuthSource]:
-        for key in tuple(self._agents_keys()):
-            if key not in self._agents_keys():  # the agent stopped answering
+        for key in tuple(self._keys_of_agent()):
+            if key not in self._keys_of_agent():  # the agent stopped answering
                 return
             if not any(key.fingerprint in tried for tried in self.tried):
                 self.tried.append(f"the agent's {key.comment} ({key.fingerprint})")
                 yield InMemoryPrivateKey(self.target.user, key)
 
-    def _agents_keys(self) -> list[AgentKey]:
+    def _keys_of_agent(self) -> list[AgentKey]:
         """Return the agent's keys, none when there is no agent or it does not answer; asked once."""
         if self._agent_keys is None:
             self._agent_keys = []
-            place = self._agent_socket()
-            if place:
-                self._connect_agent(place)
+            address = self._agent_socket()
+            if address:
+                self._connect_agent(address)
         return self._agent_keys
 
     def _agent_socket(self) -> str | None:
         """Return the agent's socket: IdentityAgent of ssh_config, else SSH_AUTH_SOCK."""
-        place = self.target.identity_agent or "SSH_AUTH_SOCK"
-        if place == "none":
+        address = self.target.identity_agent or "SSH_AUTH_SOCK"
+        if address == "none":
             return None
-        return os.environ.get(place.removeprefix("$")) if "/" not in place else place
+        return os.environ.get(address.removeprefix("$")) if "/" not in address else address
 
-    def _connect_agent(self, place: str) -> None:
+    def _connect_agent(self, address: str) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(AGENT_TIMEOUT_S)
         try:
-            connection.connect(place)
+            connection.connect(address)
             self._agent = AgentClient()
             self._agent_keys = list(self._agent.connect(connection))
         except (OSError, paramiko.SSHException) as error:
             connection.close()
-            self.problems.append(f"the agent at {place} does not answer: {error}")
+            self.problems.append(f"the agent at {address} does not answer: {error}")
 
     def _close_agent(self) -> None:
         if self._agent is not None:
@@ -161,8 +161,8 @@ class Login(AuthStrategy):
     def _refused(self, allowed: list[str], reason: str = "") -> LoginError:
         tried = ", ".join(self.tried) or "nothing (no key, agent or password is configured)"
         lines = [f"{self.target} refused the login; tried {tried}"]
-        lines += [f"  the server said: {reason}"] if reason else []
-        lines += [f"  the server takes: {', '.join(allowed)}"] if allowed else []
+        lines += [f"  the server's reason: {reason}"] if reason else []
+        lines += [f"  the server accepts: {', '.join(allowed)}"] if allowed else []
         lines += [f"  {problem}" for problem in self.problems]
         return LoginError("\n".join(lines), host=self.target.name, next_step=self._next_step(reason))
 
@@ -173,6 +173,6 @@ class Login(AuthStrategy):
             return "name the one key with ansible_ssh_private_key_file, or set IdentitiesOnly yes in ~/.ssh/config"
         key = self.credentials.key_file or "KEY"
         return (
-            "set ansible_user and ansible_ssh_private_key_file, or let the key in: "
+            "set ansible_user and ansible_ssh_private_key_file, or authorize the key: "
             f"ssh-copy-id -i {key} -p {self.target.port} {self.target.user}@{self.target.hostname}"
         )

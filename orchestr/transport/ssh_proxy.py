@@ -1,4 +1,4 @@
-"""A ProxyCommand as a real socket: paramiko's own spins for ever when the command dies, and ignores the shell."""
+"""A ProxyCommand as a real socket; paramiko's own spins for ever when the command dies, and bypasses the shell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProxyProcess:
         child_end.close()
 
     def last_words(self) -> str:
-        """Return the end of what the command printed as errors."""
+        """Return the end of the command's errors."""
         size = os.fstat(self._stderr.fileno()).st_size
         return os.pread(self._stderr.fileno(), 2000, max(0, size - 2000)).decode(errors="replace").strip()
 

@@ -15,7 +15,7 @@ def route(target: Target, arguments: Sequence[str] = ()) -> tuple[Target, ...]:
     """Return the machines to log in to, the nearest first and ``target`` last.
 
     Each hop has its own settings from ssh_config; of our arguments only ``-F`` holds for hops, as in OpenSSH. The
-    first hop's own ProxyJump is followed; that of the others is overruled by their place in the list.
+    first hop's own ProxyJump is followed; those of the others are ignored, for the list has their order.
     """
     return _route(target, configuration_file(arguments), ())
 
@@ -30,9 +30,9 @@ def _route(target: Target, arguments: tuple[str, ...], passed: tuple[Target, ...
 
 
 def _refuse_loops(target: Target, hops: Sequence[Target], passed: tuple[Target, ...]) -> None:
-    places = [(hop.hostname, hop.port) for hop in (*passed, target, hops[0])]
+    addresses = [(hop.hostname, hop.port) for hop in (*passed, target, hops[0])]
     circle = " → ".join(hop.name for hop in (*passed, target, hops[0]))
-    if len(set(places)) < len(places) or len(places) + len(hops) > MAXIMUM_HOPS:
+    if len(set(addresses)) < len(addresses) or len(addresses) + len(hops) > MAXIMUM_HOPS:
         raise UnreachableError(
             f"ProxyJump of {target.name} goes in a circle: {circle}",
             host=target.name,

@@ -14,7 +14,7 @@ from orchestr.errors import UnreachableError
 from orchestr.transport.known_hosts import OfferedKey
 from orchestr.transport.openssh_config import Target, target_of
 from orchestr.transport.paramiko_internals import SshTransport
-from orchestr.transport.ssh import end_session, offered, open_way, reach
+from orchestr.transport.ssh import end_session, offered, open_link, reach
 from orchestr.transport.ssh_errors import handshake_error
 from orchestr.transport.ssh_limits import Deadline, address_slot, retried
 from orchestr.transport.ssh_route import route
@@ -31,14 +31,14 @@ def scan(settings: ConnectionSettings, timeout_s: float) -> list[OfferedKey]:
     target = target_of(settings)
     hops = route(target, settings.ssh_common_args)
     keys = [retried(partial(_scan, hops, key_type, deadline), deadline) for key_type in KEY_TYPES]
-    found = [key for key in keys if key is not None]
-    if not found:
+    offered_keys = [key for key in keys if key is not None]
+    if not offered_keys:
         raise UnreachableError(
             f"{target} has no host key of a type known here ({', '.join(KEY_TYPES)})",
             host=target.name,
             next_step=f"see what it offers: ssh -v -p {target.port} {target.user}@{target.hostname} true",
         )
-    return found
+    return offered_keys
 
 
 def _scan(hops: Sequence[Target], key_type: str, deadline: Deadline) -> OfferedKey | None:
@@ -48,15 +48,15 @@ def _scan(hops: Sequence[Target], key_type: str, deadline: Deadline) -> OfferedK
         former = reach(hops[:-1], deadline)
         if former is not None:
             resources.callback(former.close)
-        way = open_way(target, former, deadline)
-        resources.callback(way.close)
-        transport = SshTransport(way.sock)
+        link = open_link(target, former, deadline)
+        resources.callback(link.close)
+        transport = SshTransport(link.sock)
         transport.accept_only_host_key(key_type)
-        resources.callback(end_session, transport, way)
+        resources.callback(end_session, transport, link)
         try:
             transport.start_client(timeout=deadline.left())
             return offered(transport.get_remote_server_key())
         except IncompatiblePeer:
             return None
         except (EOFError, OSError, paramiko.SSHException) as error:
-            raise handshake_error(target, error, deadline, way.last_words()) from error
+            raise handshake_error(target, error, deadline, link.last_words()) from error

@@ -85,7 +85,7 @@ class HostKeys:
             {"type": key.type, "fingerprint": key.fingerprint, "state": self.state_of(key).lower()}
             for key in self.offered
         ]
-        recorded = [{"type": key.type, "fingerprint": key.fingerprint, "place": key.place} for key in self.recorded]
+        recorded = [{"type": key.type, "fingerprint": key.fingerprint, "place": key.location} for key in self.recorded]
         message = self.error.message if self.error is not None else None
         return {"offered": offered, "recorded": recorded, "error": message}
 

@@ -79,7 +79,7 @@ def _show(keys: HostKeys) -> None:
     for key in keys.offered:
         print(f"  offered   {key.fingerprint} ({key.type}): {keys.state_of(key)}")
     for old in keys.contradicted:
-        print(f"  recorded  {old.fingerprint} ({old.type}) at {old.place}")
+        print(f"  recorded  {old.fingerprint} ({old.type}) at {old.location}")
     if keys.error is not None:
         for line in str(keys.error).splitlines():
             print(f"  {line}")

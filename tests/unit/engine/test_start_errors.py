@@ -181,7 +181,7 @@ def test_a_noisy_profile_does_not_decide_the_error(bin_directory: Path) -> None:
 
 def test_a_login_shell_that_lets_nobody_in_is_named() -> None:
     """nologin's words, and the command that gives the user a shell."""
-    with pytest.raises(AgentError, match="login shell of deploy lets nobody in") as caught:
+    with pytest.raises(AgentError, match="login shell of deploy refuses logins") as caught:
         open_through("echo 'This account is currently not available.'; exit 1", settings())
     assert caught.value.next_step == "set a login shell that runs commands: chsh -s /bin/sh deploy"
 

@@ -54,7 +54,7 @@ def test_a_port_that_never_answers_times_out() -> None:
 def test_a_silent_server_times_out(rude: Rude) -> None:
     """A server that takes the connection and says nothing does not hold the run."""
     error = unreachable(rude(lambda client: None), 0.4)
-    assert "no SSH session came up within 0.4 s" in str(error)
+    assert "no SSH session started within 0.4 s" in str(error)
 
 
 def test_a_server_silent_after_its_banner_times_out(rude: Rude) -> None:
@@ -62,7 +62,7 @@ def test_a_server_silent_after_its_banner_times_out(rude: Rude) -> None:
     port = rude(lambda client: client.sendall(b"SSH-2.0-slow\r\n"))
     with ThreadPoolExecutor() as pool:
         error = pool.submit(unreachable, port, 0.4).result(timeout=12)
-    assert "no SSH session came up within 0.4 s" in str(error)
+    assert "no SSH session started within 0.4 s" in str(error)
 
 
 def test_a_server_that_closes_at_once_is_tried_three_times(rude: Rude) -> None:

@@ -194,7 +194,7 @@ def test_a_stranger_with_another_type_of_key_is_no_new_key(start_sshd: StartSshd
     seen = HostKeys("h", server.settings(), "h", tuple(offered), tuple(recorded(server.settings())))
     assert [seen.state_of(key) for key in offered] == ["CHANGED"]
     assert seen.to_record() == ()
-    assert [key.place for key in seen.contradicted] == [f"{server.known_hosts}:1"]
+    assert [key.location for key in seen.contradicted] == [f"{server.known_hosts}:1"]
     with pytest.raises(HostKeyError, match="CHANGED"):
         record(server.settings(), offered)
     assert server.known_hosts.read_text() == before
@@ -231,7 +231,7 @@ def test_a_line_for_many_hosts_is_not_removed(start_sshd: StartSshd, keys: dict[
     server = start_sshd()
     server.record(keys["other"], name="[127.*]:*")
     before = server.known_hosts.read_text()
-    with pytest.raises(HostKeyError, match="is for other hosts too") as caught:
+    with pytest.raises(HostKeyError, match="other hosts share the line") as caught:
         record(server.settings(), scan(server.settings(), 10), replace=True)
     assert f"remove line 1 of {server.known_hosts} by hand" in caught.value.next_step
     assert server.known_hosts.read_text() == before

@@ -134,12 +134,12 @@ def test_an_agent_alone_is_enough(sshd: Sshd, keys: dict[str, Path], agent: Star
 
 
 def test_a_dead_agent_is_no_obstacle_for_a_password(sshd: Sshd, tmp_path: Path) -> None:
-    """The agent that does not answer is mentioned, what the server takes too, and the password never."""
+    """The agent that does not answer is mentioned, and what the server accepts; the password never is."""
     sshd.configure(f"IdentityAgent {tmp_path}/no-agent\nIdentityFile none")
     error = refused(sshd.settings(key_file=None, password=Secret("correct horse")))
     assert "does not answer" in str(error)
     assert "tried the password" in str(error)
-    assert "the server takes: publickey" in str(error)
+    assert "the server accepts: publickey" in str(error)
     assert "correct horse" not in str(error)
 
 
