@@ -79,10 +79,11 @@ def _read_one(file: str) -> Sequence[RecordedKey]:
 
 @functools.lru_cache(maxsize=64)
 def _read_version(file: str, version: tuple[int, ...]) -> tuple[RecordedKey, ...]:
-    return tuple(_parsed(file, Path(file).read_text(errors="replace")))
+    return tuple(parse(file, Path(file).read_text(errors="replace")))
 
 
-def _parsed(file: str, text: str) -> Iterator[RecordedKey]:
+def parse(file: str, text: str) -> Iterator[RecordedKey]:
+    """Yield the well-formed lines of a known_hosts file."""
     for number, line in enumerate(text.splitlines(), start=1):
         key = _parse(line, file, number)
         if key is not None:

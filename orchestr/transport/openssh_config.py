@@ -85,24 +85,24 @@ def _resolve(address: str, port: int | None, user: str | None, arguments: tuple[
     command += ["-p", str(port)] if port is not None else []
     command += ["-l", user] if user is not None else []
 
-    def ask(of: str) -> Answer:
-        return _ask(of, (*command, "--", of))
+    def answer_for(name: str) -> Answer:
+        return ask(name, (*command, "--", name))
 
     def ask_for_all() -> tuple[str, Answer, bool]:
-        answer = ask(address)
+        answer = answer_for(address)
         return address, answer, answer.holds_for_all(arguments)
 
     if not is_plain(address):
-        answer, asked = ask(address), address
+        answer, asked = answer_for(address), address
     else:
         shape = (port, user, arguments, os.environ.get("PATH"))  # another PATH may have another ssh, or none
         asked, answer, is_for_all = _shared.get(shape, ask_for_all)
         if asked != address and not is_for_all:
-            answer, asked = ask(address), address
+            answer, asked = answer_for(address), address
     return _read(address, answer.for_address(address, asked))
 
 
-def _ask(address: str, command: tuple[str, ...]) -> Answer:
+def ask(address: str, command: tuple[str, ...]) -> Answer:
     """Return the output of ssh. Raises InputError when this machine has no ssh, UnreachableError when ssh refuses."""
     try:
         done = subprocess.run(

@@ -179,7 +179,7 @@ def _login(
         target.hostname,
         user=target.user,
         port=target.port,
-        config=_fabric_config(),
+        config=fabric_config(),
         gateway=False,
         connect_kwargs={
             "sock": link.sock,
@@ -199,7 +199,7 @@ def _login(
     return session
 
 
-def _fabric_config() -> fabric.Config:
+def fabric_config() -> fabric.Config:
     """Return a configuration that reads no file: ssh_config is ``ssh -G``'s to read, not fabric's.
 
     One for each connection: fabric empties and refills it while other threads would read it.

@@ -24,13 +24,13 @@ def write(path: Path, text: str) -> tuple[str, str]:
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The command of every ``ssh -G`` that is started."""
     started: list[tuple[str, ...]] = []
-    ask = openssh_config._ask
+    ask = openssh_config.ask
 
-    def ask_and_note(host: str, command: tuple[str, ...]) -> Answer | None:
+    def ask_and_note(host: str, command: tuple[str, ...]) -> Answer:
         started.append(command)
         return ask(host, command)
 
-    monkeypatch.setattr(openssh_config, "_ask", ask_and_note)
+    monkeypatch.setattr(openssh_config, "ask", ask_and_note)
     return started
 
 

@@ -20,7 +20,7 @@ from orchestr.transport import ssh_channel
 from orchestr.transport.base import Channel
 from orchestr.transport.connect import connect
 from orchestr.transport.openssh_config import resolve
-from orchestr.transport.ssh import _fabric_config
+from orchestr.transport.ssh import fabric_config
 from orchestr.transport.ssh_dial import dial
 from orchestr.transport.ssh_limits import Deadline
 
@@ -233,4 +233,4 @@ def test_choosing_a_transport_imports_none() -> None:
 
 def test_connections_share_no_configuration() -> None:
     """fabric empties a configuration to fill it again, so two threads must never be given the same one."""
-    assert _fabric_config() is not _fabric_config()
+    assert fabric_config() is not fabric_config()

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import fabric  # type: ignore[import-untyped]
 import paramiko
 import pytest
 from sshd_on_loopback import Sshd
@@ -15,7 +16,6 @@ from orchestr.transport import known_hosts, paramiko_internals, ssh_keys
 from orchestr.transport.connect import connect
 from orchestr.transport.known_hosts import read
 from orchestr.transport.paramiko_internals import SshTransport
-from orchestr.transport.ssh import SshConnection
 from orchestr.transport.ssh_limits import Deadline, Slots
 
 
@@ -25,7 +25,7 @@ def test_many_logins_read_each_file_once(sshd: Sshd, tmp_path: Path, monkeypatch
     key.write_bytes(sshd.user_key.read_bytes())
     loaded: list[str] = []
     parsed: list[str] = []
-    load, parse = paramiko.PKey.from_path, known_hosts._parsed
+    load, parse = paramiko.PKey.from_path, known_hosts.parse
 
     def load_and_note(path: Any) -> paramiko.PKey:
         loaded.append(str(path))
@@ -36,7 +36,7 @@ def test_many_logins_read_each_file_once(sshd: Sshd, tmp_path: Path, monkeypatch
         return parse(file, text)
 
     monkeypatch.setattr(paramiko.PKey, "from_path", load_and_note)
-    monkeypatch.setattr(known_hosts, "_parsed", parse_and_note)
+    monkeypatch.setattr(known_hosts, "parse", parse_and_note)
     for _ in range(24):
         connect(sshd.settings(key_file=str(key)), timeout_s=20).close()
     assert loaded.count(str(key)) == 1
@@ -126,16 +126,15 @@ def test_another_server_is_not_guessed_at(sshd: Sshd, monkeypatch: pytest.Monkey
         assert connection.start(["echo", "in"]).read(100, 20) == b"in\n"
 
 
-def test_a_command_that_ends_before_anyone_looks_is_not_lost(sshd: Sshd) -> None:
+def test_a_command_that_ends_before_anyone_looks_is_not_lost(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """paramiko forgets a channel that closes while it is still being opened; what the command said is there."""
     with closing(connect(sshd.settings(), timeout_s=20)) as connection:
-        assert isinstance(connection, SshConnection)
-        create = connection._session.create_session
 
-        def create_too_late() -> None:
-            create().status_event.wait(20)
+        def create_too_late(session: fabric.Connection) -> None:
+            create(session).status_event.wait(20)
             raise paramiko.SSHException("Unable to open channel.")
 
-        connection._session.create_session = create_too_late
+        create = fabric.Connection.create_session
+        monkeypatch.setattr(fabric.Connection, "create_session", create_too_late)
         channel = connection.start(["echo", "in"])
         assert (channel.read(100, 20), channel.exit_status(20)) == (b"in\n", 0)
