@@ -14,8 +14,6 @@ from orchestr.planning.plan import Host, Peer
 from orchestr.verification.inside import SILENCE_S, connected, is_insider, outside_address
 from orchestr.verification.outside import Outside
 
-#: Roles that run the services of others; their compose project, and their stack, has their name.
-SYSTEMS = ("chatsystem",)
 _LABELS = ("com.docker.compose.project", "com.docker.compose.service", "com.docker.swarm.service.name")
 _FORMAT = "{{.ID}}\t" + "\t".join(f'{{{{.Label "{label}"}}}}' for label in _LABELS)
 # All ports at once: silence is waited for once. Standard library of any Python 3; prints the ports that answer.
@@ -44,11 +42,9 @@ def on(peer: Peer) -> Any:
     return testinfra.get_host(f"orchestr://{peer.name}")
 
 
-def system_of(machine: Host) -> str:
-    """Return the role that runs the services of this inventory. Fails when none does."""
-    found = [name for name in SYSTEMS if machine.with_role(name)]
-    assert found, f"no host has a role that runs it ({', '.join(SYSTEMS)}): it is nowhere started"
-    return found[0]
+def application_of(machine: Host) -> str:
+    """Return the application that the checked role runs inside; the role itself where it runs on its own."""
+    return machine.role.within or machine.role.name
 
 
 def containers(host: Any, project: str, service: str) -> list[str]:
@@ -61,7 +57,7 @@ def containers(host: Any, project: str, service: str) -> list[str]:
 
 def where(machine: Host, service: str) -> tuple[Any, str]:
     """Return (view of the host, container) of a service that is one. Fails when it runs nowhere, or twice."""
-    project = system_of(machine)
+    project = application_of(machine)
     views = [on(peer) for peer in connected(machine.group("all"))]
     found = [(view, each) for view in views for each in containers(view, project, service)]
     assert len(found) == 1, f"{service} runs {len(found)} times, not once; look at: docker ps, docker service ls"

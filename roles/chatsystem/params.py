@@ -47,9 +47,6 @@ class Params(ContainerParams):
         "host answers on the node it runs on; as swarm_publish_mode says where this is not set",
     )
     wait_s: float = Field(default=300, ge=10, description="how long all of it may take to be up")
-    stage: Literal["look", "save", "nodes", "leave", "services", "report"] = Field(
-        description="what a play does; playbooks/chatsystem.yml has them in their order"
-    )
 
     @field_validator("images", "replicas")
     @classmethod

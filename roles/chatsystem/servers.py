@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestr.applications.system_services import is_on_swarm, pinned_to
+from orchestr.applications.model import Placement, Service, Use
+from orchestr.applications.parts import own_part
+from orchestr.applications.placement import is_on_swarm
 from orchestr.cluster.swarm_hosts import publishing
 from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Change, Deploy, MountedFile, SwarmService
+from orchestr.containers.stack import Change, Deploy, MountedFile
 from orchestr.errors import InputError
 from orchestr.secret import Secret
 
@@ -41,8 +43,10 @@ SERVERS = {
     "friend_server": Server(10006, "friend_service", (ETCD, MYSQL, SEARCH)),
     "gateway_server": Server(9000, "", (ETCD, REDIS)),
 }
-#: What the nodes of these are labelled for; the others run wherever ChatSystem does.
-PLACES = {"file_server": "chatsystem_storage", "gateway_server": "chatsystem_gateway"}
+UPLOADS = Placement("chatsystem_storage", otherwise="first")
+GATEWAY = Placement("chatsystem_gateway")
+#: Servers with groups of their own; the others run wherever ChatSystem does.
+PLACES = {"file_server": UPLOADS, "gateway_server": GATEWAY}
 #: A replica's own name and address, behind those of the configuration: the last flag wins. With the names as they are
 #: there, a second replica would overwrite the first one's key.
 _REPLICA = (
@@ -51,12 +55,12 @@ _REPLICA = (
 )
 
 
-def servers(host: Host, params: Params) -> list[SwarmService]:
+def servers(host: Host, params: Params) -> list[Service]:
     """Return all seven as services."""
     return [_service(host, params, name, server) for name, server in SERVERS.items()]
 
 
-def _service(host: Host, params: Params, name: str, server: Server) -> SwarmService:
+def _service(host: Host, params: Params, name: str, server: Server) -> Service:
     is_gateway, is_store_of_files = name == "gateway_server", name == "file_server"
     container = ContainerService(
         name,
@@ -75,12 +79,12 @@ def _service(host: Host, params: Params, name: str, server: Server) -> SwarmServ
     update = Change(delay_s=params.update_delay_s, order="stop-first")
     how = published(host, params)
     deploy = Deploy(
-        constraints=pinned_to(PLACES.get(name, "chatsystem")),
         update=update,
         publish=how,
         endpoint_mode="vip" if is_gateway and how == "ingress" else "dnsrr",
     )
-    return SwarmService(container, deploy, (configuration(host, params, name, server),))
+    files = (configuration(host, params, name, server),)
+    return Service(container, PLACES.get(name, Placement()), files, deploy)
 
 
 def published(host: Host, params: Params) -> Literal["ingress", "host"]:
@@ -115,19 +119,7 @@ def _command(name: str, server: Server) -> str:
 
 def configuration(host: Host, params: Params, name: str, server: Server) -> MountedFile:
     """Return a server's flagfile; a secret, since logins stand in it."""
-    values = {role: _params(host, role) for role in ("mysql", "redis", "rabbitmq")}
+    values = {role: own_part(host, Use(role)).params(role) for role in ("mysql", "redis", "rabbitmq")}
     text = host.template(f"{name}.conf.j2", params, server=server, server_name=name, **values)
     content = text if isinstance(text, Secret) else Secret(text)
     return MountedFile(f"{CONFIGURATIONS}/{name}.conf", content, mode=0o400)
-
-
-def _params(host: Host, role: str) -> object:
-    """Return the parameters of another role of the system. Raises InputError unless exactly one host has it."""
-    peers = host.with_role(role)
-    if len(peers) != 1:
-        raise InputError(
-            f"ChatSystem has exactly one {role}, and the hosts with the role {role} are: "
-            f"{', '.join(peer.name for peer in peers) or 'none'}",
-            next_step=f"put one host into the group {role}",
-        )
-    return peers[0].params(role)

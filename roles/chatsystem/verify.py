@@ -8,14 +8,16 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-from orchestr.applications.system_services import is_on_swarm
+from orchestr.applications.model import Application
+from orchestr.applications.placement import is_on_swarm
+from orchestr.applications.stack_form import runs_stack
 from orchestr.planning.plan import Host
 from orchestr.verification.inside import outside_address
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import containers, on, where
 from orchestr.verification.websocket import HandshakeRefused
 
-from . import PARTS, PROJECT, Params, all_services, has_gateway, runs_it
+from . import PARTS, Params, has_gateway
 from .servers import SERVERS, published
 
 INTERNAL_PORTS = (2379, 2380, 3306, 6379, 9200, 9300, 5672, 15672, *(server.port for server in SERVERS.values()))
@@ -48,11 +50,23 @@ ask("DELETE", queue)
 """
 
 
+def description(machine: Host) -> Application:
+    """Return ChatSystem as this host sees it."""
+    application = machine.application(machine.role.name)
+    assert application is not None
+    return application
+
+
+def runs_it(machine: Host) -> bool:
+    """Return True if the services are run from this host."""
+    return not is_on_swarm(machine) or runs_stack(machine, description(machine))
+
+
 def test_gateway_answers_outside(outside: Outside, machine: Host, params: Params) -> None:
     """From outside, the gateway answers HTTP on its one port and a WebSocket's handshake on the other."""
     address = outside_address(machine)
     is_mesh = not is_on_swarm(machine) or published(machine, params) == "ingress"
-    is_there = is_mesh or containers(on(machine), PROJECT, "gateway_server")
+    is_there = is_mesh or containers(on(machine), machine.role.name, "gateway_server")
     if not has_gateway(machine) or not is_there:
         return
     for port, why in ((params.http_port, _why_no_http), (params.websocket_port, _why_no_websocket)):
@@ -145,8 +159,8 @@ def test_the_database_answers_its_user(machine: Host) -> None:
 def test_logs_are_rotated(machine: Host) -> None:
     """The logs of its containers on this host cannot fill the disk."""
     host = on(machine)
-    names = [each.name for each in all_services(machine, machine.params("chatsystem"))]
-    ids = [each for name in names for each in containers(host, PROJECT, name)]
+    names = [each.name for each in description(machine).services]
+    ids = [each for name in names for each in containers(host, machine.role.name, name)]
     if not ids:
         return
     words = " ".join(["%s"] * len(ids))
@@ -160,7 +174,7 @@ def test_data_is_where_the_inventory_says(machine: Host) -> None:
     found = on(machine).check_output("docker volume ls --quiet").split()
     volumes = {"mysql": "mysql-data", "redis": "redis-data", "etcd": "etcd-data", "rabbitmq": "rabbitmq-data"}
     for role in PARTS:
-        name = f"{PROJECT}_{volumes.get(role, 'es-data')}"
+        name = f"{machine.role.name}_{volumes.get(role, 'es-data')}"
         if role in machine.roles:
             assert name in found, f"the volume {name} is not on {machine.name}, which has the role {role}"
             host, container = where(machine, role)

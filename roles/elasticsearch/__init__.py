@@ -1,18 +1,16 @@
-"""Elasticsearch, one node without security of its own: reachable inside the system's network only."""
+"""Elasticsearch, one node without security of its own: only its application's network reaches it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.container_role import ContainerParams, image
-from orchestr.applications.system_services import pinned_to
+from orchestr.applications.container_role import ContainerParams
+from orchestr.applications.model import Application, Data, Service
 from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy, SwarmService
+from orchestr.containers.stack import Deploy
 from orchestr.resources.sysctl import Sysctl
 
 if TYPE_CHECKING:
@@ -61,8 +59,8 @@ class Params(ContainerParams):
         return self
 
 
-def system_services(host: Host, params: Params) -> list[SwarmService]:
-    """Return the one node."""
+def application(host: Host, params: Params) -> Application:
+    """Return the one node, and the kernel setting that its host must have."""
     service = ContainerService(
         "elasticsearch",
         params.image,
@@ -77,17 +75,14 @@ def system_services(host: Host, params: Params) -> list[SwarmService]:
         limits=Limits(memory=params.memory),
         stop_grace_period_s=60,
     )
-    return [SwarmService(service, Deploy(constraints=pinned_to("elasticsearch"), endpoint_mode="dnsrr"))]
+    return Application(
+        services=(Service(service, deploy=Deploy(endpoint_mode="dnsrr")),),
+        before=(Sysctl("vm.max_map_count", params.max_map_count),) if params.max_map_count else (),
+        data=(Data("es-data", "elasticsearch", volume="es-data"),),
+    )
 
 
 def probe() -> str:
     """Return a shell line that holds when the node answers with a usable state: curl upstream, wget elsewhere."""
     url = f"http://127.0.0.1:{PORT}/_cluster/health"
     return f'(curl -fsS {url} 2>/dev/null || wget -q -O - {url}) | grep -Eq \'"status" *: *"(green|yellow)"\''
-
-
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what the host must have: the kernel setting, and the image; the system's own role starts it."""
-    if params.max_map_count:
-        yield Sysctl("vm.max_map_count", params.max_map_count)
-    yield image(host, params)[0]

@@ -1,17 +1,15 @@
-"""etcd, one member: where a system's services find each other. Reachable inside the system's network only."""
+"""etcd, one member: the registry in which an application's services find each other. Only its network reaches it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.container_role import ContainerParams, image
-from orchestr.applications.system_services import pinned_to
+from orchestr.applications.container_role import ContainerParams
+from orchestr.applications.model import Application, Service
 from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy, SwarmService
+from orchestr.containers.stack import Deploy
 
 if TYPE_CHECKING:
     from orchestr.planning.plan import Host
@@ -27,8 +25,8 @@ class Params(ContainerParams):
     quota_bytes: int = Field(default=2 << 30, ge=1 << 20, description="size of the store at which etcd takes no more")
 
 
-def system_services(host: Host, params: Params) -> list[SwarmService]:
-    """Return the one member. Who can reach it can write to it: it has no address outside the system's network."""
+def application(host: Host, params: Params) -> Application:
+    """Return the one member. Every client can write to it, so it has no address outside the application's network."""
     service = ContainerService(
         "etcd",
         params.image,
@@ -47,9 +45,4 @@ def system_services(host: Host, params: Params) -> list[SwarmService]:
         healthcheck=HealthCheck(("etcdctl", "endpoint", "health"), 5, 5, 6, 20),
         limits=Limits(memory=params.memory),
     )
-    return [SwarmService(service, Deploy(constraints=pinned_to("etcd"), endpoint_mode="dnsrr"))]
-
-
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the image; the system's own role starts it."""
-    yield image(host, params)[0]
+    return Application(services=(Service(service, deploy=Deploy(endpoint_mode="dnsrr")),))

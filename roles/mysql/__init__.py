@@ -1,6 +1,6 @@
 """MySQL, one server: the database is made once, from your own SQL, and never again.
 
-Reachable inside the system's network only. Passwords reach it by files, never by its environment.
+Only its application's network reaches it. Passwords reach it by files, never by its environment.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.container_role import ContainerParams, image
-from orchestr.applications.system_services import pinned_to
+from orchestr.applications.container_role import ContainerParams
+from orchestr.applications.model import Application, Dump, Service
 from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy, MountedFile, SwarmService
+from orchestr.containers.stack import Deploy, MountedFile
 from orchestr.errors import InputError
 from orchestr.planning.role import OptionFilePassword
 from orchestr.secret import Secret
@@ -48,7 +47,7 @@ class Params(ContainerParams):
     buffer_pool: str = Field(default="256M", pattern=r"^\d+[MG]$", description="InnoDB's buffer pool")
 
 
-def system_services(host: Host, params: Params) -> list[SwarmService]:
+def application(host: Host, params: Params) -> Application:
     """Return the one server. Its probe logs in over TCP and asks: `mysqladmin ping` is content with wrong passwords."""
     service = ContainerService(
         "mysql",
@@ -64,8 +63,28 @@ def system_services(host: Host, params: Params) -> list[SwarmService]:
         limits=Limits(memory=params.memory),
         stop_grace_period_s=120,
     )
-    deploy = Deploy(constraints=pinned_to("mysql"), endpoint_mode="dnsrr")
-    return [SwarmService(service, deploy, tuple(_files(host, params)))]
+    files = tuple(_files(host, params))
+    return Application(
+        services=(Service(service, files=files, deploy=Deploy(endpoint_mode="dnsrr")),),
+        dumps=(_dump(host, params),),
+    )
+
+
+def _dump(host: Host, params: Params) -> Dump:
+    """Return how the database is saved whole, with its routines, and loaded into an empty server."""
+    login = root_login(host, params)
+    assert isinstance(login, Secret)
+    client = ("--defaults-extra-file=/login", "-h", "mysql")
+    options = ("--single-transaction", "--routines", "--triggers", "--events", "--databases", params.database)
+    return Dump(
+        service="mysql",
+        login=login,
+        save=("mysqldump", *client, *options),
+        load=("mysql", *client),
+        probe=("mysql", *client, "-e", "SELECT 1"),
+        complete="Dump completed",
+        volume="mysql-data",
+    )
 
 
 def _files(host: Host, params: Params) -> Iterator[MountedFile]:
@@ -92,8 +111,3 @@ def root_login(host: Host, params: Params) -> str | Secret:
 def _text(content: str | Secret) -> str:
     assert isinstance(content, str)
     return content
-
-
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the image; the system's own role starts it."""
-    yield image(host, params)[0]

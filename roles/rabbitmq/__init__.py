@@ -1,17 +1,15 @@
-"""RabbitMQ, one node with its management plugin: reachable inside the system's network only."""
+"""RabbitMQ, one node with its management plugin: only its application's network reaches it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.container_role import ContainerParams, image
-from orchestr.applications.system_services import pinned_to
+from orchestr.applications.container_role import ContainerParams
+from orchestr.applications.model import Application, Data, Service
 from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy, MountedFile, SwarmService
+from orchestr.containers.stack import Deploy, MountedFile
 from orchestr.planning.role import OptionFilePassword
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ class Params(ContainerParams):
     user_id: int = Field(default=USER_ID, ge=1, description="RabbitMQ's user in the image, who reads its login")
 
 
-def system_services(host: Host, params: Params) -> list[SwarmService]:
+def application(host: Host, params: Params) -> Application:
     """Return the one node. Its data is filed under the hostname, which therefore stays the same wherever it runs."""
     service = ContainerService(
         "rabbitmq",
@@ -47,10 +45,7 @@ def system_services(host: Host, params: Params) -> list[SwarmService]:
     login = host.template("rabbitmq.conf.j2", params)
     target = "/etc/rabbitmq/conf.d/20-orchestr.conf"
     file = MountedFile(target, login, "rabbitmq.conf", mode=0o400, uid=params.user_id, gid=params.user_id)
-    deploy = Deploy(constraints=pinned_to("rabbitmq"), endpoint_mode="dnsrr")
-    return [SwarmService(service, deploy, (file,))]
-
-
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the image; the system's own role starts it."""
-    yield image(host, params)[0]
+    return Application(
+        services=(Service(service, files=(file,), deploy=Deploy(endpoint_mode="dnsrr")),),
+        data=(Data("rabbitmq-data", "rabbitmq", volume="rabbitmq-data"),),
+    )

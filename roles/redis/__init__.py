@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource
-from orchestr.applications.container_role import ContainerParams, image
-from orchestr.applications.model import Application, Service
+from orchestr.applications.container_role import ContainerParams
+from orchestr.applications.model import Application, Data, Service
 from orchestr.applications.parts import clients
-from orchestr.applications.system_services import pinned_to
-from orchestr.applications.verbs import derived_function
 from orchestr.containers.compose import ContainerService, HealthCheck
-from orchestr.containers.stack import Deploy, MountedFile, SwarmService
+from orchestr.containers.stack import Deploy, MountedFile
 from orchestr.errors import InputError
 from orchestr.planning.role import SecretText
 from orchestr.resources.commands import Command
@@ -61,28 +57,12 @@ class Params(ContainerParams):
         return password
 
 
-# Until ChatSystem describes itself: it gathers its parts' services by this function, and starts them.
-def system_services(host: Host, params: Params) -> list[SwarmService]:
-    service = _service_inside(host, params)
-    deploy = replace(service.deploy, constraints=pinned_to("redis"))
-    return [SwarmService(service.container, deploy, service.files)]
-
-
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    if host.with_role("chatsystem"):
-        yield image(host, params)[0]
-        return
-    derived = derived_function("deploy")
-    assert derived is not None
-    yield from derived(host, params)
-
-
 def application(host: Host, params: Params) -> Application:
     """Return Redis: inside another application's network, or on its own with a port for the hosts that use it."""
-    if host.with_role("chatsystem") and not host.role.within:
-        return Application(services=())
     if host.role.within:
-        return Application(services=(_service_inside(host, params),))
+        return Application(
+            services=(_service_inside(host, params),), data=(Data("redis-data", "redis", volume="redis-data"),)
+        )
     _assert_alone(host)
     directory = f"/opt/{host.role.name}"
     return Application(
@@ -168,7 +148,7 @@ def bind_addresses(host: Host) -> tuple[str, ...]:
 
 def firewall_rules(host: Host, params: Params) -> tuple[Rule, ...]:
     """Return the rule for other hosts that need it; its own host needs none, nor does one inside an application."""
-    if host.role.within or host.with_role("chatsystem"):
+    if host.role.within:
         return ()
     if params.clients is not None:
         sources = host.sources(*params.clients)

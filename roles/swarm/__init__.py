@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
 from orchestr.agent.resource import Resource
-from orchestr.applications.system_services import labels_of
+from orchestr.applications.placement import node_labels
 from orchestr.cluster.swarm_hosts import (
     LEAVING,
     MANAGERS,
@@ -23,6 +23,7 @@ from orchestr.cluster.swarm_hosts import (
     working_managers,
 )
 from orchestr.errors import InputError
+from orchestr.planning.phases import Phase
 from orchestr.planning.role import Params as Base
 from orchestr.resources.firewall.firewall import Rule
 from orchestr.resources.swarm.ingress import SwarmIngress
@@ -36,14 +37,20 @@ if TYPE_CHECKING:
 GOSSIP_PORT = 7946
 DATA_PORT = 4789
 IN_A_SWARM = ("active", "pending", "locked", "error")
+#: On one manager the nodes get labels and availability; a demotion never costs the majority.
+PHASES = (
+    Phase("survey"),
+    Phase("join", MANAGERS, is_serial=True, is_fatal=True),
+    Phase("join", WORKERS),
+    Phase("nodes", MANAGERS),
+    Phase("leave", LEAVING),
+    Phase("clean", MANAGERS),
+)
 
 
 class Params(Base):
     """The defaults suit hosts whose private_address (else ansible_host) is the one peers reach them by."""
 
-    step: Literal["look", "join", "nodes", "leave", "clean", "rotate"] = Field(
-        default="join", description="what a play does; playbooks/swarm.yml has them in their order"
-    )
     advertise: str = Field(
         default="",
         description="where peers reach it: an address, a network (its own address in that one) or an interface; "
@@ -78,31 +85,19 @@ class Params(Base):
         return pools
 
 
-def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield one step of it."""
-    steps: dict[str, Callable[[Host, Params], Iterator[Resource]]] = {
-        "look": _look,
-        "join": _join,
-        "nodes": _nodes,
-        "leave": _leave,
-        "clean": _clean,
-        "rotate": _rotate,
-    }
-    return steps[params.step](host, params)
-
-
 def preflight(host: Host, params: Params) -> Iterator[Resource]:
     """Yield what must hold before anything is changed."""
     if params.publish_mode == "ingress":
         yield SwarmIngress()
 
 
-def _look(host: Host, params: Params) -> Iterator[Resource]:
+def survey(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield the look at the swarm as this host knows it: all other phases go by it."""
     yield SwarmSurvey()
 
 
 # -- joining --------------------------------------------------------------------------------
-def _join(host: Host, params: Params) -> Iterator[Resource]:
+def join(host: Host, params: Params) -> Iterator[Resource]:
     """Yield a host's place in the swarm: the first manager begins it unless another one is in one already."""
     _assert_groups(host)
     yield from preflight(host, params)
@@ -185,14 +180,14 @@ def _assert_nobody_is_elsewhere(host: Host) -> None:
 
 
 # -- nodes --------------------------------------------------------------------------------
-def _nodes(host: Host, params: Params) -> Iterator[Resource]:
+def nodes(host: Host, params: Params) -> Iterator[Resource]:
     """Yield, on one manager, what the swarm has of every node: promotions first, the rest, then who is to leave."""
     if not is_acting_manager(host):
         return
     for group, role in ((MANAGERS, "manager"), (WORKERS, "worker")):
         for peer in host.group(group):
             if _is_ours(host, peer):
-                yield _node(peer, role)
+                yield _node(host, peer, role)
     for peer in _leavers(host):
         yield SwarmNode(node_id(peer), peer.name, role="worker", availability="drain")
         yield SwarmDrained(node_id(peer), peer.name)
@@ -208,9 +203,9 @@ def _is_ours(host: Host, peer: Peer) -> bool:
     return not node_id(peer) or not known or node_id(peer) in known or bool(peer.outcome("swarm_member:swarm"))
 
 
-def _node(peer: Peer, role: str) -> SwarmNode:
+def _node(host: Host, peer: Peer, role: str) -> SwarmNode:
     theirs: Params = peer.params("swarm")
-    labels = tuple(sorted({**labels_of(peer), **theirs.labels}.items())) if theirs else ()
+    labels = tuple(sorted({**node_labels(host, peer.name), **theirs.labels}.items())) if theirs else ()
     availability = theirs.availability if theirs else "active"
     return SwarmNode(node_id(peer), peer.name, role=role, availability=availability, labels=labels)
 
@@ -220,24 +215,21 @@ def _leavers(host: Host) -> list[Peer]:
     return [peer for peer in host.group(LEAVING) if node_id(peer) and node_id(peer) in known_nodes(host)]
 
 
-def _leave(host: Host, params: Params) -> Iterator[Resource]:
-    if host.in_group(LEAVING):
-        yield SwarmLeft()
-
-
-def _clean(host: Host, params: Params) -> Iterator[Resource]:
+def clean(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield, on one manager, the entries of nodes that left removed."""
     if is_acting_manager(host) and _leavers(host):
         yield SwarmTwins(gone=tuple(node_id(peer) for peer in _leavers(host)), name="nodes that left")
 
 
-def _rotate(host: Host, params: Params) -> Iterator[Resource]:
+def rotate(host: Host, params: Params) -> Iterator[Resource]:
+    """Yield new join tokens, from one manager."""
     if is_acting_manager(host):
         yield SwarmTokenRotation("worker")
         yield SwarmTokenRotation("manager")
 
 
 def leave(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield a host that an upgrade lets go out of the swarm.
+    """Yield a host out of the swarm: one of the group `leaving`, or one that an upgrade removes.
 
     A manager has to be made a worker before, unless nobody stays in the swarm, which then ends with it.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from orchestr.cluster.swarm_hosts import MANAGERS, members
+from orchestr.cluster.swarm_hosts import MANAGERS, WORKERS, members
 from orchestr.planning.plan import Host
 from orchestr.verification.inside import closed_to_outside, connected, is_insider, views
 from orchestr.verification.outside import Outside
@@ -15,9 +15,9 @@ from . import GOSSIP_PORT, PORT, Params, ports
 FIREWALL = "look at: ufw status (or firewall-cmd --list-all) there, and whether the role firewall is on that host"
 
 
-def is_checked(params: Params) -> bool:
-    """Tell whether these checks are for the play that makes the host a member; its other plays are the same swarm's."""
-    return params.step == "join"
+def is_member(machine: Host) -> bool:
+    """Return True if the inventory has the host in the swarm; one that is leaving is not checked."""
+    return machine.in_group(MANAGERS) or machine.in_group(WORKERS)
 
 
 def own_ports(machine: Host) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ def swarm_info(host: Any) -> dict[str, Any]:
 
 def test_is_in_the_swarm(host: Any, machine: Host, params: Params) -> None:
     """The engine is an active node, a manager where it should be one."""
-    if not is_checked(params):
+    if not is_member(machine):
         return
     found = swarm_info(host)
     assert found["LocalNodeState"] == "active", (
@@ -45,7 +45,7 @@ def test_is_in_the_swarm(host: Any, machine: Host, params: Params) -> None:
 
 def test_every_node_is_ready_and_most_managers_work(host: Any, machine: Host, params: Params) -> None:
     """As its managers see it, every host of the inventory is a Ready node, and a majority of managers is reachable."""
-    if not machine.in_group(MANAGERS) or not is_checked(params):
+    if not machine.in_group(MANAGERS) or not is_member(machine):
         return
     ids = host.check_output("docker node ls --quiet").split()
     nodes = json.loads(host.check_output(f"docker node inspect {' '.join(ids)}"))
@@ -63,7 +63,7 @@ def test_every_node_is_ready_and_most_managers_work(host: Any, machine: Host, pa
 def test_ports_are_closed_to_outside(outside: Outside, machine: Host, params: Params) -> None:
     """From outside, none of the swarm's ports can be reached."""
     sources = [source for rule in ports(machine, params) for source in rule.sources]
-    if is_insider(machine, sources) or not machine.with_role("firewall") or not is_checked(params):
+    if is_insider(machine, sources) or not machine.with_role("firewall") or not is_member(machine):
         return
     open_ports = [port for port in own_ports(machine) if not closed_to_outside(outside, machine, port)]
     assert not open_ports, f"{open_ports} answer anybody: whoever has a join token could join; {FIREWALL}"
@@ -71,7 +71,7 @@ def test_ports_are_closed_to_outside(outside: Outside, machine: Host, params: Pa
 
 def test_ports_are_open_to_peers(machine: Host, params: Params) -> None:
     """Every other host of the swarm reaches its ports."""
-    if not is_checked(params):
+    if not is_member(machine):
         return
     peers = [peer for peer in connected(members(machine)) if peer.name != machine.name]
     for port in own_ports(machine):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from orchestr.agent.resource import Resource, Task
+from orchestr.engine.phases import phases
 from orchestr.engine.run import Run, RunOptions
 from orchestr.errors import InputError
 from orchestr.inventory import load_inventory
@@ -38,9 +39,14 @@ class Planned:
     run: Run
 
     def tasks(self, host: str, lifecycle: str = "deploy") -> list[Task]:
-        """Return all tasks of a host, play by play."""
+        """Return all tasks of a host, play by play, a deploy phase by phase."""
+        context = self.run.context
+        if lifecycle == "deploy":
+            items = [item for item in phases(self.run) if host in item.hosts(self.run)]
+            planned = (plan_host(context, it.number, host, lifecycle=it.phase.function, role=it.role) for it in items)
+            return [task for tasks in planned for task in tasks]
         numbers = [number for number, hosts in self.run.play_hosts.items() if host in hosts]
-        return [task for number in numbers for task in plan_host(self.run.context, number, host, lifecycle=lifecycle)]
+        return [task for number in numbers for task in plan_host(context, number, host, lifecycle=lifecycle)]
 
     def all_tasks(self) -> dict[str, list[Task]]:
         return {host: self.tasks(host) for host in self.run.hosts}

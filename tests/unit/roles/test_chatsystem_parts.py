@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestr.applications.stack_form import swarm_service
 from orchestr.containers.stack import SwarmService
 from orchestr.errors import InputError
 from orchestr.planning.plan import Host
@@ -36,9 +37,11 @@ def host_of(planned: Planned) -> Host:
 
 
 def service_of(planned: Planned, role: str) -> SwarmService:
-    [found] = host_of(planned).call(role, "system_services")
-    assert isinstance(found, SwarmService)
-    return found
+    """Return the part's service as a stack of the application has it."""
+    application = host_of(planned).application("chatsystem")
+    assert application is not None
+    [found] = [service for service in application.services if service.part == role]
+    return swarm_service("chatsystem", found)
 
 
 def refused(**variables: Any) -> str:

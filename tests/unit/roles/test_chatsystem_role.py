@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -13,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestr.applications import data_moves
+from orchestr.applications import moved_forms, moves
+from orchestr.applications.model import Application
+from orchestr.applications.stack_form import swarm_service
 from orchestr.containers.stack import SwarmService
 from orchestr.errors import InputError
 from orchestr.planning.plan import Host
@@ -26,7 +27,7 @@ from tests.unit.roles.conftest import LAB, ROOT, Planned, plan_file, text_of
 
 PLAYBOOK = ROOT / "playbooks/chatsystem.yml"
 SQL = ROOT / "inventories/lab/files/init_all.sql"
-SURVEY = "chatsystem/chatsystem_data:chatsystem"
+SURVEY = "chatsystem/application_survey:chatsystem"
 STATEFUL = {"etcd": "lab1", "mysql": "lab2", "redis": "lab1", "elasticsearch": "lab1", "rabbitmq": "lab1"}
 PASSWORDS = (
     "lab-only-root-password",
@@ -47,8 +48,14 @@ class System:
         self.host = Host(planned.run.context, planned.run.inventory.host("lab1"), role)
 
     @cached_property
+    def application(self) -> Application:
+        application = self.host.application("chatsystem")
+        assert application is not None
+        return application
+
+    @cached_property
     def services(self) -> dict[str, SwarmService]:
-        return {each.name: each for each in self.module.all_services(self.host, self.host.params("chatsystem"))}
+        return {each.name: swarm_service("chatsystem", each) for each in self.application.services}
 
     @cached_property
     def resources(self) -> list[Any]:
@@ -214,18 +221,20 @@ def test_managers_leave_a_swarm_that_ends(one: System, many: System) -> None:
         context.staying = None
 
 
-@pytest.mark.parametrize("stage", ["leave", "services"])
-def test_hosts_that_pulled_different_images_are_told(many: System, stage: str) -> None:
+@pytest.mark.parametrize("phase", ["leave", "deploy"])
+def test_hosts_that_pulled_different_images_are_told(many: System, phase: str) -> None:
     """A tag that moved between two hosts' pulls stops the run before anything is stopped or deployed."""
     context, params = many.planned.run.context, many.host.params("chatsystem")
+    function = many.host.role.function(phase)
+    assert function is not None
     label = f"chatsystem/pulled_image:{params.image}"
     for name, image_id in {"lab1": "sha256:" + "a" * 64, "lab2": "sha256:" + "b" * 64}.items():
         context.outcomes.setdefault(name, {})[label] = {"image": image_id}
     try:
         with pytest.raises(InputError, match=r"not the same image.*lab1: sha256:a.*lab2: sha256:b"):
-            list(many.module.deploy(many.host, params.model_copy(update={"stage": stage})))
+            list(function(many.host, params))
         context.outcomes["lab2"][label] = context.outcomes["lab1"][label]
-        list(many.module.deploy(many.host, params.model_copy(update={"stage": stage})))
+        list(function(many.host, params))
     finally:
         context.outcomes.clear()
 
@@ -322,7 +331,7 @@ def test_hosts_that_fit_no_form_are_refused(changed: Callable[..., System]) -> N
 
     with pytest.raises(InputError, match=r"several hosts \(lab1, lab2\) needs a swarm"):
         changed(spread, form="single").planned.all_tasks()
-    with pytest.raises(InputError, match=r"lab1 manages the swarm.* has not the role chatsystem"):
+    with pytest.raises(InputError, match=r"lab1 manages the swarm.* does not have the role chatsystem"):
         changed(lambda document: document["children"]["chatsystem"]["hosts"].pop("lab1")).planned.all_tasks()
     with pytest.raises(InputError, match="exactly one mysql"):
         changed(lambda document: document["children"]["mysql"]["hosts"].update(lab3=None)).planned.all_tasks()
@@ -360,8 +369,7 @@ def test_what_is_there_says_what_has_to_be_left(
     system: System = request.getfixturevalue("one" if wanted == "compose" else "many")
     outcome = {SURVEY: {"form": form, "pending": pending, "database_bytes": 0}}
     monkeypatch.setitem(system.planned.run.context.outcomes, "lab1", outcome)
-    moving = importlib.import_module("orchestr_roles.chatsystem.moving")
-    assert moving.old_form(system.host) == leaves
+    assert moved_forms.old_form(system.host, system.application) == leaves
 
 
 @pytest.mark.parametrize(
@@ -379,21 +387,19 @@ def test_after_the_load_the_new_form_is_the_one_that_counts(
     system: System = request.getfixturevalue("one" if wanted == "compose" else "many")
     outcome = {SURVEY: {"form": form, "pending": pending, "is_loaded": True, "database_bytes": 0}}
     monkeypatch.setitem(system.planned.run.context.outcomes, "lab1", outcome)
-    moving = importlib.import_module("orchestr_roles.chatsystem.moving")
-    assert moving.old_form(system.host) == leaves
+    assert moved_forms.old_form(system.host, system.application) == leaves
 
 
 def test_a_compose_project_that_no_manager_has_is_refused(monkeypatch: pytest.MonkeyPatch, many: System) -> None:
     """Its data could not come along, and the swarm would begin with an empty database beside it."""
-    moving = importlib.import_module("orchestr_roles.chatsystem.moving")
     outcome = {SURVEY: {"form": "compose", "pending": "", "database_bytes": 0}}
     monkeypatch.setitem(many.planned.run.context.outcomes, "lab1", outcome)
     with pytest.raises(InputError, match="lab2"):
-        moving.assert_in_reach(many.host, "lab2")
-    moving.assert_in_reach(many.host, "lab1")
+        moved_forms.assert_in_reach(many.host, "lab2")
+    moved_forms.assert_in_reach(many.host, "lab1")
 
 
-TREES = "data_moves/tree_survey:chatsystem"
+TREES = "chatsystem/tree_survey:chatsystem"
 UPLOADS, REDIS_DATA = "chatsystem_uploads", "chatsystem_redis-data"
 
 
@@ -411,7 +417,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             outcomes: dict[str, Any] = {TREES: {"node": f"id-of-{name}", "trees": trees}}
             for tree in trees:
                 measured = {"size_bytes": 30_000_000, "free_bytes": 10**12, "is_mount": False}
-                outcomes[f"data_moves/tree_measure:{tree}"] = measured
+                outcomes[f"chatsystem/tree_measure:{tree}"] = measured
             if name == "lab1":
                 outcomes[SURVEY] = survey
             monkeypatch.setitem(system.planned.run.context.outcomes, name, outcomes)
@@ -438,8 +444,7 @@ def test_uploads_and_volumes_go_where_the_inventory_has_them(changed: Callable[.
     assert kinds(system, "lab1", *MOVING) == [f"tree_taken {UPLOADS}", f"tree_retired {UPLOADS}"]
     assert kinds(system, "lab3", *MOVING) == [f"tree_placed {UPLOADS}"]
     assert kinds(system, "lab2", *MOVING) == []
-    placements = data_moves.placements(system.host, "chatsystem")
-    assert {each.tree.name for each in placements} == {
+    assert {tree.name for _, tree, _ in moves.belongs(system.host, "chatsystem")} == {
         UPLOADS,
         REDIS_DATA,
         "chatsystem_es-data",
@@ -451,14 +456,14 @@ def test_data_is_taken_between_the_stop_and_the_start(changed: Callable[..., Sys
     """Out of compose: the database saved and the containers gone, then the uploads, then the new form."""
     system = changed(on_lab3)
     looked(system, "compose", lab1={UPLOADS: "has is_used"})
-    order = kinds(system, "lab1", "chatsystem_data_saved", *MOVING, "stack", "chatsystem_downtime")
+    order = kinds(system, "lab1", "application_saved", *MOVING, "stack", "application_downtime")
     assert [each.split()[0] for each in order] == [
-        "chatsystem_data_saved",
+        "application_saved",
         "tree_taken",
         "tree_retired",
         "stack",
         "stack",
-        "chatsystem_downtime",
+        "application_downtime",
     ]
 
 
@@ -478,16 +483,18 @@ def test_within_a_swarm_the_service_stops_before_its_label_moves(changed: Callab
     """Only the service whose data moves is stopped, before the nodes are labelled anew: else it would start empty."""
     system = changed(on_lab3)
     looked(system, "stack", lab1={UPLOADS: "has is_used", REDIS_DATA: "has is_used"})
-    order = kinds(system, "lab1", "chatsystem_services_stopped", "swarm_node", *MOVING, "stack", "chatsystem_downtime")
-    assert order[0] == "chatsystem_services_stopped file_server" and "swarm_node" in order[1]
+    order = kinds(
+        system, "lab1", "application_services_stopped", "swarm_node", *MOVING, "stack", "application_downtime"
+    )
+    assert order[0] == "application_services_stopped chatsystem: file_server" and "swarm_node" in order[1]
     rest = [each.split()[0] for each in order if not each.startswith("swarm_node")]
-    assert rest == ["chatsystem_services_stopped", "tree_taken", "tree_retired", "stack", "chatsystem_downtime"]
+    assert rest == ["application_services_stopped", "tree_taken", "tree_retired", "stack", "application_downtime"]
 
 
 def test_data_that_is_where_it_belongs_is_left_alone(many: System, looked: Any) -> None:
     """A run that moves nothing measures, stops and takes nothing."""
     looked(many, "stack", lab1={UPLOADS: "has is_used", REDIS_DATA: "has is_used"})
-    assert kinds(many, "lab1", "tree_measure", "chatsystem_services_stopped", "chatsystem_downtime", *MOVING) == []
+    assert kinds(many, "lab1", "tree_measure", "application_services_stopped", "application_downtime", *MOVING) == []
 
 
 @pytest.mark.parametrize(
@@ -495,7 +502,11 @@ def test_data_that_is_where_it_belongs_is_left_alone(many: System, looked: Any) 
     [
         ({"places": {"chatsystem_storage": ("id-of-lab9", "lab9")}}, {}, "is on lab9, which is not among this run's"),
         ({"awaited": {UPLOADS: ("lab8", "lab9")}}, {}, "on its way from lab8 to lab9, and none of this run's hosts"),
-        ({"uploads": "/srv/files"}, {}, "keeps its uploads in /srv/files of lab1, and the inventory names /opt"),
+        (
+            {"mounted": {"/im/data": "/srv/files"}},
+            {},
+            "keeps its uploads in /srv/files of lab1, and the inventory names /opt",
+        ),
         ({}, {"lab1": {UPLOADS: "has"}, "lab2": {UPLOADS: "has"}}, "is on lab1 and on lab2, and nothing says which"),
     ],
 )
@@ -512,7 +523,7 @@ def test_a_move_that_is_noted_says_which_counts(changed: Callable[..., System], 
     noted = {"awaited": {UPLOADS: ("lab1", "lab3")}, "is_stopped": True}
     looked(system, "stack", noted=noted, lab1={UPLOADS: "has"}, lab3={UPLOADS: "has"})
     assert kinds(system, "lab3", *MOVING) == [f"tree_placed {UPLOADS}"]
-    assert kinds(system, "lab1", "chatsystem_downtime") == ["chatsystem_downtime chatsystem"]
+    assert kinds(system, "lab1", "application_downtime") == ["application_downtime chatsystem"]
 
 
 def test_where_a_service_is_bound_its_data_counts(many: System, looked: Any) -> None:
@@ -539,7 +550,7 @@ def test_a_move_saves_before_it_starts_and_loads_before_the_servers(
     monkeypatch.setitem(many.planned.run.context.outcomes, "lab1", outcome)
     resources: list[Any] = [task.resource for task in many.planned.tasks("lab1")]
     order = [each.kind for each in resources]
-    steps = ("chatsystem_data_saved", "stack", "chatsystem_data_loaded", "chatsystem_downtime")
+    steps = ("application_saved", "stack", "application_loaded", "application_downtime")
     assert [kind for kind in order if kind in steps] == [*steps[:3], "stack", steps[3]]
     first = next(each for each in resources if each.kind == "stack")
     assert {each.name for each in first.services} == set(STATEFUL)

@@ -54,8 +54,8 @@ class Swarm:
         known.update(managers=(f"{ADDRESSES[host]}:2377",), worker_token=Secret("w"), manager_token=Secret("m"))
         self.said(host, "active", **known)
 
-    def plan(self, play: str, host: str) -> list[Any]:
-        tasks = plan_host(self.run.context, self.names.index(play), host)
+    def plan(self, phase: str, host: str) -> list[Any]:
+        tasks = plan_host(self.run.context, self.names.index("swarm"), host, lifecycle=phase)
         return [task.resource for task in tasks]
 
     def host(self, name: str) -> Host:
@@ -79,10 +79,10 @@ def test_the_first_manager_begins_what_the_others_join(swarm: Any) -> None:
     three = swarm("lab1 lab2 lab3", "lab4")
     for name in ADDRESSES:
         three.said(name)
-    [begun] = three.plan("managers", "lab1")
+    [begun] = three.plan("join", "lab1")
     assert isinstance(begun, SwarmManager) and begun.advertise == ADDRESSES["lab1"]
     three.manages("lab1")
-    [joining], [working] = three.plan("managers", "lab2"), three.plan("workers", "lab4")
+    [joining], [working] = three.plan("join", "lab2"), three.plan("join", "lab4")
     assert isinstance(joining, SwarmMember) and isinstance(working, SwarmMember)
     assert (joining.role, joining.token, working.role, working.token) == ("manager", Secret("m"), "worker", Secret("w"))
     assert joining.managers == (f"{ADDRESSES['lab1']}:2377",) and joining.cluster == "c1"
@@ -94,7 +94,7 @@ def test_a_bare_first_manager_joins_those_that_are_left(swarm: Any) -> None:
     three.said("lab1")
     three.manages("lab2")
     three.manages("lab3")
-    [joining] = three.plan("managers", "lab1")
+    [joining] = three.plan("join", "lab1")
     assert isinstance(joining, SwarmMember) and joining.managers == (f"{ADDRESSES['lab2']}:2377",)
 
 
@@ -104,7 +104,7 @@ def test_no_swarm_is_begun_while_a_manager_is_silent(swarm: Any) -> None:
     three.said("lab1")
     three.said("lab2")
     with pytest.raises(InputError, match="lab3 could not be asked"):
-        three.plan("managers", "lab1")
+        three.plan("join", "lab1")
 
 
 def test_no_swarm_is_begun_beside_workers_of_a_lost_one(swarm: Any) -> None:
@@ -113,7 +113,7 @@ def test_no_swarm_is_begun_beside_workers_of_a_lost_one(swarm: Any) -> None:
     for name, state in (("lab1", "inactive"), ("lab2", "active"), ("lab3", "inactive")):
         one.said(name, state)
     with pytest.raises(InputError, match="lab2 are in a swarm that no host of swarm_managers manages"):
-        one.plan("managers", "lab1")
+        one.plan("join", "lab1")
 
 
 def test_managers_of_two_swarms_are_named(swarm: Any) -> None:
@@ -122,7 +122,7 @@ def test_managers_of_two_swarms_are_named(swarm: Any) -> None:
     two.manages("lab1", "c1")
     two.manages("lab2", "c2")
     with pytest.raises(InputError, match="lab1 in c1, lab2 in c2"):
-        two.plan("managers", "lab3")
+        two.plan("join", "lab3")
 
 
 def test_one_manager_looks_after_all_nodes(swarm: Any) -> None:
@@ -145,8 +145,8 @@ def test_one_manager_looks_after_all_nodes(swarm: Any) -> None:
     assert [type(each) for each in planned[-2:]] == [SwarmDrained, SwarmTwins]
     assert set(planned[-1].current) >= {"id-lab3", "id-lab4"}
     assert one.plan("nodes", "lab2") == []
-    assert [type(each) for each in one.plan("leaving", "lab4")] == [SwarmLeft]
-    [cleaned] = one.plan("nodes that left", "lab1")
+    assert [type(each) for each in one.plan("leave", "lab4")] == [SwarmLeft]
+    [cleaned] = one.plan("clean", "lab1")
     assert cleaned.gone == ("id-lab4",)
 
 
@@ -164,7 +164,7 @@ def test_the_mesh_is_checked_where_it_is_used(swarm: Any, mode: str, publish: st
     one = swarm(swarm_publish_mode=mode)
     for name in ("lab1", "lab2", "lab3"):
         one.said(name)
-    assert any(isinstance(each, SwarmIngress) for each in one.plan("managers", "lab1")) == (mode == "ingress")
+    assert any(isinstance(each, SwarmIngress) for each in one.plan("join", "lab1")) == (mode == "ingress")
     assert publishing(one.host("lab2")) == {"publish": publish, "endpoint_mode": endpoint}
 
 
@@ -192,11 +192,11 @@ def test_the_address_for_peers_can_be_said_by_its_network(swarm: Any) -> None:
     for name in ("lab1", "lab2", "lab3"):
         one.said(name)
     one.run.context.facts["lab1"] = {"addresses": ("192.168.56.11", "10.0.0.7")}
-    [begun] = one.plan("managers", "lab1")
+    [begun] = one.plan("join", "lab1")
     assert (begun.advertise, begun.data_path) == ("10.0.0.7", "eth1")
     one.run.context.facts["lab1"] = {"addresses": ("192.168.56.11",)}
     with pytest.raises(InputError, match="no addresses in"):
-        one.plan("managers", "lab1")
+        one.plan("join", "lab1")
 
 
 def test_a_host_has_one_place(swarm: Any) -> None:
@@ -204,4 +204,4 @@ def test_a_host_has_one_place(swarm: Any) -> None:
     one = swarm("lab1", "lab1 lab2")
     one.said("lab1")
     with pytest.raises(InputError, match="lab1: a host is in one of"):
-        one.plan("managers", "lab1")
+        one.plan("join", "lab1")
