@@ -60,7 +60,7 @@ class _Finder:
 
 
 def parts_of(rest: bytes) -> Any:
-    """Return the start and the packed modules in what follows this text: the marshalled start after its length."""
+    """Return the start and the packed modules that follow this text: the marshalled start after its length."""
     end = 4 + int.from_bytes(rest[:4], "big")
     return marshal.loads(rest[4:end]), rest[end:]  # noqa: S302
 
@@ -69,7 +69,7 @@ def _start(rest: bytes, magic: str) -> None:
     import gc
 
     start, code = parts_of(rest)
-    gc.set_threshold(50_000, 20, 20)  # what is imported stays: looking through it time and again finds nothing
+    gc.set_threshold(50_000, 20, 20)  # imported modules stay: collecting among them finds nothing
     finder = _Finder()
     # The modules came as code of the controller's python; any other asks for their sources.
     finder.add(code if MAGIC_NUMBER.hex() == magic else _asked(start["nonce"]))

@@ -1,4 +1,4 @@
-"""One child process, with what the agent needs of ``subprocess``, which takes longer to import than a command takes."""
+"""One child process: the few features of ``subprocess`` that the agent needs; that module takes too long to import."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Child:
         return self.exit
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
-        """Wait until it has ended, at most that long; tell whether it has."""
+        """Wait at most ``timeout_s`` for its end; return True when it has ended."""
         if timeout_s is None:
             while self.exit is None:
                 self._wait(0)
@@ -64,7 +64,7 @@ class Child:
     def _wait(self, options: int) -> None:
         try:
             pid, status = os.waitpid(self.pid, options)
-        except ChildProcessError:  # whoever started the agent ignores SIGCHLD: its status is lost
+        except ChildProcessError:  # the agent's parent ignores SIGCHLD: the status is lost
             pid, status = self.pid, 0
         if pid == self.pid:
             self.exit = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
@@ -84,7 +84,7 @@ class Child:
 
 
 def keep_descriptors() -> None:
-    """Let no child inherit what the agent itself was left by whoever started it."""
+    """Let no child inherit the descriptors that the agent itself inherited."""
     for name in os.listdir("/proc/self/fd"):
         try:
             os.set_inheritable(int(name), int(name) <= 2)

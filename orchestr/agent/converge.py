@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Optional
 
 OK, CHANGED, FAILED, SKIPPED, UNKNOWN = "ok", "changed", "failed", "skipped", "unknown"
-SAID_LIMIT = 64 * 1024  # characters kept of what a failed command said, until its secrets are hidden
+STDERR_LIMIT = 64 * 1024  # characters kept of a failed command's output until its secrets are redacted
 
 
 class Unconverged(ResourceError):
@@ -118,10 +118,10 @@ def _with_outcome(resource: Resource, system: System, result: Dict[str, Any]) ->
 def describe(error: Exception) -> Dict[str, str]:
     """Return ``message``, ``stderr`` (its tail) and ``next_step`` of an exception, for a person to read."""
     if isinstance(error, CommandFailed):
-        said = (error.completed.stderr.strip() or error.completed.stdout.strip())[-SAID_LIMIT:]
-        return {"message": str(error), "stderr": said, "next_step": ""}
+        output = (error.completed.stderr.strip() or error.completed.stdout.strip())[-STDERR_LIMIT:]
+        return {"message": str(error), "stderr": output, "next_step": ""}
     if isinstance(error, ResourceError):
-        return {"message": str(error), "stderr": error.stderr[-SAID_LIMIT:], "next_step": error.next_step}
+        return {"message": str(error), "stderr": error.stderr[-STDERR_LIMIT:], "next_step": error.next_step}
     if isinstance(error, OSError):
         step = "free some space on that disk and run again" if error.errno == 28 else ""
         return {"message": str(error), "stderr": "", "next_step": step}
@@ -130,6 +130,6 @@ def describe(error: Exception) -> Dict[str, str]:
     where = traceback.format_exception(type(error), error, error.__traceback__)
     return {
         "message": "%s: %s" % (type(error).__name__, error),
-        "stderr": "".join(where)[-SAID_LIMIT:],
+        "stderr": "".join(where)[-STDERR_LIMIT:],
         "next_step": "this is a fault in orchestr itself; please report it with these lines",
     }

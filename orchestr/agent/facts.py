@@ -1,4 +1,4 @@
-"""What the agent tells about its host in its first message; read from /proc and /etc, no process started."""
+"""The facts of a host in the agent's first message; read from /proc and /etc, no process started."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def os_release() -> Dict[str, str]:
     """Return /etc/os-release as a mapping (os-release(5)); empty when there is none."""
     values = {}
     for line in _text("/etc/os-release").splitlines():
-        key, found, value = line.partition("=")
-        if found and not key.startswith("#"):
+        key, equals, value = line.partition("=")
+        if equals and not key.startswith("#"):
             values[key.strip()] = value.strip().strip("\"'")
     return values
 
@@ -66,21 +66,21 @@ def memory_bytes() -> int:
 
 
 def disk_free_bytes(path: str) -> int:
-    """Return what an ordinary user can still write below ``path``."""
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
+    """Return the free space of the file system at ``path`` that ordinary users may use."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
 
 
 def addresses() -> List[str]:
     """Return the host's own IPv4 addresses but loopback, from /proc/net/fib_trie (entries marked ``host LOCAL``)."""
     lines = _text("/proc/net/fib_trie").splitlines()
-    found: List[str] = []
+    own: List[str] = []
     for before, line in zip(lines, lines[1:]):
         if "host LOCAL" in line and "|--" in before:
             address = before.split("|--")[1].strip()
-            if not address.startswith("127.") and address not in found:
-                found.append(address)
-    return found
+            if not address.startswith("127.") and address not in own:
+                own.append(address)
+    return own
 
 
 def ssh_connection() -> str:

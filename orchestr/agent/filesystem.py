@@ -1,4 +1,4 @@
-"""Writing files so that no reader ever sees half of one, and what was there before can be had back.
+"""Atomic writes: no reader ever sees half a file, and a replaced file can be restored.
 
 A new file is a 0600 temporary with a random name in the destination directory: owner and mode set, fsync, rename,
 fsync of the directory. The file it replaces is kept under ``/var/lib/orchestr/backups/<run>/`` (0700), where
@@ -102,22 +102,22 @@ def keep(path: str, run_id: str) -> Optional[str]:
     if not os.path.isdir(os.path.join(STATE_DIRECTORY, "backups", run_id)):
         _forget_old_backups(os.path.join(STATE_DIRECTORY, "backups"))
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-    found = os.stat(path)
+    status = os.stat(path)
     temporary = target + PREFIX
     descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     with open(path, "rb") as source, os.fdopen(descriptor, "wb") as copy:
         for chunk in iter(lambda: source.read(1 << 20), b""):
             copy.write(chunk)
         copy.flush()
-        os.fchown(copy.fileno(), found.st_uid, found.st_gid)
-        os.fchmod(copy.fileno(), found.st_mode & 0o7777)
-        os.utime(copy.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+        os.fchown(copy.fileno(), status.st_uid, status.st_gid)
+        os.fchmod(copy.fileno(), status.st_mode & 0o7777)
+        os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     os.rename(temporary, target)
     return target
 
 
 def _forget_old_backups(directory: str) -> None:
-    """Keep what the last BACKUPS_KEPT runs replaced (their names begin with their time): it may hold old secrets."""
+    """Keep the backups of the last BACKUPS_KEPT runs (names begin with the time): they may hold old secrets."""
     import shutil
 
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
@@ -135,7 +135,7 @@ def sync_directory(path: str) -> None:
 
 
 def begin_no_more() -> None:
-    """Let no write begin in this process from now on: whoever tries waits for the process's end."""
+    """Let no write begin in this process from now on: a thread that tries waits for the process's end."""
     _beginning.acquire(timeout=2)  # a directory that hangs must not keep the agent alive
 
 

@@ -1,6 +1,6 @@
 """Dead man's switch: a change that can lock the controller out undoes itself unless the controller reconnects in time.
 
-``armed`` keeps the files about to change and a script that puts them back in /run/orchestr/guard-RANDOM (0700), and
+``arm`` keeps the files about to change and a script that puts them back in /run/orchestr/guard-RANDOM (0700), and
 has the host itself run that script after a while: a systemd timer, which outlives the agent and the connection, or
 where systemd does not run, a detached ``sleep``. Then the change is made, and the controller must reach the host on
 a new connection. When it does the switch is disarmed; when it does not, or anything fails on the way, the host
@@ -29,7 +29,7 @@ MARGIN_S = 1.0  # the agent stops waiting this long before the host undoes by it
 
 @record
 class Undo:
-    """What puts a host back: files as they are now, then commands, each with its stdin, whatever each returns."""
+    """The way back: files as they are now, then commands, each with its stdin; exit statuses are ignored."""
 
     files: Sequence[str]
     commands: Sequence[Tuple[Sequence[str], bytes]]
@@ -40,14 +40,14 @@ class LockedOut(ResourceError):
 
 
 @contextmanager
-def armed(system: System, undo: Undo, window_s: float, what: str) -> Iterator[None]:
+def arm(system: System, undo: Undo, window_s: float, change: str) -> Iterator[None]:
     """Make the changes of the ``with`` block such that ``undo`` follows unless the controller still gets in.
 
-    ``what`` names the change in the error. Raises LockedOut when the controller did not get in within ``window_s``
-    seconds of arming; whatever the block raises, after undoing.
+    ``change`` names the change in the error. Raises LockedOut when the controller did not get in within ``window_s``
+    seconds of arming; passes on an exception of the block, after undoing.
     """
     deadline = system.monotonic() + window_s
-    switch = _arm(system, undo, window_s)
+    switch = _make_switch(system, undo, window_s)
     try:
         yield
         is_reached = system.confirm_reachable(max(1.0, deadline - MARGIN_S - system.monotonic()))
@@ -59,15 +59,15 @@ def armed(system: System, undo: Undo, window_s: float, what: str) -> Iterator[No
         return
     _fire(system, switch)
     raise LockedOut(
-        "%s would have locked the controller out: it could not connect anew within %.0f s; the host undid it"
-        % (what, window_s),
-        "see what keeps the controller's address out on this host, or give it more time",
+        "%s would have locked the controller out: no new connection within %.0f s; the host undid it"
+        % (change, window_s),
+        "find the rule on this host that rejects the controller's address, or allow more time",
         system.unreached,
     )
 
 
-def settle(system: System) -> None:
-    """Undo now what an earlier run left unconfirmed, so that no timer of it goes off in the middle of this one."""
+def undo_unconfirmed(system: System) -> None:
+    """Undo the unconfirmed changes of earlier runs now, so that no timer of theirs goes off during this run."""
     for directory in pending(system):
         token = directory.rsplit("/", 1)[1][len(PREFIX) :]
         _fire(system, _Switch(directory, token, _has_systemd(system), _waiting(system, directory)))
@@ -85,7 +85,7 @@ class _Switch:
         return "orchestr-guard-" + self.token
 
 
-def _arm(system: System, undo: Undo, window_s: float) -> _Switch:
+def _make_switch(system: System, undo: Undo, window_s: float) -> _Switch:
     import os
 
     token = os.urandom(8).hex()
@@ -108,10 +108,10 @@ def _has_systemd(reader: Reader) -> bool:
 
 
 def _script(system: System, switch: _Switch, undo: Undo) -> str:
-    """Copy what is to be kept, and return the script that puts it back. It must not stop at a failing line."""
+    """Copy the files to be kept, and return the script that restores them. It must not stop at a failing line."""
     lines = [
         "#!/bin/sh",
-        "exec >/dev/null 2>&1",  # whoever reads what it says may be gone
+        "exec >/dev/null 2>&1",  # the reader of its output may be gone
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH",
         "cd %s && mv undo undoing || exit 0" % shlex.quote(switch.directory),
     ]
@@ -129,11 +129,11 @@ def _script(system: System, switch: _Switch, undo: Undo) -> str:
 
 def _restore(system: System, switch: _Switch, number: int, path: str) -> List[str]:
     """Return the lines that bring one file back whole: a copy beside it, renamed over it."""
-    found, content = system.stat(path), system.read_bytes(path)
-    if found is None or content is None:
+    status, content = system.stat(path), system.read_bytes(path)
+    if status is None or content is None:
         return ["rm -f %s" % shlex.quote(path)]
     kept = "file-%d" % number
-    system.write_bytes("%s/%s" % (switch.directory, kept), content, mode=found.mode, uid=found.uid, gid=found.gid)
+    system.write_bytes("%s/%s" % (switch.directory, kept), content, mode=status.mode, uid=status.uid, gid=status.gid)
     beside = shlex.quote("%s.orchestr-%s" % (path, switch.token))
     return ["cp -p %s %s && mv -f %s %s" % (kept, beside, beside, shlex.quote(path))]
 
@@ -164,12 +164,12 @@ def _timer(switch: _Switch, script: str, window_s: float) -> List[str]:
 
 
 def _claim(system: System, switch: _Switch) -> bool:
-    """Tell whether the change may stay: False when the script has begun to undo it."""
+    """Return True when the change may stay, False when the script has begun to undo it."""
     return system.run(["mv", switch.directory + "/undo", switch.directory + "/confirmed"], check=False).ok
 
 
 def _fire(system: System, switch: _Switch) -> None:
-    """Undo now, unless it is being undone already; then wait until that is over, and finish what was cut off."""
+    """Undo now, unless the host is undoing already; then wait for its end, and finish an undo that was cut off."""
     system.deadline = None
     _undo(system, switch)
     for _ in system.attempts(30, 0.2):
@@ -186,7 +186,7 @@ def _undo(system: System, switch: _Switch) -> None:
     try:
         if system.run(["setsid", "--fork", "--wait", *command], check=False, timeout_s=60).exit == 127:
             system.run(command, check=False, timeout_s=60)
-    except CommandFailed:  # out of time; what is left is to free the host of the timer
+    except CommandFailed:  # out of time; the timer must still be removed
         pass
 
 

@@ -1,4 +1,4 @@
-"""What stands in for ``json`` on a host: its C functions without the package, whose decoder imports ``re``.
+"""JSON without the package ``json``, whose decoder imports ``re``: the C functions beneath it.
 
 Everything that travels imports this module, also on the controller; ``tests/agent/test_light_json.py`` compares it with
 the real one.
@@ -40,7 +40,7 @@ def loads(text: Any) -> Any:
 
 
 class JSONEncoder:
-    """Make JSON texts in one way; the options that are here mean what they do in the real one."""
+    """Make JSON texts in one way; the options mean the same as those of ``json.JSONEncoder``."""
 
     def __init__(self, *, ensure_ascii: bool = True, separators: Any = (", ", ": "), sort_keys: bool = False) -> None:
         self._string = encode_basestring_ascii if ensure_ascii else encode_basestring
@@ -48,7 +48,7 @@ class JSONEncoder:
         self._pieces = make_encoder(None, _refuse, self._string, None, colon, comma, sort_keys, False, True)
 
     def encode(self, value: Any) -> str:
-        """Return a value as JSON. Raises TypeError for what JSON has not."""
+        """Return a value as JSON. Raises TypeError for a type that JSON does not have."""
         return self._string(value) if isinstance(value, str) else "".join(self._pieces(value, 0))
 
 
@@ -57,7 +57,7 @@ def _refuse(value: Any) -> Any:
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """Return a value as JSON. Raises TypeError for what JSON has not."""
+    """Return a value as JSON. Raises TypeError for a type that JSON does not have."""
     if options.keys() <= {"ensure_ascii", "separators", "sort_keys"}:
         return JSONEncoder(**options).encode(value)
     import json as real  # indented texts are written only where something changes

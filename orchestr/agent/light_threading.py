@@ -1,4 +1,4 @@
-"""What stands in for ``threading`` on a host, where importing that one costs as much as starting python.
+"""Threads, locks and events without the package ``threading``, which costs as much to import as starting python.
 
 Everything that travels imports this module; ``tests/agent/test_light_threading.py`` compares it with the real one.
 """

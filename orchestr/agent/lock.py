@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class HostLock:
-    """An flock on a file only this user can write. ``holder`` (who, run, since) is what the next run is told."""
+    """An flock on a file only this user can write. ``holder`` (who, run, since) is shown to the next run."""
 
     def __init__(self, holder: Dict[str, Any], path: Optional[str] = None) -> None:
         self._mine = holder
@@ -45,13 +45,13 @@ class HostLock:
         return True
 
     def holder(self) -> Dict[str, Any]:
-        """Return what the present holder wrote about itself; empty when it cannot be read."""
+        """Return the present holder's description of itself; empty when it cannot be read."""
         try:
             with open(self._path, encoding="utf-8") as stream:
-                found = loads(stream.read())
+                holder = loads(stream.read())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return holder if isinstance(holder, dict) else {}
 
     def release(self) -> None:
         if self._descriptor >= 0:

@@ -1,4 +1,4 @@
-"""Content from a host to the controller: what a command writes, sent as it writes it, stored nowhere on the host.
+"""Content from a host to the controller: a command's output, sent while it is written, stored nowhere on the host.
 
 Sent to hosts only with the resources that need it. The line takes no more than the controller reads.
 """
@@ -22,9 +22,9 @@ ANSWER_S = 2 * wire.LOST_S
 
 
 def offer(system: System, argv: Sequence[str], size_bytes: int, timeout_s: float) -> Tuple[str, int]:
-    """Send the controller what a command writes; return the sha256 and the size of that, when it has all of it.
+    """Send a command's output to the controller; return its sha256 and size once the controller has all of it.
 
-    The controller has it for the rest of this run. ``size_bytes`` is about how much it will be. Raises CommandFailed,
+    The controller keeps it for the rest of this run. ``size_bytes`` is an estimate. Raises CommandFailed,
     and OSError when the controller could not take it, as soon as it says so.
     """
     from hashlib import sha256
@@ -32,7 +32,7 @@ def offer(system: System, argv: Sequence[str], size_bytes: int, timeout_s: float
     line = system.line
     if line is None:
         raise OSError("this run has no controller to send to")
-    number, digest, sent, found = line.next_transfer(), sha256(), 0, ""
+    number, digest, sent, checksum = line.next_transfer(), sha256(), 0, ""
     line.send({"type": "offer", "transfer": number, "size_bytes": size_bytes})
     pack = getattr(system, "output_of", None)  # a host in memory has no processes
     chunks = pack(argv, timeout_s) if pack is not None else output_of(system, argv, timeout_s)
@@ -42,41 +42,41 @@ def offer(system: System, argv: Sequence[str], size_bytes: int, timeout_s: float
             digest.update(chunk)
             sent += len(chunk)
             line.send_chunk(number, chunk)
-        found = digest.hexdigest()
+        checksum = digest.hexdigest()
     finally:
-        line.send({"type": "offered", "transfer": number, "sha256": found, "size_bytes": sent})
+        line.send({"type": "offered", "transfer": number, "sha256": checksum, "size_bytes": sent})
         line.flush()
         chunks.close()
     why = line.wait_for(TAKEN, number, ANSWER_S)
     _assert_taken("it did not say that it has all of it" if why is None else why)
-    return found, sent
+    return checksum, sent
 
 
 def _assert_taken(why: Optional[str]) -> None:
     if why:
-        raise OSError("the controller could not take what this host sent: %s" % why)
+        raise OSError("the controller could not store the content from this host: %s" % why)
 
 
 def output_of(system: System, argv: Sequence[str], timeout_s: float) -> Generator[bytes, None, None]:
-    """Yield what a command writes, in pieces as they are taken. Raises CommandFailed, also after the last."""
+    """Yield a command's output in pieces, as they are consumed. Raises CommandFailed, also after the last piece."""
     if system.deadline is not None:
         timeout_s = max(0.1, min(timeout_s, system.deadline - time.monotonic()))
-    exit, said, timed_out = yield from pour(list(argv), ENVIRONMENT, timeout_s, wire.CHUNK)
+    exit, stderr, timed_out = yield from pour(list(argv), ENVIRONMENT, timeout_s, wire.CHUNK)
     if timed_out or exit != 0:
-        done = Completed(tuple(argv), exit, "", said.decode("utf-8", "replace"))
+        done = Completed(tuple(argv), exit, "", stderr.decode("utf-8", "replace"))
         raise CommandFailed(done, "ended after %.0f s without finishing" % timeout_s if timed_out else "")
 
 
 def pour(
     argv: List[str], environment: Mapping[str, str], timeout_s: float, piece_bytes: int
 ) -> Generator[bytes, None, Tuple[int, bytes, bool]]:
-    """Yield what a command writes, in pieces of that size, only as fast as they are taken; return what `run` does.
+    """Yield a command's output in pieces of that size, only as fast as they are consumed; return as `process.run` does.
 
-    Of what it says on stderr, the first ``piece_bytes`` are returned. Who stops taking kills its group.
+    The first ``piece_bytes`` of stderr are returned. A consumer that stops early kills the command's group.
     Raises FileNotFoundError, PermissionError.
     """
     child = process.begin(argv, environment, takes_input=False)
-    deadline, piece, said = time.monotonic() + timeout_s, bytearray(), bytearray()
+    deadline, piece, stderr = time.monotonic() + timeout_s, bytearray(), bytearray()
     try:
         ready, left = select.poll(), {child.stdout, child.stderr}
         for descriptor in left:
@@ -88,7 +88,7 @@ def pour(
                     ready.unregister(descriptor)
                     left.discard(descriptor)
                 elif descriptor == child.stderr:
-                    said += data[: max(0, piece_bytes - len(said))]
+                    stderr += data[: max(0, piece_bytes - len(stderr))]
                 else:
                     piece += data
             while len(piece) >= piece_bytes:
@@ -101,7 +101,7 @@ def pour(
     except TimeoutError:
         process.signal_group(child.pid, SIGKILL)
         child.wait()
-        return -SIGKILL, bytes(said), True
+        return -SIGKILL, bytes(stderr), True
     except BaseException:
         process.signal_group(child.pid, SIGKILL)
         child.wait()
@@ -109,4 +109,4 @@ def pour(
     finally:
         process.end(child)
     assert child.exit is not None
-    return child.exit, bytes(said), False
+    return child.exit, bytes(stderr), False

@@ -74,7 +74,7 @@ def end(child: Child) -> None:
 
 
 def start_no_more() -> None:
-    """Refuse all further commands: who sees its command killed may go on to the next one."""
+    """Refuse all further commands: a task whose command was killed may go on to the next one."""
     global _is_ending
     with _groups_lock:
         _is_ending = True
@@ -125,10 +125,10 @@ def _communicate(
             timed_out = True
             break
         # A daemon that inherited the pipes keeps them open after the command itself has ended.
-        found = ready.poll(min(left_s, 0.2) * 1000)
-        if not found and child.poll() is not None:
+        events = ready.poll(min(left_s, 0.2) * 1000)
+        if not events and child.poll() is not None:
             break
-        for descriptor, _ in found:
+        for descriptor, _ in events:
             if descriptor == child.stdin:
                 view = _feed(child, ready, view, source)
                 continue
@@ -140,8 +140,8 @@ def _communicate(
             buffer = kept[descriptor]
             buffer += chunk[: max(0, output_limit - len(buffer))]
             lines[descriptor].take(chunk)
-    for each in lines.values():
-        each.flush()
+    for held in lines.values():
+        held.flush()
     if timed_out:
         signal_group(child.pid, SIGKILL)
     if not child.wait(10 if timed_out else max(0.1, deadline - time.monotonic())):
@@ -176,7 +176,7 @@ class _Lines:
 
 
 def _feed(child: Child, ready: "select.poll", view: memoryview, source: Iterator[bytes]) -> memoryview:
-    """Write some of ``view``, or of what comes next from ``source``, to the child; return what is left to write."""
+    """Write some of ``view``, or of the next chunk of ``source``, to the child; return the bytes left to write."""
     if not view:
         view = memoryview(next((chunk for chunk in source if chunk), b""))  # an empty chunk is not the end
     try:

@@ -1,8 +1,8 @@
 """Desired state, and the contract between it and the engine: observe, diff, apply, observe again.
 
-A resource is a record of scalars, tuples, Secrets and other registered records. It says what should be
-(`desired`), reads what is (`observe`, which is handed a Reader and so cannot write) and can bring about a difference it
-is told of (`apply`, which never decides). A resource type is one file in ``orchestr/resources``.
+A resource is a record of scalars, tuples, Secrets and other registered records. It declares the desired
+state (`desired`), reads the current state (`observe`, which gets a Reader and so cannot write) and makes a change that
+the engine computed (`apply`, which never decides). A resource type is one file in ``orchestr/resources``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def kinds() -> Dict[str, type]:
 
 @record
 class Change:
-    """What the engine found to differ: the whole state before and after, and the attributes that differ.
+    """A difference found by the engine: the whole state before and after, and the attributes that differ.
 
     ``before`` is None when the thing does not exist, ``after`` is None when it should not.
     """
@@ -67,7 +67,7 @@ class Change:
         return self.after is None
 
     def touches(self, *attributes: str) -> bool:
-        """Tell whether any of these attributes differs."""
+        """Return True if any of these attributes differs."""
         return any(name in self.differing for name in attributes)
 
 
@@ -85,7 +85,7 @@ class Resource:
 
     @property
     def label(self) -> str:
-        """Return what it is on the host, in one word: a path, a unit, a package. Unique within its kind."""
+        """Return its name on the host: a path, a unit, a package. Unique within its kind."""
         raise NotImplementedError
 
     def desired(self) -> Optional[State]:
@@ -110,14 +110,14 @@ class Resource:
         raise NotImplementedError
 
     def predict(self, reader: Reader, change: Change) -> None:
-        """In check mode: note in ``reader.predicted`` what later tasks would find after this change."""
+        """In check mode: note in ``reader.predicted`` the files that later tasks would see after this change."""
 
     def diff(self, reader: Reader, change: Change) -> str:
-        """Return the change as text for a person; secrets hidden. The default lists attributes."""
+        """Return the change as text for a person; secrets redacted. The default lists attributes."""
         return attribute_diff(change)
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        """Return what later plays may use of this (``host.outcome``); values may be Secrets. Read after convergence."""
+        """Return values for later plays (``host.outcome``); they may be Secrets. Read after convergence."""
         return self.published_values(reader)
 
     def publish(self, reader: Reader, values: Mapping[str, Any]) -> None:
@@ -153,7 +153,7 @@ class Action(Resource):
 
 
 class Survey(Resource):
-    """A look at the host for the plays after it: what it finds is its outcome, and it is never a change.
+    """A look at the host for the plays after it: its findings are its outcome, and it is never a change.
 
     Subclasses have a ``name``, which tells surveys of one kind apart, and give ``outcome``.
     """
@@ -174,7 +174,7 @@ class Survey(Resource):
 
 
 class ResourceError(Exception):
-    """A resource could not be brought about; ``next_step`` is what the user can do."""
+    """A resource could not be applied; ``next_step`` tells the user how to go on."""
 
     def __init__(self, message: str, next_step: str = "", stderr: str = "") -> None:
         super().__init__(message)
@@ -217,7 +217,7 @@ def differing(before: Optional[State], after: Optional[State]) -> Tuple[str, ...
 
 
 def attribute_diff(change: Change) -> str:
-    """Return ``- name: before`` / ``+ name: after`` lines for what differs; Secrets hidden."""
+    """Return ``- name: before`` / ``+ name: after`` lines for the attributes that differ; Secrets redacted."""
     if change.after is None:
         return "- present\n+ absent"
     lines = []

@@ -42,7 +42,7 @@ class Completed:
 
 @record
 class FileStat:
-    """What lstat says: ``type`` is file, directory, link or other; ``mode`` its bits.
+    """The result of lstat: ``type`` is file, directory, link or other; ``mode`` its bits.
 
     ``changed_ns`` is ctime (content, owner, mode or name), ``modified_ns`` mtime (content; can be set by hand).
     """
@@ -62,12 +62,12 @@ class CommandFailed(Exception):
 
     def __init__(self, completed: Completed, reason: str = "") -> None:
         self.completed = completed
-        what = reason or "exit status %d" % completed.exit
-        super().__init__("%s: %s" % (" ".join(completed.argv[:6]), what))
+        cause = reason or "exit status %d" % completed.exit
+        super().__init__("%s: %s" % (" ".join(completed.argv[:6]), cause))
 
 
 class Reader:
-    """What can be looked at on the host. Nothing here changes it."""
+    """The reading half: nothing here changes the host."""
 
     def __init__(self) -> None:
         self._cache: Dict[Tuple[str, ...], Any] = {}
@@ -141,23 +141,23 @@ class Reader:
         return None if data is None else data.decode("utf-8", "replace")
 
     def stat(self, path: str) -> Optional[FileStat]:
-        """Return what lstat says, None when there is nothing."""
+        """Return the result of lstat, None when the path does not exist."""
         try:
-            found = os.lstat(path)
+            status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        kind = stat_module.S_IFMT(found.st_mode)
+        kind = stat_module.S_IFMT(status.st_mode)
         types = {stat_module.S_IFREG: "file", stat_module.S_IFDIR: "directory", stat_module.S_IFLNK: "link"}
         target = os.readlink(path) if kind == stat_module.S_IFLNK else ""
         return FileStat(
             types.get(kind, "other"),
-            stat_module.S_IMODE(found.st_mode),
-            found.st_uid,
-            found.st_gid,
-            found.st_size,
-            found.st_ctime_ns,
+            stat_module.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_size,
+            status.st_ctime_ns,
             target,
-            found.st_mtime_ns,
+            status.st_mtime_ns,
         )
 
     def list_directory(self, path: str) -> List[str]:
@@ -168,7 +168,7 @@ class Reader:
             return []
 
     def digest(self, path: str) -> Optional[str]:
-        """Return the sha256 (hex) of a file, None when there is none; in check mode, of what it would be."""
+        """Return the sha256 (hex) of a file, None when it does not exist; in check mode, the predicted one."""
         if path in self.predicted:
             return self.predicted[path]
         try:
@@ -184,8 +184,8 @@ class Reader:
         """Return the path of a program, None when it is not installed."""
         for folder in ENVIRONMENT["PATH"].split(":"):
             path = folder + "/" + program
-            found = self.stat(path)
-            if found is not None and (found.type == "link" or found.mode & 0o111):
+            status = self.stat(path)
+            if status is not None and (status.type == "link" or status.mode & 0o111):
                 return path
         return None
 
@@ -215,7 +215,7 @@ class Reader:
         return process.http(url, socket_path, method, dict(headers or {}), body, timeout_s)
 
     def connects(self, address: str, port: int, timeout_s: float = 3.0) -> bool:
-        """Tell whether a TCP connection to ``address:port`` is accepted."""
+        """Return True if a TCP connection to ``address:port`` is accepted."""
         import socket
 
         try:
@@ -276,7 +276,7 @@ class System(Reader):
         self._on_output = on_output
         self._fetch = fetch
         self._confirm = confirm
-        self.line = line  # to the controller, for what is sent there (offer.py)
+        self.line = line  # to the controller, for content that a host offers (offer.py)
         self.unreached = ""  # why the controller could not reach this host anew when it was last asked to
 
     def run(
@@ -291,14 +291,14 @@ class System(Reader):
     ) -> Completed:
         """Run a command that changes something; stdin is ``input`` or /dev/null, in a process group of its own.
 
-        ``input`` may be an iterator of chunks, for what is too large to hold in memory.
+        ``input`` may be an iterator of chunks, for content too large for memory.
         ``stream`` passes its output on live. Raises CommandFailed on a status other than 0 (unless ``check=False``)
         and when the time is over (its whole group is killed).
         """
         return self._execute(argv, input, env, timeout_s, check, self._on_output if stream else None)
 
     def say(self, line: str) -> None:
-        """Tell whoever watches the run how far a long change has come."""
+        """Report the progress of a long change, as a line of output."""
         if self._on_output is not None:
             self._on_output(line + "\n")
 
@@ -323,7 +323,7 @@ class System(Reader):
         return self._fetch(digest, size_bytes)
 
     def make_directory(self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
-        """Make a directory and its missing parents (those 0755, owned by the agent's user)."""
+        """Make a directory and its missing parents (0755, owned by the agent's user)."""
         parent = os.path.dirname(path.rstrip("/"))
         if parent:
             os.makedirs(parent, mode=0o755, exist_ok=True)
@@ -351,7 +351,7 @@ class System(Reader):
         filesystem.remove(path, self.run_id)
 
     def confirm_reachable(self, window_s: float) -> bool:
-        """Ask the controller to reach this host on a new connection; tell whether it did within ``window_s``."""
+        """Ask the controller for a new connection to this host; return True when it came within ``window_s``."""
         return self._confirm is not None and self._confirm(window_s)
 
 

@@ -1,4 +1,4 @@
-"""Changes that a dead man's switch would still undo: where `guard` keeps them, and which there are."""
+"""Changes that a dead man's switch would still undo: the directory in which `guard` keeps them, and their list."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ PREFIX = "guard-"
 def pending(reader: Reader) -> Tuple[str, ...]:
     """Return the directories of switches that a run which died left armed: their change is not confirmed."""
     names = [name for name in reader.list_directory(DIRECTORY) if name.startswith(PREFIX)]
-    found = tuple("%s/%s" % (DIRECTORY, name) for name in names)
-    return tuple(path for path in found if not reader.stat(path + "/confirmed"))
+    paths = tuple("%s/%s" % (DIRECTORY, name) for name in names)
+    return tuple(path for path in paths if not reader.stat(path + "/confirmed"))

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange over a unix socket: what the Docker engine is asked, without ``http.client``.
+"""One HTTP/1.1 exchange over a unix socket, for the Docker engine's API, without ``http.client``.
 
 That one (with ``email`` and ``ssl``) takes longer to import than an agent needs for all else where nothing differs.
 Source: RFC 9112; an answer ends by its length, by its last chunk, or with the connection, which is asked to be closed.
@@ -24,10 +24,10 @@ def exchange(
 
     ``timeout_s`` is for each wait. Raises OSError when there is no (whole) answer, ValueError on more than one request.
     """
-    told = {"Host": "localhost", "Connection": "close", **headers}
+    sent = {"Host": "localhost", "Connection": "close", **headers}
     if body or method not in ("GET", "HEAD"):
-        told["Content-Length"] = str(len(body))
-    lines = ["%s %s HTTP/1.1" % (method, target), *("%s: %s" % pair for pair in told.items())]
+        sent["Content-Length"] = str(len(body))
+    lines = ["%s %s HTTP/1.1" % (method, target), *("%s: %s" % pair for pair in sent.items())]
     if any(char < " " or char > "~" for line in lines for char in line) or lines[0].count(" ") != 2:
         raise ValueError("the request %r holds a character that none may hold" % lines[0])
     line = socket(AF_UNIX, SOCK_STREAM)
@@ -41,7 +41,7 @@ def exchange(
 
 
 class _Answer:
-    """What comes from a socket, read by lines and by lengths."""
+    """An HTTP answer on a socket, read by lines and by lengths."""
 
     def __init__(self, line: Any) -> None:
         self._line, self._held = line, bytearray()
@@ -65,7 +65,7 @@ class _Answer:
     def _head(self) -> Tuple[int, Dict[str, str]]:
         words = self._text_line().split(" ", 2)
         if len(words) < 2 or not words[0].startswith("HTTP/1.") or len(words[1]) != 3:
-            raise OSError("what answered does not speak HTTP/1")
+            raise OSError("the answer on the socket is not HTTP/1")
         headers: Dict[str, str] = {}
         text = self._text_line()
         while text:
@@ -75,14 +75,14 @@ class _Answer:
         return _number(words[1], 10), headers
 
     def _chunks(self) -> bytes:
-        found: List[bytes] = []
+        chunks: List[bytes] = []
         while True:
             size = _number(self._text_line().partition(";")[0].strip(), 16)
             if not size:
                 while self._text_line():
-                    pass  # what follows the last chunk
-                return b"".join(found)
-            found.append(self._exactly(size))
+                    pass  # the trailer after the last chunk
+                return b"".join(chunks)
+            chunks.append(self._exactly(size))
             if self._text_line():
                 raise OSError("the HTTP answer is damaged: a chunk is longer than it says")
 
@@ -96,9 +96,9 @@ class _Answer:
     def _exactly(self, size: int) -> bytes:
         while len(self._held) < size:
             self._more()
-        found = bytes(self._held[:size])
+        data = bytes(self._held[:size])
         del self._held[:size]
-        return found
+        return data
 
     def _more(self) -> None:
         data = self._line.recv(PIECE)

@@ -5,11 +5,11 @@ A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then 
 * ``J``: one message, a JSON object with a ``"type"``. Records travel by registered kind (``{"$k": kind, ...}``),
   never by import path; Secrets as ``{"$s": text}``, bytes as ``{"$b": base64}``; every list becomes a tuple.
 * ``B``: four bytes with the number of the ``need`` it answers, then a piece of the blob; no piece means there is none.
-  From the agent: the number of its ``offer``, then a piece of what it offers.
+  From the agent: the number of its ``offer``, then a piece of that content.
 * ``P``: packed modules, which the ``modules`` message after it is about.
 
 Messages to the agent: ``modules, tasks, confirm, taken, beat, stop``, and blobs. From it: ``hello, locked, started,
-output, result, fine, need, got, offer, offered, lacking, reachable, done, beat, fatal``, and what it offers.
+output, result, fine, need, got, offer, offered, lacking, reachable, done, beat, fatal``, and offered content.
 ``started`` is said of tasks that last; ``fine`` stands for the results of some that follow each other and were ok, with
 nothing more to tell: ``first`` counts from 0.
 """
@@ -46,7 +46,7 @@ _text = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made on
 
 
 class ProtocolError(Exception):
-    """What arrived is not a frame or message of this protocol."""
+    """The bytes that arrived are not a frame or message of this protocol."""
 
 
 def frame(kind: bytes, payload: bytes) -> bytes:
@@ -73,7 +73,7 @@ def encode(message: Dict[str, Any]) -> bytes:
 
 
 class Decoder:
-    """Cut a byte stream into frames: ``feed`` what arrived, then take from ``next_frame`` until it is None."""
+    """Cut a byte stream into frames: ``feed`` bytes, then call ``next_frame`` until it returns None."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -98,7 +98,7 @@ class Decoder:
 
 
 def decode(payload: bytes, on_secret: Optional[Callable[[Secret], None]] = None) -> Dict[str, Any]:
-    """Return the message in a ``J`` payload; ``on_secret`` is told of each Secret. Raises ProtocolError."""
+    """Return the message in a ``J`` payload; ``on_secret`` is called with each Secret. Raises ProtocolError."""
     try:
         message = _rich(loads(payload.decode("utf-8", "surrogatepass")), on_secret)
     except (ValueError, KeyError, TypeError) as error:
@@ -133,12 +133,12 @@ def _plain(value: Any) -> Any:
 
 
 def _fields_in(value: Any, known: Tuple[Tuple[str, Any], ...]) -> Dict[str, Any]:
-    """Return what of a registered record is not as it is by default."""
+    """Return the fields of a registered record that differ from their defaults."""
     plain: Dict[str, Any] = {"$k": value.kind}
     for name, default in known:
-        found = getattr(value, name)
-        if found is not default and not (type(found) is type(default) and found == default):
-            plain[name] = found if type(found) in _SCALARS else _plain(found)
+        current = getattr(value, name)
+        if current is not default and not (type(current) is type(default) and current == default):
+            plain[name] = current if type(current) in _SCALARS else _plain(current)
     return plain
 
 

@@ -1,9 +1,9 @@
-"""What is sent to a host's python3: the agent's modules, made the same every time, imported there from memory.
+"""The program sent to a host's python3: the agent's modules, made the same every time, imported there from memory.
 
 Compiling them takes a host longer than a converged play, so a host whose python is the controller's version gets them
 compiled (as python itself keeps them in ``__pycache__``), any other as sources. The agent itself comes compiled, and
-another python asks for its sources. Of the resources goes what their modules import as they are imported; what
-functions of theirs import (how to apply what rarely differs) is asked for when such a function runs.
+another python asks for its sources. Resource modules travel with the modules they import at their top; modules that
+their functions import (to apply changes that are rare) are sent when such a function runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LOADER = (
     "d=zlib.decompressobj()\n"
     "exec(d.decompress(b))"
 )
-#: Whose bytecode is sent: equal on two pythons that run each other's (importlib.util.MAGIC_NUMBER).
+#: The format of the bytecode sent: equal on two pythons that run each other's (importlib.util.MAGIC_NUMBER).
 BYTECODE = importlib.util.MAGIC_NUMBER.hex()
 LEVEL = 3  # of compression: higher ones cost a small run more than the bytes they save
 AGENT_MODULES = (
@@ -71,7 +71,7 @@ Made = TypeVar("Made")
 
 
 def _made_once(make: Callable[..., Made]) -> Callable[..., Made]:
-    """Keep what a function returns; hosts that ask at the same time wait for the first instead of making it too."""
+    """Keep a function's result; hosts that ask at the same time wait for the first instead of making it too."""
     kept = functools.cache(make)
 
     @functools.wraps(make)
@@ -122,26 +122,26 @@ def imports_of(module: str, by_functions: bool = True) -> tuple[str, ...]:
 
 @functools.cache
 def _imports_in(text: str, by_functions: bool) -> tuple[str, ...]:
-    found: set[str] = set()
+    imported: set[str] = set()
     for indent, module, members in _IMPORT.findall(text):
         if indent and not by_functions:
             continue
         if not _is_package(module):
-            found.add(module)
+            imported.add(module)
             continue
         names = [member.split(" as ")[0].strip() for member in members.strip("()").split(",")]
         # A package may define a name itself, or have a module of that name.
-        found.update(f"{module}.{name}" if _is_module(f"{module}.{name}") else module for name in names if name)
-    return tuple(sorted(found))
+        imported.update(f"{module}.{name}" if _is_module(f"{module}.{name}") else module for name in names if name)
+    return tuple(sorted(imported))
 
 
 def modules_for(classes: Iterable[type]) -> list[str]:
-    """Return the modules, not in the agent itself, without which those that define these classes can't be imported."""
+    """Return the modules, apart from the agent's, that importing the modules of these classes needs."""
     return _closure({cls.__module__ for cls in classes}, by_functions=False)
 
 
 def modules_asked_for(module: str, sent: Iterable[str]) -> list[str]:
-    """Return what a host needs to import a module that a function of those it was sent imports; none of any other."""
+    """Return the modules needed to import ``module``, if a function of the ``sent`` ones imports it; else nothing."""
     if module not in _closure(sent, by_functions=True):
         return []
     known = set(sent)
@@ -168,10 +168,10 @@ def packed(modules: tuple[str, ...], bytecode: str) -> bytes:
     Made once per run, however many hosts get it. A project's own modules are sent as sources.
     """
     if bytecode == BYTECODE:
-        found = {name: _compiled(name) if name.partition(".")[0] == "orchestr" else source(name) for name in modules}
+        contents = {name: _compiled(name) if name.partition(".")[0] == "orchestr" else source(name) for name in modules}
     else:
-        found = {name: source(name) for name in modules}
-    return zlib.compress(marshal.dumps(found, 2), LEVEL)  # version 2 is read by every python
+        contents = {name: source(name) for name in modules}
+    return zlib.compress(marshal.dumps(contents, 2), LEVEL)  # version 2 is read by every python
 
 
 def _compiled(module: str) -> bytes | str:
@@ -184,9 +184,9 @@ def _compiled(module: str) -> bytes | str:
         kept = Path(importlib.util.cache_from_source(str(path))).read_bytes()
     except OSError:
         kept = b""
-    found = path.stat()
+    status = path.stat()
     # PEP 552: magic, flags (0: the next two say which source it was made from), seconds, bytes.
-    stamp = (int(found.st_mtime) & 0xFFFFFFFF, found.st_size & 0xFFFFFFFF)
+    stamp = (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
     if kept[:16] == importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, *stamp):
         return kept[16:]
     loader = importlib.machinery.SourceFileLoader(module, str(path))
@@ -201,7 +201,7 @@ def _bootstrap() -> bytes:
 
 @_made_once
 def modules_frame(modules: tuple[str, ...], imports: tuple[str, ...], bytecode: str, asked: str = "") -> bytes:
-    """Return the frames that bring these modules and have the agent import those its tasks are made of.
+    """Return the frames with these modules, and the order to import ``imports``, the modules of the tasks.
 
     ``asked`` names the module that the agent has asked for, if it has.
     """
@@ -225,7 +225,7 @@ def with_length(data: bytes) -> bytes:
 
 
 def agent_sources() -> bytes:
-    """Return what a program under another python asks for: the agent's modules as sources, after their length."""
+    """Return the agent's modules as sources, after their length: the answer to a program under another python."""
     return with_length(packed(AGENT_MODULES, ""))
 
 

@@ -106,7 +106,7 @@ def assert_ends(pid: int) -> None:
 def test_a_confirmed_change_stays_and_leaves_nothing_behind(place: Path) -> None:
     """Reached within the window: files as changed, no process, no directory; the agent waited less than the host."""
     system = HereSystem()
-    with guard.armed(system, undo_in(place), 30, "this"):
+    with guard.arm(system, undo_in(place), 30, "this"):
         change(place)
         pid = waiting(place)
     assert (place / "rules").read_text() == "changed\n" and (place / "new").exists()
@@ -119,7 +119,7 @@ def test_an_unconfirmed_change_is_undone_before_the_error(place: Path) -> None:
     """Not reached: contents, modes, absence and commands as before, and the error says that the host undid it."""
     with (
         pytest.raises(guard.LockedOut, match=r"this would have locked the controller out.*the host undid it"),
-        guard.armed(HereSystem(is_reached=False), undo_in(place), 30, "this"),
+        guard.arm(HereSystem(is_reached=False), undo_in(place), 30, "this"),
     ):
         change(place)
     assert_undone(place)
@@ -128,7 +128,7 @@ def test_an_unconfirmed_change_is_undone_before_the_error(place: Path) -> None:
 def test_a_change_that_fails_half_way_is_undone(place: Path) -> None:
     """The error of the change itself is the one that is raised, and nothing of it stays."""
     system = HereSystem()
-    with pytest.raises(CommandFailed), guard.armed(system, undo_in(place), 30, "this"):
+    with pytest.raises(CommandFailed), guard.arm(system, undo_in(place), 30, "this"):
         change(place)
         system.run(["false"])
     assert_undone(place)
@@ -137,7 +137,7 @@ def test_a_change_that_fails_half_way_is_undone(place: Path) -> None:
 
 def test_the_host_undoes_by_itself_when_nobody_is_left(place: Path) -> None:
     """The agent is gone after the change: the detached process undoes it when the window is over."""
-    guard._arm(HereSystem(), undo_in(place), 1)
+    guard._make_switch(HereSystem(), undo_in(place), 1)
     change(place)
     until(lambda: is_undone(place))
     assert_undone(place)
@@ -146,7 +146,7 @@ def test_the_host_undoes_by_itself_when_nobody_is_left(place: Path) -> None:
 def test_a_confirmation_after_the_host_began_to_undo_is_too_late(place: Path) -> None:
     """Script and agent cannot both win: once it is being undone, the change does not count as made."""
     system = HereSystem()
-    with pytest.raises(guard.LockedOut), guard.armed(system, undo_in(place), 30, "this"):
+    with pytest.raises(guard.LockedOut), guard.arm(system, undo_in(place), 30, "this"):
         change(place)
         pid = waiting(place)
         system.run(["/bin/sh", f"{place}/guards/{guards(place)[0]}/undo"])
@@ -157,11 +157,11 @@ def test_a_confirmation_after_the_host_began_to_undo_is_too_late(place: Path) ->
 def test_the_next_run_undoes_what_a_dead_one_left(place: Path) -> None:
     """An armed switch is seen by looking, and settled before its window is over."""
     system = HereSystem()
-    guard._arm(system, undo_in(place), 600)
+    guard._make_switch(system, undo_in(place), 600)
     pid = waiting(place)
     change(place)
     assert guard.pending(system) == (f"{place}/guards/{guards(place)[0]}",)
-    guard.settle(system)
+    guard.undo_unconfirmed(system)
     assert_undone(place)
     assert guard.pending(system) == ()
     assert_ends(pid)
@@ -170,7 +170,7 @@ def test_the_next_run_undoes_what_a_dead_one_left(place: Path) -> None:
 def test_what_was_confirmed_is_not_pending(place: Path) -> None:
     """An agent that died just after the confirmation left a directory, not a doubt; the timer undoes nothing."""
     system = HereSystem()
-    switch = guard._arm(system, undo_in(place), 600)
+    switch = guard._make_switch(system, undo_in(place), 600)
     change(place)
     assert guard._claim(system, switch)
     assert guard.pending(system) == ()
@@ -185,10 +185,10 @@ def test_an_undoing_that_was_cut_off_is_finished(place: Path, monkeypatch: pytes
     system = HereSystem()
     monkeypatch.setattr(system, "sleep", lambda seconds: None)
     monkeypatch.setattr(system, "monotonic", iter(range(0, 10**6, 10)).__next__)
-    switch = guard._arm(system, undo_in(place), 600)
+    switch = guard._make_switch(system, undo_in(place), 600)
     change(place)
     (place / "guards" / guards(place)[0] / "undo").rename(f"{switch.directory}/undoing")
-    guard.settle(system)
+    guard.undo_unconfirmed(system)
     assert_undone(place)
 
 
@@ -197,9 +197,9 @@ def test_losing_the_controller_does_not_stop_an_undoing(place: Path) -> None:
     system = HereSystem()
     noted = ("tee", "-a", str(place / "it's noted"))
     undo = guard.Undo([str(place / "rules"), str(place / "new")], [(noted, b"from $stdin\n"), (("sleep", "0.5"), b"")])
-    guard._arm(system, undo, 600)
+    guard._make_switch(system, undo, 600)
     change(place)
-    settling = threading.Thread(target=guard.settle, args=(system,))
+    settling = threading.Thread(target=guard.undo_unconfirmed, args=(system,))
     settling.start()
     until((place / "it's noted").exists)
     process.kill_all()
@@ -209,7 +209,7 @@ def test_losing_the_controller_does_not_stop_an_undoing(place: Path) -> None:
 
 def test_the_snapshot_is_for_root_alone(place: Path) -> None:
     """Directory 0700, the script in it; nothing of the files shows in a command line."""
-    switch = guard._arm(HereSystem(), undo_in(place), 600)
+    switch = guard._make_switch(HereSystem(), undo_in(place), 600)
     assert Path(switch.directory).stat().st_mode & 0o777 == 0o700
     command = Path(f"/proc/{waiting(place)}/cmdline").read_bytes()
     assert b"rules" not in command and b"stdin" not in command
@@ -220,7 +220,7 @@ def test_nothing_is_changed_when_the_switch_cannot_be_armed() -> None:
     """No timer and no process: the block is not entered and no snapshot stays."""
     host = MemoryHost()
     system = MemorySystem(host, confirm=lambda window_s: True)
-    with pytest.raises(CommandFailed), guard.armed(system, guard.Undo([], []), 30, "this"):
+    with pytest.raises(CommandFailed), guard.arm(system, guard.Undo([], []), 30, "this"):
         raise AssertionError("entered")
     assert not [path for path in host.nodes if "guard-" in path]
 
@@ -231,7 +231,7 @@ def test_systemd_keeps_the_time_where_it_runs() -> None:
     system = MemorySystem(host, confirm=lambda window_s: True)
     system.make_directory("/run/systemd/system")
     host.add_file("/usr/bin/systemd-run", "", 0o755)
-    with guard.armed(system, guard.Undo([], []), 20, "this"):
+    with guard.arm(system, guard.Undo([], []), 20, "this"):
         pass
     started, _, stopped = host.log
     unit = next(word for word in started if word.startswith("--unit=")).partition("=")[2]

@@ -90,7 +90,7 @@ class Firewalld(Backend):
 
 def _settled(system: System) -> Now:
     """Return what is, once what an earlier run left unconfirmed is undone, which may have turned firewalld off."""
-    guard.settle(system)
+    guard.undo_unconfirmed(system)
     system.forget(("firewall",))
     return firewalld_state.read(system)
 
@@ -137,7 +137,7 @@ def _guarded(system: System, now: Now, goal: Goal, window_s: float, can_cut_off:
     if not can_cut_off or not system.ssh_connection():
         yield
         return
-    with guard.armed(system, undo_of(now, goal), window_s, "the new firewall"):
+    with guard.arm(system, undo_of(now, goal), window_s, "the new firewall"):
         yield
 
 

@@ -31,7 +31,7 @@ INIT = "/lib/ufw/ufw-init"
 
 def bring_about(system: System, wish: Wish) -> None:
     """Bring about what `Ufw.apply` promises."""
-    guard.settle(system)
+    guard.undo_unconfirmed(system)
     now = ufw_state.read(system)
     goal = ufw_state.goal_of(system, now, wish)
     if not wish.enabled:
@@ -53,7 +53,7 @@ def bring_about(system: System, wish: Wish) -> None:
 
 def bring_rule_about(system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
     """Bring about what `Ufw.apply_rule` promises."""
-    guard.settle(system)
+    guard.undo_unconfirmed(system)
     now = ufw_state.read(system)
     goal = _goal_of_rule(system, now, wanted, is_present)
     with _guarded(system, now, guard_s, now.is_active and _can_cut_off(now, goal)):
@@ -99,7 +99,7 @@ def _guarded(system: System, now: Now, window_s: float, can_cut_off: bool) -> It
     if not can_cut_off or not system.ssh_connection():
         yield
         return
-    with guard.armed(system, undo_of(now), window_s, "the new firewall"):
+    with guard.arm(system, undo_of(now), window_s, "the new firewall"):
         yield
 
 
