@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestr.applications.model import Application, Data, Use
+from orchestr.applications.model import Application, Data
 from orchestr.applications.placement import hosts_of, is_on_swarm
 from orchestr.containers.model import Network
 from orchestr.resources.files import Directory
 from orchestr.resources.firewall.firewall import Rule
 
 from .params import Params as Params
+from .parts import PARTS
 from .servers import DATA, GATEWAY, NETWORK, UPLOADS, published, servers
 
 if TYPE_CHECKING:
     from orchestr.planning.plan import Host
 
-PARTS = ("etcd", "mysql", "redis", "elasticsearch", "rabbitmq")
-USES = tuple(Use(part, own=True) for part in PARTS)
+USES = PARTS
 
 
 def application(host: Host, params: Params) -> Application:

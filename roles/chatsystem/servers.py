@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestr.applications.model import Placement, Service, Use
+from orchestr.applications.model import Placement, Service
 from orchestr.applications.parts import own_part
 from orchestr.applications.placement import is_on_swarm
 from orchestr.cluster.swarm_hosts import publishing
@@ -13,6 +13,8 @@ from orchestr.containers.compose import ContainerService, HealthCheck, Limits
 from orchestr.containers.stack import Change, Deploy, MountedFile
 from orchestr.errors import InputError
 from orchestr.secret import Secret
+
+from .parts import MYSQL, RABBITMQ, REDIS
 
 if TYPE_CHECKING:
     from orchestr.planning.plan import Host
@@ -33,15 +35,16 @@ class Server:
     needs: tuple[str, ...]
 
 
-MYSQL, REDIS, ETCD, QUEUE, SEARCH = "mysql:3306", "redis:6379", "etcd:2379", "rabbitmq:5672", "elasticsearch:9200"
+AT_MYSQL, AT_REDIS, AT_ETCD = "mysql:3306", "redis:6379", "etcd:2379"
+AT_QUEUE, AT_SEARCH = "rabbitmq:5672", "elasticsearch:9200"
 SERVERS = {
-    "speech_server": Server(10001, "speech_service", (ETCD,)),
-    "file_server": Server(10002, "file_service", (ETCD,)),
-    "user_server": Server(10003, "user_service", (ETCD, MYSQL, REDIS, SEARCH)),
-    "message_transmit_server": Server(10004, "message_transmit_service", (ETCD, MYSQL, QUEUE)),
-    "message_store_server": Server(10005, "message_store_service", (ETCD, MYSQL, QUEUE, SEARCH)),
-    "friend_server": Server(10006, "friend_service", (ETCD, MYSQL, SEARCH)),
-    "gateway_server": Server(9000, "", (ETCD, REDIS)),
+    "speech_server": Server(10001, "speech_service", (AT_ETCD,)),
+    "file_server": Server(10002, "file_service", (AT_ETCD,)),
+    "user_server": Server(10003, "user_service", (AT_ETCD, AT_MYSQL, AT_REDIS, AT_SEARCH)),
+    "message_transmit_server": Server(10004, "message_transmit_service", (AT_ETCD, AT_MYSQL, AT_QUEUE)),
+    "message_store_server": Server(10005, "message_store_service", (AT_ETCD, AT_MYSQL, AT_QUEUE, AT_SEARCH)),
+    "friend_server": Server(10006, "friend_service", (AT_ETCD, AT_MYSQL, AT_SEARCH)),
+    "gateway_server": Server(9000, "", (AT_ETCD, AT_REDIS)),
 }
 UPLOADS = Placement("chatsystem_storage", otherwise="first")
 GATEWAY = Placement("chatsystem_gateway")
@@ -119,7 +122,7 @@ def _command(name: str, server: Server) -> str:
 
 def configuration(host: Host, params: Params, name: str, server: Server) -> MountedFile:
     """Return a server's flagfile; a secret, since logins stand in it."""
-    values = {role: own_part(host, Use(role)).params(role) for role in ("mysql", "redis", "rabbitmq")}
+    values = {use.role: own_part(host, use).params(use.name) for use in (MYSQL, REDIS, RABBITMQ)}
     text = host.template(f"{name}.conf.j2", params, server=server, server_name=name, **values)
     content = text if isinstance(text, Secret) else Secret(text)
     return MountedFile(f"{CONFIGURATIONS}/{name}.conf", content, mode=0o400)

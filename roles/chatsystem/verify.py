@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 from orchestr.applications.model import Application
+from orchestr.applications.parts import own_part
 from orchestr.applications.placement import is_on_swarm
 from orchestr.applications.stack_form import runs_stack
 from orchestr.planning.plan import Host
@@ -17,7 +18,8 @@ from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import containers, on, where
 from orchestr.verification.websocket import HandshakeRefused
 
-from . import PARTS, Params, has_gateway
+from . import Params, has_gateway
+from .parts import ETCD, MYSQL, PARTS, RABBITMQ
 from .servers import SERVERS, published
 
 INTERNAL_PORTS = (2379, 2380, 3306, 6379, 9200, 9300, 5672, 15672, *(server.port for server in SERVERS.values()))
@@ -117,7 +119,7 @@ def test_every_replica_is_registered_once(machine: Host, params: Params) -> None
     """etcd knows each server's replicas, each under a key and an address of its own."""
     if not runs_it(machine):
         return
-    host, etcd = where(machine, "etcd")
+    host, etcd = where(machine, ETCD.name)
     wanted = {s.registers_as: params.replicas.get(name, 1) for name, s in SERVERS.items() if s.registers_as}
     give_up = time.monotonic() + LEASE_S + 5  # one that ended without a word is listed until its lease is over
     while True:
@@ -140,7 +142,7 @@ def test_a_message_gets_through_the_queue(machine: Host) -> None:
     """RabbitMQ takes a message for a queue of this check's own, and gives it back."""
     if not runs_it(machine):
         return
-    host, rabbitmq = where(machine, "rabbitmq")
+    host, rabbitmq = where(machine, RABBITMQ.name)
     said = host.check_output("python3 -c %s %s", MESSAGE, rabbitmq)
     assert "it-got-through" in said, f"RabbitMQ did not give a message back ({said.strip()[-200:]}); look at its log"
 
@@ -149,8 +151,8 @@ def test_the_database_answers_its_user(machine: Host) -> None:
     """MySQL lets the servers' user in, over TCP and with the password, and has the database's tables."""
     if not runs_it(machine):
         return
-    host, mysql = where(machine, "mysql")
-    database = machine.with_role("mysql")[0].params("mysql").database
+    host, mysql = where(machine, MYSQL.name)
+    database = own_part(machine, MYSQL).params(MYSQL.name).database
     login = "--defaults-extra-file=/run/secrets/mysql_client.cnf"
     tables = host.check_output("docker exec %s mysql %s -N -e %s", mysql, login, f"SHOW TABLES IN {database}").split()
     assert tables, f"the database {database} has no table: was mysql_init_sql set when the data was made?"
@@ -172,11 +174,11 @@ def test_logs_are_rotated(machine: Host) -> None:
 def test_data_is_where_the_inventory_says(machine: Host) -> None:
     """The volumes with data are on the hosts of their roles, and what runs there uses them."""
     found = on(machine).check_output("docker volume ls --quiet").split()
-    volumes = {"mysql": "mysql-data", "redis": "redis-data", "etcd": "etcd-data", "rabbitmq": "rabbitmq-data"}
-    for role in PARTS:
-        name = f"{machine.role.name}_{volumes.get(role, 'es-data')}"
-        if role in machine.roles:
-            assert name in found, f"the volume {name} is not on {machine.name}, which has the role {role}"
-            host, container = where(machine, role)
+    for use in PARTS:
+        part = machine.application(use.name) if use.name in machine.roles else None
+        volumes = [mount.source for service in part.services for mount in service.container.mounts] if part else []
+        for name in (f"{machine.role.name}_{volume}" for volume in volumes if not volume.startswith("/")):
+            assert name in found, f"the volume {name} is not on {machine.name}, which has the role {use.name}"
+            host, container = where(machine, use.name)
             mounted = host.check_output("docker inspect --format %s %s", "{{json .Mounts}}", container)
-            assert name in mounted, f"{role} runs without its volume {name}"
+            assert name in mounted, f"{use.name} runs without its volume {name}"

@@ -1,21 +1,25 @@
 """MySQL, one server: the database is made once, from your own SQL, and never again.
 
-Only its application's network reaches it. Passwords reach it by files, never by its environment.
+By itself, the hosts that use it reach it; inside an application, only the application's network. Passwords reach it by
+files, never by its environment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from orchestr.applications.container_role import ContainerParams
-from orchestr.applications.model import Application, Dump, Service
+from orchestr.applications.model import Application, Data, Dump, Placement, Service
+from orchestr.applications.parts import clients
 from orchestr.containers.compose import ContainerService, HealthCheck, Limits
 from orchestr.containers.stack import Deploy, MountedFile
 from orchestr.errors import InputError
 from orchestr.planning.role import OptionFilePassword
+from orchestr.resources.firewall.rules import Rule
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
@@ -30,6 +34,14 @@ ROOT_FILE = f"{SECRETS}/mysql_root.cnf"
 class Params(ContainerParams):
     """The passwords are required."""
 
+    port: int = Field(
+        default=PORT, ge=1, le=65535, description="the port on its host's private address; inside an application: none"
+    )
+    clients: tuple[str, ...] | None = Field(
+        default=None,
+        description="the hosts that may connect: groups, hosts, addresses, networks; "
+        "not set: the hosts with a role that uses this MySQL",
+    )
     image: str = Field(default="mysql:8.0", description="the image, with its tag")
     root_password: OptionFilePassword = Field(
         description="root's password; counts when the data is made, as MySQL's own does"
@@ -48,8 +60,34 @@ class Params(ContainerParams):
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return the one server. Its probe logs in over TCP and asks: `mysqladmin ping` is content with wrong passwords."""
-    service = ContainerService(
+    """Return the one server: inside an application's network, or by itself on a port for the hosts that use it.
+
+    Its probe logs in over TCP and asks: `mysqladmin ping` is content with wrong passwords.
+    """
+    service = _service(host, params)
+    if host.role.within:
+        return Application(services=(service,), dumps=(_dump(host, params),))
+    container = replace(service.container, ports=(f"{host.address}:{params.port}:{PORT}",))
+    return Application(
+        services=(replace(service, container=container, placement=Placement(otherwise="first")),),
+        ports=(f"{params.port}/tcp",),
+        rules=firewall_rules(host, params),
+        data=(Data("mysql-data", "mysql", volume="mysql-data"),),
+        can_swarm=False,
+    )
+
+
+def firewall_rules(host: Host, params: Params) -> tuple[Rule, ...]:
+    """Return the rule for other hosts that need it."""
+    if params.clients is not None:
+        sources = host.sources(*params.clients)
+    else:
+        sources = tuple(dict.fromkeys(peer.address for peer in clients(host)))
+    return (Rule(params.port, sources=sources, comment=host.role.name),) if sources else ()
+
+
+def _service(host: Host, params: Params) -> Service:
+    container = ContainerService(
         "mysql",
         params.image,
         environment={
@@ -63,11 +101,7 @@ def application(host: Host, params: Params) -> Application:
         limits=Limits(memory=params.memory),
         stop_grace_period_s=120,
     )
-    files = tuple(_files(host, params))
-    return Application(
-        services=(Service(service, files=files, deploy=Deploy(endpoint_mode="dnsrr")),),
-        dumps=(_dump(host, params),),
-    )
+    return Service(container, files=tuple(_files(host, params)), deploy=Deploy(endpoint_mode="dnsrr"))
 
 
 def _dump(host: Host, params: Params) -> Dump:

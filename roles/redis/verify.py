@@ -60,7 +60,7 @@ def test_closed_to_hosts_without_need(machine: Host, params: Params) -> None:
 
 def test_asks_for_the_password_on_its_own_host(host: Any, machine: Host, params: Params) -> None:
     """It runs, and tells nobody anything without the password, not even on its own host."""
-    if (machine.role.within or machine.with_role("chatsystem")):
+    if machine.role.within:
         return
     answer = Inside(host).says("127.0.0.1", params.port, "PING")
     assert answer, f"Redis does not answer on its own host; look at: docker logs {container_name(machine)}"
@@ -71,7 +71,7 @@ def test_asks_for_the_password_on_its_own_host(host: Any, machine: Host, params:
 
 def test_is_healthy(host: Any, machine: Host) -> None:
     """Its container is up, and its own health check passes."""
-    if (machine.role.within or machine.with_role("chatsystem")):
+    if machine.role.within:
         assert_healthy(machine, "redis")
         return
     text = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
@@ -83,7 +83,7 @@ def test_is_healthy(host: Any, machine: Host) -> None:
 
 def test_password_file_is_private(host: Any, machine: Host, params: Params) -> None:
     """The file with the password is readable for Redis alone."""
-    if (machine.role.within or machine.with_role("chatsystem")):
+    if machine.role.within:
         return
     found = host.run("stat -c '%%u %%a' %s", config_path(machine)).stdout.strip()
     assert found == f"{params.user_id} 600", (
