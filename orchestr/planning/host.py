@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.applications.parts import describe
+from orchestr.applications.placement import hosts_of
 from orchestr.planning.addresses import as_address, as_network
 from orchestr.planning.role import Params, Role
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
-    from orchestr.applications.model import Application
+    from orchestr.applications.model import Application, Placement
     from orchestr.blobs import BlobStore
     from orchestr.inventory import InventoryHost
     from orchestr.planning.plan import PlanContext
@@ -139,6 +140,11 @@ class Host(Peer):
     def with_role(self, role: str) -> list[Peer]:
         """Return the hosts that get a role somewhere in this playbook, in inventory order."""
         return list(self._context.with_role(role))
+
+    def placed(self, placement: Placement) -> list[Peer]:
+        """Return the hosts of the planned application that a placement means, in inventory order."""
+        names = hosts_of(self, self.role.name, placement)
+        return [Peer(self._context, self._context.inventory.host(name)) for name in names]
 
     def sources(self, *who: str) -> tuple[str, ...]:
         """Return firewall sources: group names become their hosts' addresses, addresses and networks stay.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestr.planning.plan import Host
 
 PORT = 3306
+SERVICE = "mysql"
 SECRETS = "/run/secrets"
 CLIENT_FILE = f"{SECRETS}/mysql_client.cnf"
 ROOT_FILE = f"{SECRETS}/mysql_root.cnf"
@@ -72,7 +73,7 @@ def application(host: Host, params: Params) -> Application:
         services=(replace(service, container=container, placement=Placement(otherwise="first")),),
         ports=(f"{params.port}/tcp",),
         rules=firewall_rules(host, params),
-        data=(Data("mysql-data", "mysql", volume="mysql-data"),),
+        data=(Data(f"{SERVICE}-data", SERVICE, volume=f"{SERVICE}-data"),),
         can_swarm=False,
     )
 
@@ -86,9 +87,15 @@ def firewall_rules(host: Host, params: Params) -> tuple[Rule, ...]:
     return (Rule(params.port, sources=sources, comment=host.role.name),) if sources else ()
 
 
+def service_name(host: Host) -> str:
+    """Return the name of the service, by which its application's network knows it."""
+    return host.role.name if host.role.within else SERVICE
+
+
 def _service(host: Host, params: Params) -> Service:
+    name = service_name(host)
     container = ContainerService(
-        "mysql",
+        name,
         params.image,
         environment={
             "MYSQL_ROOT_PASSWORD_FILE": f"{SECRETS}/mysql_root_password",
@@ -96,7 +103,7 @@ def _service(host: Host, params: Params) -> Service:
             "MYSQL_USER": params.user,
             "MYSQL_PASSWORD_FILE": f"{SECRETS}/mysql_password",
         },
-        volumes=("mysql-data:/var/lib/mysql",),
+        volumes=(f"{name}-data:/var/lib/mysql",),
         healthcheck=HealthCheck(f"mysql --defaults-extra-file={CLIENT_FILE} -e 'SELECT 1' >/dev/null", 5, 5, 6, 120),
         limits=Limits(memory=params.memory),
         stop_grace_period_s=120,
@@ -108,16 +115,16 @@ def _dump(host: Host, params: Params) -> Dump:
     """Return how the database is saved whole, with its routines, and loaded into an empty server."""
     login = root_login(host, params)
     assert isinstance(login, Secret)
-    client = ("--defaults-extra-file=/login", "-h", "mysql")
+    client = ("--defaults-extra-file=/login", "-h", service_name(host))
     options = ("--single-transaction", "--routines", "--triggers", "--events", "--databases", params.database)
     return Dump(
-        service="mysql",
+        service=service_name(host),
         login=login,
         save=("mysqldump", *client, *options),
         load=("mysql", *client),
         probe=("mysql", *client, "-e", "SELECT 1"),
         complete="Dump completed",
-        volume="mysql-data",
+        volume=f"{service_name(host)}-data",
     )
 
 

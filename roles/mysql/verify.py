@@ -7,14 +7,14 @@ from orchestr.verification.inside import closed_to_outside, is_insider, views
 from orchestr.verification.outside import Outside
 from orchestr.verification.system_services import assert_healthy, assert_within_the_system
 
-from . import PORT, Params, firewall_rules
+from . import PORT, Params, firewall_rules, service_name
 
 FIREWALL = "look at: ufw status and iptables -S DOCKER-USER on its host"
 
 
 def test_is_healthy(machine: Host) -> None:
     """Its container is up, and its own health check, an authenticated query, passes."""
-    assert_healthy(machine, "mysql")
+    assert_healthy(machine, service_name(machine))
 
 
 def test_only_its_application_reaches_it(outside: Outside, machine: Host) -> None:
