@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orchestr.agent.resource import Resource
+from orchestr.agent.resource import Resource, Task
 from orchestr.applications.container_role import assert_same_image
 from orchestr.applications.forms import image_ids, project_directory
 from orchestr.applications.placement import constraint
 from orchestr.cluster.swarm_hosts import acting_manager
 from orchestr.containers.stack import SwarmService, stack
 from orchestr.errors import InputError
+from orchestr.resources.commands import Command
+from orchestr.resources.swarm.stack import Stack
 
 if TYPE_CHECKING:
     from orchestr.applications.model import Application, Service
     from orchestr.planning.plan import Host
+
+RESTART_S = 300.0
 
 
 def runs_stack(host: Host, application: Application) -> bool:
@@ -60,3 +64,22 @@ def swarm_service(application: str, service: Service) -> SwarmService:
     """Return the service bound to the hosts of its placement."""
     constraints = (constraint(application, service.placement), *service.deploy.constraints)
     return SwarmService(service.container, replace(service.deploy, constraints=constraints), service.files)
+
+
+def running_stack(host: Host, application: Application) -> Stack:
+    """Return the stack alone, its file and the contents of its configs as they are."""
+    return next(resource for resource in stack_form(host, application) if isinstance(resource, Stack))
+
+
+def without_tasks(application: Application) -> Application:
+    """Return the application with no task of its replicated services."""
+    stopped = (replace(service, deploy=replace(service.deploy, replicas=0)) for service in application.services)
+    return replace(application, services=tuple(stopped))
+
+
+def restart_stack(host: Host, application: Application) -> Iterator[Task]:
+    """Yield a rolling restart of each service, in the order of the description."""
+    for service in application.services:
+        name = f"{host.role.name}_{service.name}"
+        words = ("docker", "service", "update", "--force", "--quiet", name)
+        yield Task(Command(words, label_text=f"restart {name}"), timeout_s=application.wait_s or RESTART_S)

@@ -19,7 +19,13 @@ from orchestr.applications.parts import describe
 from orchestr.applications.phases import FUNCTIONS
 from orchestr.applications.placement import is_on_swarm, runs_on
 from orchestr.applications.routes import proxy_addresses
-from orchestr.applications.stack_form import runs_stack, stack_form
+from orchestr.applications.stack_form import (
+    restart_stack,
+    running_stack,
+    runs_stack,
+    stack_form,
+    without_tasks,
+)
 from orchestr.resources.archives import Archive
 from orchestr.resources.firewall.rules import Rule
 from orchestr.resources.ports import PortsFree
@@ -78,16 +84,25 @@ def preflight(host: Host, params: Any, application: Application) -> Iterator[Res
 
 def start(host: Host, params: Any, application: Application) -> Iterator[Resource]:
     """Yield the services running, their images and files as they are on the host."""
+    if uses_swarm(host, application):
+        if runs_stack(host, application):
+            yield running_stack(host, application)
+            yield from application.ready
+        return
     services = runs_on(host, host.role.name, application.services)
-    if services and not uses_swarm(host, application):
+    if services:
         yield list(compose_form(host, application, services))[-1]
         yield from application.ready
 
 
 def stop(host: Host, params: Any, application: Application) -> Iterator[Resource]:
-    """Yield the services stopped, each given its own time to end."""
+    """Yield the services stopped, each given its own time to end; on a swarm they have no tasks then."""
+    if uses_swarm(host, application):
+        if runs_stack(host, application):
+            yield running_stack(host, without_tasks(application))
+        return
     services = runs_on(host, host.role.name, application.services)
-    if services and not uses_swarm(host, application):
+    if services:
         yield stop_form(host, application, services)
 
 
@@ -99,8 +114,13 @@ def drain(host: Host, params: Any, application: Application) -> Iterator[Resourc
 
 def restart(host: Host, params: Any, application: Application) -> Iterator[Task | Resource]:
     """Yield a restart of the services, whatever their state."""
+    if uses_swarm(host, application):
+        if runs_stack(host, application):
+            yield from restart_stack(host, application)
+            yield from application.ready
+        return
     services = runs_on(host, host.role.name, application.services)
-    if services and not uses_swarm(host, application):
+    if services:
         yield restart_form(host, application, services)
         yield from application.ready
 
