@@ -27,7 +27,7 @@ class _Finder:
         # As trusted as the text of this very program: it came over the same channel.
         modules = marshal.loads(zlib.decompress(packed))  # noqa: S302
         self.modules.update(modules)
-        self._packages.update(name.rpartition(".")[0] for name in modules)
+        self._packages.update(name[:-1] for name in modules if name[-1:] == ".")
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.modules and self.ask is not None and name.partition(".")[0] in self.modules:

@@ -144,8 +144,11 @@ def modules_asked_for(module: str, sent: Iterable[str]) -> list[str]:
     """Return the modules needed to import ``module``, if a function of the ``sent`` ones imports it; else nothing."""
     if module not in _closure(sent, by_functions=True):
         return []
-    known = set(sent)
-    return [name for name in _closure([module], by_functions=False) if name not in known]
+    known, wanted = set(sent), [module]
+    if _is_package(module):  # a package is asked for on the way to the modules in it: these come along
+        names = {name for other in sent for name in imports_of(other)}
+        wanted += [name for name in names if name.startswith(f"{module}.")]
+    return [name for name in _closure(wanted, by_functions=False) if name not in known]
 
 
 def _closure(modules: Iterable[str], by_functions: bool) -> list[str]:
@@ -171,6 +174,8 @@ def packed(modules: tuple[str, ...], bytecode: str) -> bytes:
         contents = {name: _compiled(name) if name.partition(".")[0] == "orchestr" else source(name) for name in modules}
     else:
         contents = {name: source(name) for name in modules}
+    deep = (name for name in modules if name.count(".") > 1 and _is_package(name))
+    contents.update((f"{name}.", "") for name in deep)  # the dot marks a package, whether or not its modules come along
     return zlib.compress(marshal.dumps(contents, 2), LEVEL)  # version 2 is read by every python
 
 

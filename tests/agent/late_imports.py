@@ -21,6 +21,8 @@ class LateImports(Resource):
         return self.path
 
     def desired(self) -> State | None:
+        if self.way == "package":
+            return {"text": "orchestr.resources.compose.containers"}
         return {"text": "orchestr.resources.env_grammars"}
 
     def observe(self, reader: Reader) -> State | None:
@@ -31,7 +33,10 @@ class LateImports(Resource):
             __import__("orchestr.resources.nothing_of_the_kind")
         if self.way == "not ours":
             __import__("orchestr.resources.swarm.stack_apply")  # there is such a module, and nothing sent speaks of it
-        from orchestr.resources import env_grammars
+        if self.way == "package":
+            from orchestr.resources.compose import containers as module
+        else:
+            from orchestr.resources import env_grammars as module  # type: ignore[no-redef]
 
         with open(self.path, "w", encoding="utf-8") as stream:
-            stream.write(env_grammars.__name__)
+            stream.write(module.__name__)

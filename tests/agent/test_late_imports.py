@@ -59,6 +59,15 @@ def test_a_function_gets_what_it_imports_when_it_runs(
     assert asked(counting) == (1, 2)
 
 
+def test_a_module_comes_with_the_package_it_is_in(
+    session: Session, counting: CountingConnector, tmp_path: Path
+) -> None:
+    """A package that no sent module is in is asked for once, and brings the module that the function imports."""
+    assert result(session, LateImports(str(tmp_path / "a"), "package"))["verdict"] == "changed"
+    assert (tmp_path / "a").read_text() == "orchestr.resources.compose.containers"
+    assert asked(counting) == (1, 2)
+
+
 @pytest.mark.parametrize("way", ["absent", "not ours"])
 def test_nothing_else_is_sent(session: Session, tmp_path: Path, way: str) -> None:
     """A module that is not there, or that nothing sent imports, is an ordinary import error; the agent lives on."""

@@ -17,6 +17,7 @@ import orchestr
 from orchestr.engine import fleet as fleet_module
 from orchestr.events import Event
 from orchestr.inventory import Inventory, model
+from orchestr.planning import host as hosts
 from orchestr.planning import plan as planning
 from orchestr.transport import memory
 from orchestr.transport.memory import memory_connector
@@ -119,7 +120,7 @@ def test_what_a_role_sees_of_the_other_hosts_is_gathered_once(
     project.write("roles/around/__init__.py", LOOKING_AROUND)
     project.write("playbooks/site.yml", "- {hosts: all, roles: [around]}\n- {hosts: all, roles: [around]}\n")
     with (
-        counting(monkeypatch, planning, "as_address") as found,
+        counting(monkeypatch, hosts, "as_address") as found,
         counting(monkeypatch, planning, "Peer") as made,
         counting(monkeypatch, Inventory, "scope") as scopes,
     ):
