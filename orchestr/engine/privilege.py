@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 PROMPT_TIMEOUT_S = 30.0
 # /bin/sh, for the login shell may be any: it gets words only, on one line (csh takes no other) and without "!".
-_SHELL = 'echo; echo "$1"; shift; exec "$@"'
+_SHELL = r'printf "\n%s\n" "$1"; shift; exec "$@"'
 # sudo's words decide the error, so they must be the English ones; the agent gives its children a locale of its own.
-_SHELL_BEFORE_SUDO = 'echo; echo "$1"; shift; LC_ALL=C; export LC_ALL; exec "$@"'
+_SHELL_BEFORE_SUDO = r'printf "\n%s\n" "$1"; shift; LC_ALL=C; export LC_ALL; exec "$@"'
 
 
 def agent_command(settings: ConnectionSettings, loader: str) -> tuple[list[str], str]:
