@@ -18,7 +18,7 @@ OUTPUT_LIMIT = 2000  # characters: the end of the host's output
 
 
 def locked(host: str, holder: dict[str, Any]) -> LockedError:
-    """Return the error for a host that another run holds; ``holder`` is what that run wrote about itself."""
+    """Return the error for a host that another run holds; ``holder`` is that run's own record."""
     user = holder.get("who", "somebody")
     run, since = holder.get("run", "?"), holder.get("since", "?")
     return LockedError(
@@ -47,7 +47,7 @@ _WRONG_PASSWORD = Cause(
     "Sorry", "sudo did not accept the password of {user}", "correct ansible_become_password in the inventory"
 )
 _LOGIN_SHELL = "set a login shell that runs commands: chsh -s /bin/sh {user}"
-_SUDO = (
+_REFUSALS = (
     Cause(
         r"\bsudo: (?:command )?not found|sudo: No such file|sudo: Command not found",
         "there is no sudo on the host",
@@ -68,8 +68,13 @@ _SUDO = (
         "there is no user {become_user} on the host",
         "correct ansible_become_user in the inventory",
     ),
-    _PASSWORD,
 )
+_SLOW = Cause(  # a warning as well: a cause only where nothing else is one
+    r"unable to resolve host",
+    "sudo started nothing for {user}: it does not find the address of the host's own name",
+    'add the name there, as root: echo "127.0.1.1 $(hostname)" >> /etc/hosts',
+)
+_SUDO = (*_REFUSALS, _PASSWORD, _SLOW)
 _PYTHON = (
     Cause(
         r"Unknown option: -I|orchestr: python \S+ is too old",
@@ -122,7 +127,7 @@ def no_agent(
         "version": _version_in(output),
         "address": settings.address,
     }
-    if is_password_wrong and not _matching(_SUDO[:-1], output):
+    if is_password_wrong and not _matching(_REFUSALS, output):
         cause = _WRONG_PASSWORD
     else:
         cause = _matching(_candidates(stage, settings, exit_status), output) or _unknown(stage, settings, event)

@@ -1,4 +1,4 @@
-"""The start of an agent: what travels until it says hello."""
+"""The start of an agent: the bytes that travel until it says hello."""
 
 from __future__ import annotations
 

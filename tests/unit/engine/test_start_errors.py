@@ -25,7 +25,7 @@ TO_COMMAND = 'while [ "$1" != -- ]; do [ "$1" = -p ] && prompt=$2; shift; done; 
 
 @pytest.fixture
 def bin_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only directory of PATH: it has python3 and what a test puts there."""
+    """The only directory of PATH: it has python3 and the commands of a test."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "python3").symlink_to(sys.executable)
@@ -77,6 +77,7 @@ def test_no_sudo_is_named(bin_directory: Path) -> None:
         ("Sorry, user deploy is not allowed to execute 'x' as root on web.", "does not allow deploy", "visudo"),
         ("sudo: I'm sorry deploy. I'm afraid I can't do that", "does not allow deploy to become root", "visudo"),
         ("sudo: unknown user: root", "there is no user root on the host", "ansible_become_user"),
+        ("sudo: unable to resolve host web", "does not find the address of the host's own name", "/etc/hosts"),
         ("sudo: cannot allocate memory", "sudo started nothing for deploy", "time sudo -n true"),
     ],
 )
@@ -152,7 +153,7 @@ def test_an_old_python_is_named(bin_directory: Path) -> None:
 
 
 class LoginShell(LocalConnection):
-    """A host whose login shell is another program than sh, and prints what a profile would."""
+    """A host whose login shell is another program than sh, with the output of a profile."""
 
     def __init__(self, script: str) -> None:
         super().__init__()
@@ -187,7 +188,7 @@ def test_a_login_shell_that_lets_nobody_in_is_named() -> None:
 
 
 def test_a_profile_that_ends_the_login_is_named() -> None:
-    """No stage was reached: the login shell is what to look at."""
+    """No stage was reached: the error names the login shell."""
     with pytest.raises(AgentError, match=r"login shell of deploy started no command: .*\(exit status 4\)"):
         open_through("exit 4", settings())
 

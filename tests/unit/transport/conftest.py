@@ -28,7 +28,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def start_sshd(tmp_path: Path, keys: dict[str, Path]) -> Iterator[StartSshd]:
-    """Start as many servers as a test wants, each with its own host key; they end with the test."""
+    """Start any number of servers, each with its own host key; they end with the test."""
     servers: list[Sshd] = []
 
     def start(config: str = "", *, host_keys: tuple[str, ...] = ("ed25519",), user_key: str = "user") -> Sshd:
@@ -87,24 +87,24 @@ def agent(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     processes: list[subprocess.Popen[bytes]] = []
 
     def run(*held: Path, passphrase: str = "") -> Path:
-        place = tmp_path / f"agent{len(processes)}.sock"
+        address = tmp_path / f"agent{len(processes)}.sock"
         process = subprocess.Popen(
-            ["ssh-agent", "-D", "-a", str(place)], stdout=subprocess.DEVNULL, start_new_session=True
+            ["ssh-agent", "-D", "-a", str(address)], stdout=subprocess.DEVNULL, start_new_session=True
         )
         processes.append(process)
-        await_socket(place, process)
+        await_socket(address, process)
         answer = tmp_path / "askpass"
         answer.write_text(f"#!/bin/sh\necho '{passphrase}'\n")
         answer.chmod(0o700)
         environment = {
             **os.environ,
-            "SSH_AUTH_SOCK": str(place),
+            "SSH_AUTH_SOCK": str(address),
             "SSH_ASKPASS": str(answer),
             "SSH_ASKPASS_REQUIRE": "force",
         }
         for key in held:
             subprocess.run(["ssh-add", "-q", str(key)], check=True, env=environment, stdin=subprocess.DEVNULL)
-        return place
+        return address
 
     yield run
     for process in processes:

@@ -53,11 +53,11 @@ def make_security_key(path: Path) -> Path:
 class ReluctantAgent:
     """An ssh-agent that lists its keys and refuses to sign with the first of them (PROTOCOL.agent)."""
 
-    def __init__(self, place: Path, keys: Sequence[Path], *, is_silent: bool = False) -> None:
+    def __init__(self, address: Path, keys: Sequence[Path], *, is_silent: bool = False) -> None:
         self._keys = [paramiko.PKey.from_path(str(key)) for key in keys]
         self._is_silent = is_silent
         self.server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.server.bind(str(place))
+        self.server.bind(str(address))
         self.server.listen()
 
     def serve(self) -> None:
@@ -113,7 +113,7 @@ def free_port() -> int:
 
 
 def fill_backlog(address: tuple[str, int]) -> list[socket.socket]:
-    """Connect until the kernel drops a further SYN; returns what must stay open for that to last."""
+    """Connect until the kernel drops a further SYN; return the sockets that must stay open for that to last."""
     clients: list[socket.socket] = []
     while True:
         clients.append(socket.socket())
@@ -185,7 +185,7 @@ def start_server(folder: Path, config: str, host_keys: tuple[str, ...], user_key
         "PermitRootLogin yes",
         "PasswordAuthentication no",
         "LogLevel VERBOSE",
-        "SetEnv SHLVL=2",  # bash leaves ~/.bashrc alone then: what the developer's own prints is not our output
+        "SetEnv SHLVL=2",  # bash leaves ~/.bashrc alone then: the output of the developer's own is none of ours
     ]
     (folder / "sshd_config").write_text("\n".join(lines) + "\n")
     return Sshd(folder, port, _run_sshd(folder, port), made[0], user_key, ssh_config, known_hosts)
@@ -212,11 +212,11 @@ def _await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> 
     raise AssertionError(f"sshd is not up after {START_S} s: {log.read_text()}")
 
 
-def await_socket(place: Path, process: subprocess.Popen[bytes]) -> None:
+def await_socket(address: Path, process: subprocess.Popen[bytes]) -> None:
     """Return once something listens on a Unix socket: the file is there a moment before."""
     while process.poll() is None:
         with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-            probe.connect(str(place))
+            probe.connect(str(address))
             return
         threading.Event().wait(0.01)
     raise AssertionError(f"{process.args!r} ended with {process.returncode}")

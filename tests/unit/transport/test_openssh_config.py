@@ -128,14 +128,14 @@ def test_jumps_are_read_in_the_order_written(text: str, expected: list[Jump]) ->
     [(("-F", "x"), ("-F", "x")), (("-v", "-Fx"), ("-F", "x")), (("-o", "User=a"), ())],
 )
 def test_only_the_configuration_file_is_handed_on(arguments: tuple[str, ...], expected: tuple[str, ...]) -> None:
-    """-F is what OpenSSH passes to jump hosts."""
+    """OpenSSH passes -F to jump hosts."""
     assert configuration_file(arguments) == expected
 
 
 def test_hosts_that_ssh_config_cannot_tell_apart_share_one_process(
     tmp_path: Path, processes: list[tuple[str, ...]]
 ) -> None:
-    """Twenty-four hosts asked for at the same time cost one ssh, and each gets its own name and address back."""
+    """Twenty-four hosts asked for at the same time cost one ssh, and every host gets its own name and address back."""
     (tmp_path / "more").write_text("# Host web\nHost *\n IdentitiesOnly yes\n HashKnownHosts yes\n")
     arguments = write(tmp_path / "config", f"Include {tmp_path}/more\nHost *\n Port 2200\n")
     names = [f"web{number}.example" for number in range(24)]
@@ -162,14 +162,14 @@ def test_hosts_that_ssh_config_cannot_tell_apart_share_one_process(
 def test_hosts_that_something_may_tell_apart_are_asked_for_one_by_one(
     tmp_path: Path, processes: list[tuple[str, ...]], text: str, arguments: tuple[str, ...]
 ) -> None:
-    """Whatever looks at the address, also in an included file or an argument, makes each host its own question."""
+    """A setting that depends on the address, also in an included file or argument, makes ssh answer for each host."""
     (tmp_path / "more").write_text("Host=b\n Port 2200\n")
     chosen = write(tmp_path / "config", text.replace("{folder}", str(tmp_path)))
     for name in ("a", "b"):
-        found = resolve(name, None, None, (*chosen, *arguments))
+        target = resolve(name, None, None, (*chosen, *arguments))
         alone = subprocess.run(["ssh", "-G", *chosen, *arguments, name], capture_output=True, text=True, check=True)
-        assert f"hostname {found.hostname}\n" in alone.stdout
-        assert f"port {found.port}\n" in alone.stdout
+        assert f"hostname {target.hostname}\n" in alone.stdout
+        assert f"port {target.port}\n" in alone.stdout
     assert len(processes) == 2
 
 

@@ -89,7 +89,7 @@ def test_a_channel_that_says_nothing_is_running() -> None:
 
 
 def test_an_ended_channel_tells_its_status(transport: SshTransport) -> None:
-    """The server's exit-status request is what exit_status waits for."""
+    """exit_status waits for the server's exit-status request."""
     channel = paramiko.Channel(0)
     channel.transport = transport
     message = paramiko.Message()

@@ -52,7 +52,7 @@ def test_stdout_and_stderr_come_merged_and_the_status_is_told(sshd: Sshd) -> Non
 
 
 def test_input_reaches_the_command(sshd: Sshd) -> None:
-    """What is written is what the command reads."""
+    """The command reads the bytes that are written."""
     with closing(connect(sshd.settings())) as connection:
         channel = connection.start(["head", "-c", "5"])
         channel.write(b"hello")
@@ -174,7 +174,7 @@ def test_starts_dropped_by_the_server_are_tried_again(sshd: Sshd, front: Callabl
 
 
 def test_many_connections_at_once_pass_a_strict_sshd(start_sshd: StartSshd) -> None:
-    """Twenty simultaneous connects succeed against sshd's default MaxStartups; who is dropped comes again."""
+    """Twenty simultaneous connects succeed against sshd's default MaxStartups; dropped ones are tried again."""
     server = start_sshd("MaxStartups 10:30:100")
     server.record()
     answers: list[bytes] = []
@@ -201,7 +201,7 @@ def test_a_command_that_takes_no_input_stalls_the_write(sshd: Sshd, monkeypatch:
 
 
 def test_a_login_that_may_not_run_commands_is_told_from_a_lost_one(start_sshd: StartSshd) -> None:
-    """No sessions allowed: said as such, with what to look for."""
+    """No sessions allowed: the error says so, with the settings to look for."""
     server = start_sshd("MaxSessions 0")
     server.record()
     with closing(connect(server.settings())) as connection, pytest.raises(UnreachableError) as caught:

@@ -35,7 +35,7 @@ def unreachable(port: int, timeout_s: float = 10.0) -> UnreachableError:
 
 
 def test_a_refused_connection_is_called_that() -> None:
-    """Nothing listens: the place and ansible_port are named."""
+    """Nothing listens: the address and ansible_port are named."""
     error = unreachable(free_port())
     assert "refused the connection" in str(error)
     assert "ansible_port" in error.next_step
@@ -92,7 +92,7 @@ def test_another_protocol_is_recognised(rude: Rude) -> None:
 
 
 def test_no_common_algorithm_is_said_without_retries(start_sshd: StartSshd, front: Callable[[int, int], Front]) -> None:
-    """A server that offers only what paramiko lacks is not tried again."""
+    """A server that offers only algorithms that paramiko lacks is not tried again."""
     server = start_sshd("KexAlgorithms diffie-hellman-group18-sha512")
     door = front(server.port, 0)
     with pytest.raises(UnreachableError, match="no algorithm in common"):

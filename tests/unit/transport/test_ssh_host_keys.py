@@ -132,7 +132,7 @@ def test_strict_checking_cannot_be_turned_off(start_sshd: StartSshd) -> None:
 
 
 def test_trust_scans_records_and_lets_in(start_sshd: StartSshd) -> None:
-    """scan shows what the server has, record writes it for ssh to read, and then the connection is accepted."""
+    """scan shows the server's keys, record writes it for ssh to read, and then the connection is accepted."""
     server = start_sshd(host_keys=("ed25519", "ecdsa", "rsa"))
     settings = server.settings()
     keys = scan(settings, 10)
@@ -227,7 +227,7 @@ def test_replacing_keeps_rights_comments_and_other_hashed_hosts(start_sshd: Star
 
 
 def test_a_line_for_many_hosts_is_not_removed(start_sshd: StartSshd, keys: dict[str, Path]) -> None:
-    """A contradicting line with a pattern is named with its place; nothing is changed."""
+    """A contradicting line with a pattern is named with its location; nothing is changed."""
     server = start_sshd()
     server.record(keys["other"], name="[127.*]:*")
     before = server.known_hosts.read_text()
@@ -240,7 +240,7 @@ def test_a_line_for_many_hosts_is_not_removed(start_sshd: StartSshd, keys: dict[
 def test_a_missing_ssh_keygen_is_named(
     start_sshd: StartSshd, keys: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without ssh-keygen no key is replaced; the error says what to install."""
+    """Without ssh-keygen no key is replaced; the error names the package to install."""
     server = start_sshd()
     server.record(keys["other"])
     offered = scan(server.settings(), 10)

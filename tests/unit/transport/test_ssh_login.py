@@ -1,4 +1,4 @@
-"""Logging in with what was configured, and nothing else."""
+"""Logging in with the configured credentials, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_each_kind_of_key_logs_in(start_sshd: StartSshd, kind: str) -> None:
 
 
 def test_a_wrong_key_is_named_with_the_user(sshd: Sshd, keys: dict[str, Path]) -> None:
-    """The error says who was refused, with which key, and what to type."""
+    """The error names the user, the key, and the next command."""
     error = refused(sshd.settings(key_file=str(keys["other"]), user="root"))
     assert f"root@127.0.0.1:{sshd.port} refused the login" in str(error)
     assert f"{keys['other']} ({fingerprint(keys['other'])})" in str(error)
@@ -69,7 +69,7 @@ def test_a_broken_key_file_is_named(sshd: Sshd, tmp_path: Path) -> None:
 def test_an_encrypted_key_without_an_agent_names_ssh_add(
     start_sshd: StartSshd, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is asked for a passphrase; the error says what to type."""
+    """Nobody is asked for a passphrase; the error names the next command."""
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     server = start_sshd(user_key="encrypted")
     server.record()
@@ -134,7 +134,7 @@ def test_an_agent_alone_is_enough(sshd: Sshd, keys: dict[str, Path], agent: Star
 
 
 def test_a_dead_agent_is_no_obstacle_for_a_password(sshd: Sshd, tmp_path: Path) -> None:
-    """The agent that does not answer is mentioned, and what the server accepts; the password never is."""
+    """The agent that does not answer is mentioned, and the server's methods; the password never is."""
     sshd.configure(f"IdentityAgent {tmp_path}/no-agent\nIdentityFile none")
     error = refused(sshd.settings(key_file=None, password=Secret("correct horse")))
     assert "does not answer" in str(error)
@@ -155,10 +155,10 @@ def reluctant(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     agents: list[ReluctantAgent] = []
 
     def run(*held: Path, is_silent: bool = False) -> Path:
-        place = tmp_path / f"reluctant{len(agents)}.sock"
-        agents.append(ReluctantAgent(place, held, is_silent=is_silent))
+        address = tmp_path / f"reluctant{len(agents)}.sock"
+        agents.append(ReluctantAgent(address, held, is_silent=is_silent))
         threading.Thread(target=agents[-1].serve, daemon=True).start()
-        return place
+        return address
 
     yield run
     for one in agents:

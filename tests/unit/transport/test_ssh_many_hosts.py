@@ -127,7 +127,7 @@ def test_another_server_is_not_guessed_at(sshd: Sshd, monkeypatch: pytest.Monkey
 
 
 def test_a_command_that_ends_before_anyone_looks_is_not_lost(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """paramiko forgets a channel that closes while it is still being opened; what the command said is there."""
+    """paramiko forgets a channel that closes while it is still being opened; the command's output is there."""
     with closing(connect(sshd.settings(), timeout_s=20)) as connection:
 
         def create_too_late(session: fabric.Connection) -> None:
