@@ -24,8 +24,8 @@ def command(call: Invocation, run: str, no_verify: bool) -> int:
     """
     from orchestr.cli.variables import extra_variables
     from orchestr.cli.vault import vault_key
-    from orchestr.upgrade.record import upgrade_record
-    from orchestr.upgrade.run import rollback
+    from orchestr.upgrades.record import upgrade_record
+    from orchestr.upgrades.run import rollback
 
     record = upgrade_record(run)
     work = functools.partial(

@@ -21,7 +21,7 @@ def command(call: Invocation, no_verify: bool) -> int:
     Any failure stops it and says what state each machine is in.
     """
     before, after = call.load(), call.load(call.target)
-    from orchestr.upgrade.run import upgrade
+    from orchestr.upgrades.run import upgrade
 
     work = functools.partial(upgrade, before, after, playbook=call.playbook, forks=call.forks, verify=not no_verify)
     return call.perform(work)

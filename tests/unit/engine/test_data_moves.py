@@ -15,7 +15,7 @@ from orchestr.applications.moves import keeper
 from orchestr.blobs import BlobStore
 from orchestr.resources.trees import Tree
 from orchestr.transport.memory import MemorySystem, Node, memory_connector
-from orchestr.upgrade.run import upgrade
+from orchestr.upgrades.run import upgrade
 from tests.resources.simulated_trees import MemoryVolumes, SimulatedTrees
 from tests.unit.engine.conftest import Project
 

@@ -10,7 +10,7 @@ import orchestr
 from orchestr import events
 from orchestr.errors import InputError
 from orchestr.transport.memory import MemoryHost, memory_connector
-from orchestr.upgrade.run import UpgradeResult, compare, rollback, upgrade
+from orchestr.upgrades.run import UpgradeResult, compare, rollback, upgrade
 from tests.unit.engine.conftest import Project
 
 NODE_ROLE = '''

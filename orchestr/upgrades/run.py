@@ -150,7 +150,7 @@ def rollback(
     such run is recorded, or it was no upgrade.
     """
     from orchestr.inventory import load_inventory
-    from orchestr.upgrade.record import upgrade_record
+    from orchestr.upgrades.record import upgrade_record
 
     record = upgrade_record(run)
     record.check_variables(extra_vars or ())
