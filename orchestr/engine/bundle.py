@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestr.agent import wire
+from orchestr.engine.public_imports import with_defining_modules
 
 PACKAGE = Path(__file__).resolve().parent.parent
 #: The text on the command line: read exactly N bytes, then run them. It holds no name or value of ours.
@@ -64,7 +65,9 @@ AGENT_MODULES = (
     "orchestr.resources",
 )
 _IMPORT = re.compile(
-    r"^([ \t]*)(?:from|import) (orchestr\.(?:agent|resources)(?:\.\w+)*)(?: import (\([^)]*\)|[\w, ]+))?", re.MULTILINE
+    r"(?:^([ \t]*)|; )(?:from|import) (orchestr\.(?:agent|resources)(?:\.\w+)*)"
+    r"(?: import (\([^)]*\)|[\w, ]+))?",
+    re.MULTILINE,
 )
 _making = threading.RLock()
 Made = TypeVar("Made")
@@ -91,7 +94,7 @@ def source(module: str) -> str:
     if module == "orchestr" or (not module.startswith("orchestr.") and module.count(".") < 2):
         return ""
     if not module.startswith("orchestr."):
-        return Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
+        return with_defining_modules(Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8"))
     return _own_source(module)
 
 

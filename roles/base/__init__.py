@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource
-from orchestr.planning.role import Params as Base
-from orchestr.resources.files import Directory, File, Link
-from orchestr.resources.packages import Package
-from orchestr.resources.sysctl import Sysctl
+from orchestr import Directory, File, Link, Package, Resource, Sysctl
+from orchestr import Params as Base
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 
 class Params(Base):

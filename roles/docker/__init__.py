@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource
-from orchestr.planning.role import Params as Base
-from orchestr.planning.role import SecretText
-from orchestr.resources.compose.plugin import ComposePlugin
-from orchestr.resources.docker.engine import DockerEngine
+from orchestr import ComposePlugin, Directory, DockerEngine, File, Package, Resource, Secret, SecretText, Service
+from orchestr import Params as Base
 from orchestr.resources.docker.images import LOGINS
-from orchestr.resources.files import Directory, File
-from orchestr.resources.packages import Package
-from orchestr.resources.services import Service
-from orchestr.secret import Secret
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 CONFIG = "/etc/docker/daemon.json"
 #: Where compose v2 is: Docker's own repository, Ubuntu, Debian 13.

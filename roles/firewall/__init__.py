@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from orchestr.agent.resource import Resource
-from orchestr.planning.role import Params as Base
-from orchestr.resources.firewall.firewall import Firewall, PacketFilter, Rule
+from orchestr import Firewall, PacketFilter, Resource, Rule
+from orchestr import Params as Base
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 
 class RuleParams(BaseModel):

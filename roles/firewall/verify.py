@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from orchestr.planning.plan import Host
-from orchestr.resources.firewall.firewall import Rule
+from orchestr import Host, Outside, Rule, is_insider, outside_address
 from orchestr.resources.firewall.rules import covers_port
-from orchestr.verification.inside import SILENCE_S, is_insider, outside_address
-from orchestr.verification.outside import Outside
+from orchestr.verification.inside import SILENCE_S
 
 from . import Params, rules
 

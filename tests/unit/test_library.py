@@ -17,7 +17,10 @@ import orchestr
 from orchestr.transport.memory import MemoryHost, memory_connector
 
 PROGRAM = """\
+from collections.abc import Iterator
+
 import orchestr
+from orchestr import File, Host, Resource, SecretText, System, registered
 
 inventory: orchestr.Inventory = orchestr.load_inventory("inventories/prod.yml")
 planned: orchestr.RunResult = orchestr.plan(inventory, limit="livekit", tags=["redis"])
@@ -28,7 +31,37 @@ def watch(event: orchestr.Event) -> None: ...
 done = orchestr.run(inventory, limit="livekit", on_event=watch)
 code: int = done.exit_code + orchestr.verify(inventory).exit_code
 free: int = orchestr.facts(inventory).hosts["lk1"].facts["memory_bytes"]
-said: str = orchestr.execute(inventory, "all", ["uname"]).hosts["lk1"].stdout
+answer: str = orchestr.execute(inventory, "all", ["uname"]).hosts["lk1"].stdout
+grown: orchestr.UpgradeResult = orchestr.upgrade(inventory, orchestr.load_inventory("inventories/more.yml"))
+shrunk: int = orchestr.rollback("last", extra_vars={"redis_password": "x"}).exit_code
+
+class Params(orchestr.Params):
+    password: SecretText
+def deploy(host: Host, params: Params) -> Iterator[Resource]:
+    yield File("/etc/motd", content=params.password, mode=0o600)
+"""
+#: The same with a resource of the project's own, which a host has to import: there is no such package there.
+OWN_RESOURCE = """
+from __future__ import annotations
+from dataclasses import dataclass
+from orchestr import (
+    Action,  # two names of one module, and one of another
+    File,
+    registered,
+)
+@registered("speech")
+@dataclass(frozen=True)
+class Speech(Action):
+    path: str = ""
+    @property
+    def label(self):
+        return self.path
+    def is_done(self, reader):
+        return False
+    def perform(self, system):
+        from orchestr import Secret
+        with open(self.path, "w") as file:
+            file.write("%s %s" % (File.__module__, Secret.__name__))
 """
 ROLE = """
 from orchestr import Params as Base
@@ -66,6 +99,19 @@ def test_a_program_is_checked_by_its_types(tmp_path: Path) -> None:
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]
     assert [line.split(":")[0] for line in errors] == ["wrong.py", "wrong.py"], done.stdout
     assert all('"limt"' in line for line in errors)
+
+
+def test_a_projects_resource_imports_from_orchestr(inventory: Path) -> None:
+    """On a host, ``from orchestr import …`` gets the names from the modules that were sent."""
+    folder = inventory.parent / "roles/speaker"
+    (folder / "resources.py").write_text(OWN_RESOURCE)
+    (folder / "__init__.py").write_text(
+        "from .resources import Speech\ndef deploy(host, params):\n"
+        f"    yield Speech(path='{inventory.parent}/' + host.name)\n"
+    )
+    result = orchestr.run(orchestr.load_inventory(inventory))
+    assert {name: host.errors for name, host in result.hosts.items()} == {"h1": [], "h2": [], "h3": []}
+    assert (inventory.parent / "h1").read_text() == "orchestr.resources.files Secret"
 
 
 @pytest.mark.parametrize("transport", ["local", "memory"])

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import orchestr
 
 PUBLIC = {
-    *("load_inventory", "load_playbook"),
-    *("run", "plan", "verify", "ping", "facts", "execute"),
-    *("Inventory", "Event", "RunResult", "HostResult", "VerifyResult"),
-    *("Action", "Params", "Resource", "Secret", "SecretText", "Task"),
+    # programs
+    *("load_inventory", "load_playbook", "run", "plan", "verify", "upgrade", "rollback", "ping", "facts", "execute"),
+    *("Inventory", "Event", "RunResult", "HostResult", "VerifyResult", "UpgradeResult"),
     *("HostError", "InputError", "OrchestrError"),
+    # roles
+    *("Host", "OptionFilePassword", "Params", "Peer", "Secret", "SecretText", "Task"),
+    *("Archive", "Blob", "Block", "Command", "ComposePlugin", "ComposeProject", "Directory", "DockerEngine", "EnvFile"),
+    *("File", "Firewall", "FirewallRule", "Group", "HttpAnswer", "Image", "Line", "Link", "Package", "PacketFilter"),
+    *("PortsFree", "PulledImage", "Rule", "Service", "Sysctl", "TcpAnswer", "User"),
+    *("ContainerService", "HealthCheck", "Limits", "Logging", "Mount", "Network", "Port", "Reload", "Volume"),
+    *("Deploy", "MountedFile", "SwarmService", "compose_project", "stack"),
+    # resources
+    *("Action", "Change", "CommandFailed", "Completed", "NotObservable", "Reader", "Resource", "ResourceError"),
+    *("State", "Survey", "System", "registered", "reveal"),
+    # checks
+    *("Inside", "Outside", "Response", "closed_to_outside", "is_insider", "outside_address"),
 }
+ROOT = Path(orchestr.__file__).parent
 
 
 def test_public_names_are_pinned() -> None:
@@ -22,12 +36,30 @@ def test_public_names_are_pinned() -> None:
     assert all(getattr(orchestr, name) is not None for name in PUBLIC)
 
 
+def test_type_checkers_see_the_same_names() -> None:
+    """Every name is imported for type checkers from the module it is imported from when it is used."""
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "importlib"]
+    seen = {alias.asname: node.module for node in imports for alias in node.names if node.module}
+    del seen[None]  # __future__ and typing
+    assert seen == orchestr.HOMES
+
+
+def test_names_come_from_the_module_that_defines_them() -> None:
+    """Hosts get the module that a name comes from: it is the one that defines it, not one that passes it on."""
+    for name, module in orchestr.HOMES.items():
+        value = getattr(orchestr, name)
+        if isinstance(value, type) and module.startswith(("orchestr.agent", "orchestr.resources")):
+            assert module == value.__module__, name
+
+
 def test_functions_stay_functions() -> None:
     """A module imported later does not take the place of a function of the same name."""
     program = (
-        "import orchestr, orchestr.api, orchestr.adhoc, orchestr.verification, orchestr.engine.run\n"
-        "names = ('run', 'plan', 'verify', 'ping', 'facts', 'execute')\n"
-        "assert all(callable(getattr(orchestr, name)) for name in names)"
+        "import importlib, orchestr\n"
+        "for module in set(orchestr.HOMES.values()): importlib.import_module(module)\n"
+        "import types\n"
+        "assert not [n for n in orchestr.__all__ if isinstance(getattr(orchestr, n), types.ModuleType)]"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stderr == ""
 
