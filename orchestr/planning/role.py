@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,16 @@ def _checked(role: Role) -> Role:
     raise InputError(f"Params of the role {role.name} is no subclass of orchestr.Params", file=file, next_step=step)
 
 
+#: A module stands in sys.modules before it is complete: only the thread that loads it may see it then.
+_loading = threading.RLock()
+
+
 def _module(name: str, path: Path, position: Position | None) -> ModuleType:
+    with _loading:
+        return _load_module(name, path, position)
+
+
+def _load_module(name: str, path: Path, position: Position | None) -> ModuleType:
     key = f"orchestr_roles.{name}"
     module = sys.modules.get(key)
     if module is not None and getattr(module, "__file__", None) == str(path / "__init__.py"):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import orchestr
+from orchestr.planning.role import load_role
 from orchestr.transport.memory import MemoryHost, memory_connector
 
 PROGRAM = """\
@@ -153,6 +154,24 @@ def test_it_is_silent_and_works_from_threads(inventory: Path, capfd: pytest.Capt
     assert [result.exit_code for result in results] == [0] * 6
     assert len({result.run for result in results}) == 6
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_role_is_loaded_once_for_threads_at_the_same_time(inventory: Path) -> None:
+    """A thread that needs a role which another one is loading gets the whole of it."""
+    folder = inventory.parent / "roles/slow"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("import time\ntime.sleep(0.2)\nfrom orchestr import Params\ndone = True\n")
+    complete: list[bool] = []
+
+    def load() -> None:
+        complete.append(hasattr(load_role("slow", inventory.parent).module, "done"))
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert complete == [True] * 3
 
 
 def _held() -> tuple[list[str], list[str], list[str]]:
