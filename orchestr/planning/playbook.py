@@ -14,6 +14,7 @@ from orchestr.inventory.document import read_document
 from orchestr.inventory.marked import key_position, value_position
 from orchestr.inventory.position import Position, input_error, kind, shown
 from orchestr.paths import is_file
+from orchestr.planning.shipped import shipped_directory
 
 if TYPE_CHECKING:
     from orchestr.inventory import Inventory
@@ -104,6 +105,7 @@ class Playbook:
 def playbook_path(inventory: Inventory) -> Path:
     """Return the playbook the inventory names (``orchestr_playbook``, relative to the project), else site.yml.
 
+    A named playbook that the project does not have may be one that ships with orchestr: ``playbooks/livekit.yml``.
     Raises InputError when hosts name different playbooks.
     """
     named = {_named_playbook(inventory, name): name for name in inventory.hosts}
@@ -116,15 +118,22 @@ def playbook_path(inventory: Inventory) -> Path:
         )
     for name, host in named.items():
         path = inventory.root / str(name)
-        if not is_file(path):
+        shipped = _shipped_playbook(str(name))
+        if not is_file(path) and shipped is None:
             raise _no_playbook(path, inventory.position(host, "orchestr_playbook"), f"no such playbook: {name}")
-        return path
+        return path if shipped is None or is_file(path) else shipped
     path = inventory.root / "playbooks/site.yml"
     if not is_file(path):
         raise _no_playbook(
             path, None, "no such playbook", "name one: orchestr_playbook in the inventory, or --playbook"
         )
     return path
+
+
+def _shipped_playbook(name: str) -> Path | None:
+    directory, _, file = name.partition("/")
+    shipped = shipped_directory("playbooks") if directory == "playbooks" else None
+    return shipped / file if shipped is not None and is_file(shipped / file) else None
 
 
 def _named_playbook(inventory: Inventory, host: str) -> str | None:

@@ -24,6 +24,7 @@ from orchestr.planning.params import Params as Params
 from orchestr.planning.params import SecretText as SecretText
 from orchestr.planning.params import resolve_params as resolve_params
 from orchestr.planning.params import secrets_in as secrets_in
+from orchestr.planning.shipped import shipped_directory
 
 if TYPE_CHECKING:
     from orchestr.applications.model import Application, Use
@@ -101,12 +102,8 @@ class Role:
 
 def role_directories(root: Path) -> list[Path]:
     """Return where roles are searched: the project's own ``roles/`` first, then those that ship with orchestr."""
-    shipped = Path(__file__).resolve().parents[2] / "roles"
-    if not shipped.is_dir():
-        spec = importlib.util.find_spec("orchestr_roles")
-        places = spec.submodule_search_locations if spec else None
-        shipped = Path(next(iter(places))) if places else shipped
-    return [path for path in dict.fromkeys((root / "roles", shipped)) if path.is_dir()]
+    searched = (root / "roles", shipped_directory("roles"))
+    return [path for path in dict.fromkeys(searched) if path is not None and path.is_dir()]
 
 
 @functools.lru_cache(maxsize=64)
