@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestr.adhoc import execute as execute
     from orchestr.adhoc import facts as facts
     from orchestr.adhoc import ping as ping
+    from orchestr.agent.record import record as record
     from orchestr.agent.resource import Action as Action
     from orchestr.agent.resource import Change as Change
     from orchestr.agent.resource import NotObservable as NotObservable
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from orchestr.agent.system import System as System
     from orchestr.api import plan as plan
     from orchestr.api import run as run
+    from orchestr.applications.container_role import ContainerParams as ContainerParams
+    from orchestr.applications.model import Application as Application
+    from orchestr.applications.model import Data as Data
+    from orchestr.applications.model import Dump as Dump
+    from orchestr.applications.model import Placement as Placement
+    from orchestr.applications.model import Site as Site
+    from orchestr.applications.model import Use as Use
     from orchestr.containers.compose import ContainerService as ContainerService
     from orchestr.containers.compose import compose_project as compose_project
     from orchestr.containers.model import HealthCheck as HealthCheck
@@ -88,6 +96,8 @@ if TYPE_CHECKING:
     from orchestr.resources.users import User as User
     from orchestr.results import HostResult as HostResult
     from orchestr.results import RunResult as RunResult
+    from orchestr.transport.memory import memory_connector as memory_connector
+    from orchestr.transport.memory_host import MemoryHost as MemoryHost
     from orchestr.upgrades.run import UpgradeResult as UpgradeResult
     from orchestr.upgrades.run import rollback as rollback
     from orchestr.upgrades.run import upgrade as upgrade
@@ -105,10 +115,13 @@ __version__ = "0.1.0"
 #: Module → the public names it defines, as above.
 _MODULES = {
     "orchestr.adhoc": "execute facts ping",
+    "orchestr.agent.record": "record",
     "orchestr.agent.resource": "Action Change NotObservable Resource ResourceError State Survey Task registered",
     "orchestr.agent.secret": "Secret reveal",
     "orchestr.agent.system": "CommandFailed Completed Reader System",
     "orchestr.api": "plan run",
+    "orchestr.applications.container_role": "ContainerParams",
+    "orchestr.applications.model": "Application Data Dump Placement Site Use",
     "orchestr.containers.compose": "ContainerService compose_project",
     "orchestr.containers.model": "HealthCheck Limits Logging Mount Network Port Reload Volume",
     "orchestr.containers.stack": "stack",
@@ -138,6 +151,8 @@ _MODULES = {
     "orchestr.resources.sysctl": "Sysctl",
     "orchestr.resources.users": "Group User",
     "orchestr.results": "HostResult RunResult",
+    "orchestr.transport.memory": "memory_connector",
+    "orchestr.transport.memory_host": "MemoryHost",
     "orchestr.upgrades.run": "UpgradeResult rollback upgrade",
     "orchestr.verification": "VerifyResult verify",
     "orchestr.verification.inside": "Inside closed_to_outside is_insider outside_address",

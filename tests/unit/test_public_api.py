@@ -23,9 +23,12 @@ PUBLIC = {
     *("Deploy", "MountedFile", "SwarmService", "compose_project", "stack"),
     # resources
     *("Action", "Change", "CommandFailed", "Completed", "NotObservable", "Reader", "Resource", "ResourceError"),
-    *("State", "Survey", "System", "registered", "reveal"),
-    # checks
+    *("State", "Survey", "System", "record", "registered", "reveal"),
+    # systems
+    *("Application", "ContainerParams", "Data", "Dump", "Placement", "Site", "Use"),
+    # checks and tests
     *("Inside", "Outside", "Response", "closed_to_outside", "is_insider", "outside_address"),
+    *("MemoryHost", "memory_connector"),
 }
 ROOT = Path(orchestr.__file__).parent
 
