@@ -11,6 +11,18 @@ from pathlib import Path
 from orchestr.errors import InputError
 
 
+def state_directory() -> Path:
+    """Return the directory for records of this user's runs.
+
+    ``$ORCHESTR_STATE``, else ``$XDG_STATE_HOME/orchestr``, else ``~/.local/state/orchestr``.
+    """
+    given = os.environ.get("ORCHESTR_STATE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "orchestr"
+
+
 def nearby(path: str) -> str:
     """Return a path as a person here would write it: relative when it is below the current directory."""
     with contextlib.suppress(OSError):  # the current directory may be gone

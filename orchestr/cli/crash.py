@@ -11,13 +11,12 @@ import traceback
 from pathlib import Path
 
 from orchestr import __version__
-from orchestr.redaction import redact
+from orchestr.live_secrets import hidden
+from orchestr.paths import state_directory
 
 
 def save_report(error: BaseException) -> Path | None:
     """Write the traceback to a new file (0600) in the state directory; return its path, None if that failed."""
-    from orchestr.engine.journal import state_directory
-
     lines = [
         f"orchestr {__version__}, Python {platform.python_version()}, {platform.platform()}",
         time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),

@@ -15,21 +15,13 @@ from typing import Any
 
 from orchestr.errors import InputError
 from orchestr.events import Event, RunFinished, RunStarted, TaskFinished, TaskOutput, TaskStarted
+from orchestr.paths import state_directory
 
 RECORD, EVENTS = "run.json", "events.jsonl"
 OK_S, OK_LINES = 0.5, 256  # how long, and how many, results that changed nothing may wait to be written
 _ESSENTIAL = ("run", "verb", "inventory")  # without these a record says nothing
 _OTHERS = "orchestr history lists those that are whole"
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # made once, not per event
-
-
-def state_directory() -> Path:
-    """Return where runs are recorded: ``$ORCHESTR_STATE``, else ``$XDG_STATE_HOME/orchestr``, else ~/.local/state."""
-    given = os.environ.get("ORCHESTR_STATE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "orchestr"
 
 
 def new_run_id() -> str:

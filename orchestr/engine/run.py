@@ -12,7 +12,7 @@ from orchestr.blobs import BlobStore
 from orchestr.engine import phases
 from orchestr.engine.fleet import Fleet
 from orchestr.engine.frame import INTERRUPTED, Emitter, carry_out
-from orchestr.engine.journal import new_run_id, state_directory
+from orchestr.engine.journal import new_run_id
 from orchestr.engine.options import RunOptions as RunOptions
 from orchestr.engine.redaction import HostSecrets
 from orchestr.engine.selection import PlayHosts
@@ -20,6 +20,7 @@ from orchestr.engine.steps import Player
 from orchestr.engine.steps import Step as Step
 from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, input_error
+from orchestr.paths import state_directory
 from orchestr.planning.plan import PlanContext, assign
 from orchestr.planning.role import secrets_in
 from orchestr.planning.tags import check_tags

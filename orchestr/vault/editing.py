@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestr.errors import InputError, OrchestrError
+from orchestr.paths import state_directory
 from orchestr.vault.files import Change, opened, read, replace_all
 from orchestr.vault.format import check_header
 from orchestr.vault.key import VaultKey
@@ -123,8 +124,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _kept(path: Path, text: bytes) -> Path:
     """Write an encrypted text where it can be had again; return the place."""
-    from orchestr.engine.journal import state_directory
-
     directory = state_directory() / "edited"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, name = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=path.suffix or ".yml", dir=directory)
