@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestr.agent import filesystem
+from tests.waiting import HANG_S
 
 A_MOMENT_S = 0.2  # in which a thread that is not held up would have run to its end
 
@@ -26,7 +27,7 @@ def test_no_temporary_escapes_the_end(tmp_path: Path, monkeypatch: pytest.Monkey
     link = os.symlink
 
     def link_when_over(*names: str) -> None:
-        assert is_over.wait(5)
+        assert is_over.wait(HANG_S)
         link(*names)
 
     def end() -> None:
@@ -50,7 +51,7 @@ def test_no_temporary_escapes_the_end(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def _chunks(is_over: threading.Event) -> Iterator[bytes]:
-    is_over.wait(5)
+    is_over.wait(HANG_S)
     yield b"content"
 
 

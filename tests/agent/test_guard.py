@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 from orchestr.agent import guard, process, unconfirmed
 from orchestr.agent.system import CommandFailed, System
 from orchestr.transport.memory import MemoryHost, MemorySystem
+from tests.waiting import wait_until
 
 
 class HereSystem(System):
@@ -84,13 +83,6 @@ def waiting(place: Path) -> int:
     return int((place / "guards" / guards(place)[0] / "pid").read_text())
 
 
-def until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-
-
 def assert_ends(pid: int) -> None:
     """A killed process is gone, or waits for a parent to be told."""
 
@@ -100,7 +92,7 @@ def assert_ends(pid: int) -> None:
         except OSError:
             return True
 
-    until(has_ended)
+    wait_until(has_ended)
 
 
 def test_a_confirmed_change_stays_and_leaves_nothing_behind(place: Path) -> None:
@@ -139,7 +131,7 @@ def test_the_host_undoes_by_itself_when_nobody_is_left(place: Path) -> None:
     """The agent is gone after the change: the detached process undoes it when the window is over."""
     guard._make_switch(HereSystem(), undo_in(place), 1)
     change(place)
-    until(lambda: is_undone(place))
+    wait_until(lambda: is_undone(place))
     assert_undone(place)
 
 
@@ -201,7 +193,7 @@ def test_losing_the_controller_does_not_stop_an_undoing(place: Path) -> None:
     change(place)
     settling = threading.Thread(target=guard.undo_unconfirmed, args=(system,))
     settling.start()
-    until((place / "it's noted").exists)
+    wait_until((place / "it's noted").exists)
     process.kill_all()
     settling.join(60)
     assert_undone(place)

@@ -22,6 +22,7 @@ from orchestr.inventory import ConnectionSettings
 from orchestr.resources.commands import Command
 from orchestr.secret import Secret
 from orchestr.transport.local import LocalConnection
+from tests.waiting import HANG_S
 
 LOCAL = ConnectionSettings(address="localhost", connection="local")
 CANARY = "canary-in-two-halves"
@@ -170,7 +171,7 @@ def test_a_controller_is_missed_while_the_line_takes_nothing(monkeypatch: pytest
 
     def write(data: bytes) -> None:
         if is_greeted.is_set():
-            never.wait(30)
+            never.wait(HANG_S)
         is_greeted.set()
 
     requests = [wire.encode({"type": "tasks", "tasks": [Task(Saying(outcome_text="x"), id="1")]})]
@@ -178,13 +179,13 @@ def test_a_controller_is_missed_while_the_line_takes_nothing(monkeypatch: pytest
     def read(size: int) -> bytes:
         if requests:
             return requests.pop()
-        never.wait(30)
+        never.wait(HANG_S)
         return b""
 
     agent = Agent(read, write, {"run": "r"}, gather_facts=dict, on_lost=lost.set)
     threading.Thread(target=agent.serve, daemon=True).start()
-    assert lost.wait(10)
-    agent.line.end()
+    assert lost.wait(HANG_S)
+    agent._ending.set()
     never.set()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestr.agent.system import System
+from tests.waiting import HANG_S
 
 
 def test_every_chunk_arrives_in_order() -> None:
@@ -40,7 +41,7 @@ def test_an_iterator_that_fails_kills_the_child() -> None:
 
     def chunks() -> Iterator[bytes]:
         yield b"half"
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + HANG_S
         while not pids and time.monotonic() < give_up:  # a child has no command line while it is being executed
             names = [name for name in os.listdir("/proc") if name.isdigit()]
             pids.extend(int(name) for name in names if _command(name) == b"sleep\x0098765\x00")

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from orchestr.resources.commands import Command
 from orchestr.resources.files import Blob, File
 from orchestr.secret import Secret
 from orchestr.transport.local import LocalConnection
+from tests.waiting import HANG_S, wait_until
 
 LOCAL = ConnectionSettings(address="localhost", connection="local")
 
@@ -178,7 +177,7 @@ def test_command_over_its_time_is_killed_with_its_children() -> None:
     """A time-out ends the whole process group, grandchildren included."""
     with pytest.raises(CommandFailed, match="without finishing"):
         System().run(["sh", "-c", "sleep 4321 & sleep 4321"], timeout_s=0.3)
-    _await(lambda: subprocess.run(["pgrep", "-f", "sleep 4321"], stdout=subprocess.DEVNULL).returncode == 1)
+    wait_until(lambda: subprocess.run(["pgrep", "-f", "sleep 4321"], stdout=subprocess.DEVNULL).returncode == 1)
 
 
 def test_daemon_that_keeps_the_output_open_does_not_hang_the_command() -> None:
@@ -288,14 +287,9 @@ def test_kill_all_ends_running_groups() -> None:
 
     thread = threading.Thread(target=lambda: process.run(["sleep", "4322"], b"", {"PATH": "/bin:/usr/bin"}, 60, 100))
     thread.start()
-    _await(lambda: subprocess.run(["pgrep", "-f", "sleep 4322"], stdout=subprocess.DEVNULL).returncode == 0)
+    wait_until(lambda: subprocess.run(["pgrep", "-f", "sleep 4322"], stdout=subprocess.DEVNULL).returncode == 0)
     process.kill_all()
-    thread.join(10)
+    thread.join(HANG_S)
     assert not thread.is_alive()
 
 
-def _await(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)

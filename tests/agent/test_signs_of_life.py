@@ -11,6 +11,7 @@ import pytest
 
 from orchestr.agent import light_threading, wire
 from orchestr.agent.serve import Agent
+from tests.waiting import HANG_S
 
 
 class Line:
@@ -33,7 +34,7 @@ class Line:
     def serve(self) -> threading.Thread:
         thread = threading.Thread(target=self.agent.serve, daemon=True)
         thread.start()
-        assert self.sent.get(timeout=10)["type"] == "hello"
+        assert self.sent.get(timeout=HANG_S)["type"] == "hello"
         return thread
 
 
@@ -43,8 +44,8 @@ def test_what_waits_for_company_leaves_without_any(monkeypatch: pytest.MonkeyPat
     line = Line()
     line.serve()
     for number in range(3):
-        line.agent.line.send({"type": "output", "task": str(number), "text": ""})
-    assert [line.sent.get(timeout=10)["task"] for _ in range(3)] == ["0", "1", "2"]
+        line.agent.send({"type": "output", "task": str(number), "text": ""})
+    assert [line.sent.get(timeout=HANG_S)["task"] for _ in range(3)] == ["0", "1", "2"]
 
 
 def test_an_agent_with_nothing_to_say_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +53,7 @@ def test_an_agent_with_nothing_to_say_gives_signs_of_life(monkeypatch: pytest.Mo
     monkeypatch.setattr(wire, "BEAT_S", 0.02)
     line = Line()
     line.serve()
-    assert [line.sent.get(timeout=10)["type"] for _ in range(3)] == ["beat"] * 3
+    assert [line.sent.get(timeout=HANG_S)["type"] for _ in range(3)] == ["beat"] * 3
 
 
 def test_an_idle_agent_sleeps_until_a_sign_of_life_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +75,7 @@ def test_an_idle_agent_sleeps_until_a_sign_of_life_is_due(monkeypatch: pytest.Mo
         thread = threading.Thread(target=work, daemon=True)
         own.add(thread)
         thread.start()
-    assert all(told.acquire(timeout=10) for _ in range(2))
+    assert all(told.acquire(timeout=HANG_S) for _ in range(2))
     assert min(waits) > wire.BEAT_S - 1
     line.end()
 
@@ -97,6 +98,6 @@ def test_threads_end_with_the_agent() -> None:
         setattr(line.agent.line, name, telling(name))
     serving = line.serve()
     line.incoming.put(wire.encode({"type": "stop"}))
-    assert {ended.get(timeout=10) for _ in range(2)} == {"beat", "watch"}
-    serving.join(10)
+    assert {ended.get(timeout=HANG_S) for _ in range(2)} == {"_beat", "_watch"}
+    serving.join(HANG_S)
     assert not serving.is_alive()

@@ -15,6 +15,7 @@ import pytest
 
 from orchestr.cli.main import main
 from orchestr.transport.memory import MemoryHost, memory_connector
+from tests.waiting import HANG_S
 
 CANARY = "canary-7f3d9b1c"
 INVENTORY = """\
@@ -135,7 +136,7 @@ def process(project: Path) -> Orchestr:
     def call(*words: str, **options: Any) -> Outcome:
         command = [sys.executable, "-m", "orchestr", *words]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, **options)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANG_S, **options)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_S
+
 SITE = "inventories/site.yml"
 #: Root may read everything; without these capabilities it is like anybody else.
 LIKE_ANYBODY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
@@ -27,7 +29,7 @@ def typed(project: Path) -> Iterator[Typed]:
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         command = [*LIKE_ANYBODY, sys.executable, "-m", "orchestr", *words]
         return subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, timeout=60, cwd=project
+            command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, timeout=HANG_S, cwd=project
         )
 
     yield call

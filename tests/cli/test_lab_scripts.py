@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_S
+
 ROOT = Path(__file__).parents[2]
 RUBY = shutil.which("ruby")
 SINGLE, DISTRIBUTED = "inventories/lab/livekit-single.yml", "inventories/lab/livekit-distributed.yml"
@@ -100,7 +102,7 @@ def _play(demo: Path, fail_at: str = "", changed: int = 0) -> tuple[int, list[st
     calls = demo / "calls"
     environment = {**os.environ, "CALLS": str(calls), "FAIL_AT": fail_at, "CHANGED": str(changed)}
     script = demo / "tests/lab/demo.sh"
-    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment, timeout=HANG_S)
     return done.returncode, calls.read_text().splitlines(), done.stdout
 
 

@@ -8,18 +8,15 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cli.conftest import CANARY, Orchestr
+from tests.waiting import HANG_S, wait_until
 
 SITE = "inventories/site.yml"
 LOCAL = "all:\n  vars: {ansible_connection: local}\n  hosts: {here: {}}\n"
-DEADLINE_S = 20.0
 PACKAGES = ("fabric", "paramiko", "cryptography", "pydantic", "jinja2", "rich", "tenacity", "pytest", "testinfra")
 
 
@@ -29,19 +26,9 @@ def local(project: Path) -> Path:
     (project / SITE).write_text(LOCAL)
     (project / "roles/app/__init__.py").write_text(
         "from orchestr.resources.commands import Command\n"
-        "def deploy(host, params):\n    yield Command(('sleep', '60'))\n"
+        "def deploy(host, params):\n    yield Command(('sleep', '3600'))\n"
     )
     return project
-
-
-def _until(condition: Callable[[], Any], what: str) -> Any:
-    give_up = time.monotonic() + DEADLINE_S
-    while time.monotonic() < give_up:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {DEADLINE_S:g} s")
 
 
 def _start(project: Path, *words: str) -> subprocess.Popen[str]:
@@ -55,9 +42,9 @@ def test_signals_end_a_run_with_its_report(local: Path, number: signal.Signals) 
     """Ctrl-C, a kill and a closed terminal in the middle of a task exit with 130, and the JSON object is whole."""
     events = local / "events"
     running = _start(local, "run", SITE, "--json", "--events", str(events))
-    _until(lambda: events.exists() and "TaskStarted" in events.read_text(), "the task's start")
+    wait_until(lambda: events.exists() and "TaskStarted" in events.read_text(), "the task did not start")
     running.send_signal(number)
-    out, _ = running.communicate(timeout=DEADLINE_S)
+    out, _ = running.communicate(timeout=HANG_S)
     assert running.returncode == 130
     assert json.loads(out)["exit"] == 130
 
@@ -69,7 +56,7 @@ def test_a_reader_that_leaves_is_no_error(local: Path, process: Orchestr) -> Non
     running.stdout.close()
     assert running.stderr.read() == ""
     running.stderr.close()
-    assert running.wait(DEADLINE_S) == 0
+    assert running.wait(HANG_S) == 0
 
 
 def test_a_run_goes_on_without_its_reader(local: Path) -> None:
@@ -81,7 +68,7 @@ def test_a_run_goes_on_without_its_reader(local: Path) -> None:
     running = _start(local, "run", SITE, "-v")
     assert running.stdout is not None
     running.stdout.close()
-    running.communicate(timeout=DEADLINE_S)
+    running.communicate(timeout=HANG_S)
     (record,) = (local / "state/runs").glob("*/run.json")
     assert json.loads(record.read_text())["hosts"]["here"]["changed"] == 2
 
@@ -97,7 +84,7 @@ def test_a_fault_is_one_line_and_a_private_report(project: Path, process: Orches
     )
     environment = {**os.environ, "PYTHONPATH": f"{project}:{Path(__file__).parents[2]}"}
     command = [sys.executable, "-m", "orchestr", "run", SITE, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=DEADLINE_S)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANG_S)
     (report,) = (project / "state/faults").glob("*.txt")
     assert done.returncode == 1
     assert json.loads(done.stdout)["exit"] == 1
@@ -172,5 +159,5 @@ def test_a_verb_imports_only_what_it_needs(project: Path, words: list[str], need
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=DEADLINE_S)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANG_S)
     assert done.stderr.strip() == ""

@@ -15,6 +15,7 @@ import pytest
 
 from orchestr.transport.memory import MemoryHost
 from tests.cli.conftest import CANARY, Orchestr
+from tests.waiting import HANG_S
 
 ANSIBLE_VAULT = Path(sys.executable).with_name("ansible-vault")
 PLAIN = f"# kept\ntoken: {CANARY}\numlaut: ü\n"
@@ -431,7 +432,7 @@ def test_edit_that_is_ended(vaulted: Path) -> None:
     assert directory.is_dir()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 130
+    assert process.wait(HANG_S) == 130
     assert not directory.exists()
 
 

@@ -20,8 +20,11 @@ import orchestr
 from orchestr import events
 from orchestr.results import RunResult
 from tests.lab.conftest import ADDRESSES, LAB, ROOT, lab, ssh
+from tests.waiting import HANG_S
 
 NODES = ["lab3", "lab4"]
+#: Bound for an agent whose connection ended: on a busy machine too it is sooner than by the 30 s of silence.
+AT_ONCE_S = 25.0
 ROLE = '''
 """Files, and a command that takes as long as it is told."""
 from orchestr.resources.commands import Command
@@ -32,6 +35,7 @@ class Params(Base):
     sleep_s: float = 0
     size: int = 10
     timeout_s: float | None = None
+    wait_for: str = ""
 
 def deploy(host, params):
     from orchestr import Task
@@ -40,6 +44,8 @@ def deploy(host, params):
         yield File(f"/opt/adversity/{number}", content="x" * 20000 + str(number))
     if params.sleep_s:
         yield Task(Command(("sleep", str(params.sleep_s))), timeout_s=params.timeout_s)
+    if params.wait_for:
+        yield Command(("sh", "-c", 'while ! [ -e "$0" ]; do sleep 0.2; done', params.wait_for))
     yield File("/opt/adversity/last", content="done")
 '''
 
@@ -212,14 +218,18 @@ def test_a_hanging_command_is_ended(project: Project) -> None:
 
 def test_lock_names_its_holder_and_goes_with_it(project: Project) -> None:
     """While one run works on a host a second one is refused, told by whom; afterwards it is free."""
-    project.inventory(None, adversity_sleep_s=5)
+    go_on = "/opt/adversity/go-on"
+    project.inventory(None, adversity_wait_for=go_on)
     first: list[RunResult] = []
     other = Project(project.root.parent / "other")
     thread = threading.Thread(target=lambda: first.append(project.run(limit="lab3")))
     thread.start()
     _when_sleeping(lambda: None)
-    result = other.run(limit="lab3")
-    thread.join()
+    try:
+        result = other.run(limit="lab3")
+    finally:
+        ssh("lab3", f"touch {go_on}")
+        thread.join()
     assert result.exit_code == 5
     assert first[0].run in result.hosts["lab3"].errors[0]["message"]
     assert first[0].exit_code == 0
@@ -243,7 +253,7 @@ def test_killed_at_any_moment(project: Project, tmp_path: Path) -> None:
         _wait(controller, whole.elapsed_s * moment)
         controller.send_signal(signal.SIGKILL)
         controller.wait()
-        _await(lambda: _agents("lab3") == "", "an agent or child outlives its controller by 10 s", 10)
+        _await(lambda: _agents("lab3") == "", "an agent or child outlives its controller", AT_ONCE_S)
         sizes = "! -size 20001c ! -size 20002c"
         assert ssh("lab3", f"find /opt/adversity -type f {sizes} ! -name last 2>/dev/null || true") == ""
         assert ssh("lab3", "find /opt -name '.orchestr-*'") == ""
@@ -261,10 +271,10 @@ def test_interrupt_ends_in_order(project: Project, tmp_path: Path) -> None:
     _when_sleeping(lambda: None)
     assert _agents("lab3") != ""
     controller.send_signal(signal.SIGINT)
-    output, errors = controller.communicate(timeout=30)
+    output, errors = controller.communicate(timeout=HANG_S)
     assert controller.returncode == 130, errors
     assert json.loads(output)["exit"] == 130
-    _await(lambda: _agents("lab3") == "", "an agent outlives an interrupted run", 10)
+    _await(lambda: _agents("lab3") == "", "an agent outlives an interrupted run", AT_ONCE_S)
 
 
 def _agents(node: str) -> str:
@@ -273,7 +283,7 @@ def _agents(node: str) -> str:
 
 def _when_sleeping(act: Callable[[], None]) -> None:
     """Act as soon as the role's long command runs on lab3."""
-    _await(lambda: ssh("lab3", "pgrep -x sleep || true", check=False) != "", "the command did not start", 30)
+    _await(lambda: ssh("lab3", "pgrep -x sleep || true", check=False) != "", "the command did not start", HANG_S)
     act()
 
 

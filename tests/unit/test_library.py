@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 import orchestr
 from orchestr.planning.role import load_role
 from orchestr.transport.memory import MemoryHost, memory_connector
+from tests.waiting import HANG_S, wait_until
 
 PROGRAM = """\
 from collections.abc import Iterator
@@ -131,11 +131,8 @@ def test_nothing_stays_behind(inventory: Path, transport: str) -> None:
     before = _held()
     for _ in range(20):
         once()
-    give_up = time.monotonic() + 10
-    while (set(threading.enumerate()) - threads or _held() != before) and time.monotonic() < give_up:
-        time.sleep(0.05)  # an agent's threads end by themselves
-    assert set(threading.enumerate()) - threads == set()
-    assert _held() == before
+    # An agent's threads end by themselves.
+    wait_until(lambda: not set(threading.enumerate()) - threads and _held() == before, "something stayed behind")
 
 
 def test_it_is_silent_and_works_from_threads(inventory: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +147,7 @@ def test_it_is_silent_and_works_from_threads(inventory: Path, capfd: pytest.Capt
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
     assert [result.exit_code for result in results] == [0] * 6
     assert len({result.run for result in results}) == 6
     assert capfd.readouterr() == ("", "")
@@ -170,7 +167,7 @@ def test_a_role_is_loaded_once_for_threads_at_the_same_time(inventory: Path) -> 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
     assert complete == [True] * 3
 
 

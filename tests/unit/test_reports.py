@@ -7,7 +7,6 @@ import importlib
 import io
 import json
 import re
-import time
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from orchestr.reports.plain import PlainReport
 from orchestr.reports.replay import from_json, recorded_result
 from orchestr.reports.width import cells
 from orchestr.results import HostResult, RunResult
+from tests.waiting import wait_until
 
 AGAIN = Again("inventories/prod.yml", "-l web")
 STARTED = events.RunStarted("r1", "run", "inventories/prod.yml", "playbooks/site.yml", ("网关一", "b"), False)
@@ -217,9 +217,7 @@ def test_the_terminal_shows_the_task_at_hand() -> None:
     report = ConsoleReport(console_on(stream, force_terminal=True, width=100), Wording(), AGAIN)
     report(STARTED)
     report(events.TaskStarted("b", "t", "package nginx"))
-    give_up = time.monotonic() + 10
-    while "package nginx" not in stream.getvalue() and time.monotonic() < give_up:
-        time.sleep(0.01)
+    wait_until(lambda: "package nginx" in stream.getvalue())
     report.close()
     assert "package nginx" in stream.getvalue()
 

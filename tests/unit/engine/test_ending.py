@@ -22,6 +22,7 @@ from orchestr.errors import AgentError, InputError, UnreachableError
 from orchestr.inventory import ConnectionSettings, load_inventory
 from orchestr.transport.memory import MemoryChannel, MemoryConnection, MemoryHost, memory_connector
 from tests.unit.engine.conftest import Project
+from tests.waiting import HANG_S
 
 SETTINGS = ConnectionSettings(address="a")
 
@@ -39,7 +40,7 @@ class Stalled(MemoryConnection):
 
         def stall(data: bytes) -> None:
             if self._is_stalled.is_set():
-                self._never.wait(20)
+                self._never.wait(HANG_S)
                 raise UnreachableError("took no input")
             write(data)
 
@@ -79,7 +80,7 @@ def test_a_line_that_hangs_does_not_keep_the_others_from_signs_of_life(
         fleet.open("abcd")
         is_stalled.set()
         monkeypatch.setattr(Session, "beat", listen)
-        assert heard.wait(5)
+        assert heard.wait(HANG_S)
         session = fleet.session("a")
         assert session is not None
         assert session._write_lock.locked()  # it is still stuck
@@ -141,7 +142,7 @@ def test_an_interrupt_is_no_failure_of_hosts(project: Project, monkeypatch: pyte
     reached = threading.Barrier(5)
 
     def wait(session: Session, tasks: Any, **options: Any) -> None:
-        reached.wait(10)
+        reached.wait(HANG_S)
         while not session._closed:  # as a read that ends when the session is closed
             time.sleep(0.005)
         raise UnreachableError("the connection ended in the middle of the run")
@@ -154,7 +155,7 @@ def test_an_interrupt_is_no_failure_of_hosts(project: Project, monkeypatch: pyte
             return each(fleet, hosts, work)
         for host in hosts:
             fleet._pool.submit(work, host)  # type: ignore[union-attr]
-        reached.wait(10)
+        reached.wait(HANG_S)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Fleet, "each", interrupted)
@@ -187,16 +188,16 @@ def test_hosts_that_wait_their_turn_are_not_connected_to_after_the_end(project: 
     def connector(settings: ConnectionSettings) -> Any:
         connected.append(settings.address)
         is_waiting.set()
-        go_on.wait(10)
+        go_on.wait(HANG_S)
         raise UnreachableError("too late")
 
     inventory = load_inventory(project.root / "inventories/all.yml")
     with Fleet(inventory, connector, lambda event: None, run="r", forks=1) as fleet:
         opening = threading.Thread(target=_ignoring(lambda: fleet.open("abcd")), daemon=True)
         opening.start()
-        assert is_waiting.wait(10)
+        assert is_waiting.wait(HANG_S)
     go_on.set()
-    opening.join(10)
+    opening.join(HANG_S)
     assert connected == ["a"]
 
 

@@ -22,6 +22,7 @@ from orchestr.planning import plan as planning
 from orchestr.transport import memory
 from orchestr.transport.memory import memory_connector
 from tests.unit.engine.conftest import Project
+from tests.waiting import HANG_S
 
 PACKAGE = str(Path(orchestr.__file__).parent)
 NewProject = Callable[..., Project]
@@ -162,11 +163,11 @@ def test_more_hosts_that_hang_than_forks_do_not_keep_the_others(monkeypatch: pyt
 
     def work(item: int) -> None:
         if item < 5:
-            never.wait(20)
+            never.wait(HANG_S)
         else:
             done.append(item)
         if len(done) == 3:
             never.set()
 
-    fleet_module._to_all(work, list(range(8)), 2, 20.0)
+    fleet_module._to_all(work, list(range(8)), 2, HANG_S)
     assert sorted(done) == [5, 6, 7]

@@ -21,6 +21,7 @@ from orchestr.transport.connect import connect
 from orchestr.transport.openssh_config import Target
 from orchestr.transport.ssh_errors import TransientError, dial_error
 from orchestr.transport.ssh_limits import HANDSHAKES_AT_ONCE, Deadline, retried
+from tests.waiting import HANG_S
 
 Rude = Callable[[Callable[[socket.socket], None]], int]
 
@@ -184,7 +185,7 @@ def test_silent_hosts_do_not_keep_a_live_one_waiting(sshd: Sshd, rude: Rude) -> 
     for thread in threads:
         thread.start()
     for _ in range(HANDSHAKES_AT_ONCE):
-        assert slots_filled.acquire(timeout=10)
+        assert slots_filled.acquire(timeout=HANG_S)
     connect(sshd.settings(), timeout_s=20).close()
     assert all(thread.is_alive() for thread in threads)
     for thread in threads:

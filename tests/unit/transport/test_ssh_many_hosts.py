@@ -17,6 +17,7 @@ from orchestr.transport.connect import connect
 from orchestr.transport.known_hosts import read
 from orchestr.transport.paramiko_internals import SshTransport
 from orchestr.transport.ssh_limits import Deadline, Slots
+from tests.waiting import HANG_S
 
 
 def test_many_logins_read_each_file_once(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +106,7 @@ def test_the_first_command_does_not_wait_for_its_channel(sshd: Sshd, monkeypatch
         request(transport, channel, text)
 
     def open_after_request(transport: SshTransport, message: paramiko.Message) -> None:
-        was_asked.append(asked.wait(5))
+        was_asked.append(asked.wait(HANG_S))
         opened(transport, message)
 
     monkeypatch.setattr(SshTransport, "send_request", request_and_note)
