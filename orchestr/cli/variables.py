@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestr.cli.given import Options
+from orchestr.cli.prompts import ask_secret
 from orchestr.cli.vault import vault_key
 from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, kind
@@ -17,18 +17,19 @@ from orchestr.secret import Secret
 from orchestr.vault.key import VaultKey
 
 _TAKES = "-e takes k=v, JSON, YAML or @FILE"
+_BECOME = "run it in a terminal, or set ansible_become_password in the inventory (!vault, !env or !command)"
 _QUOTE = "quote a value that has spaces: -e \"name='a value'\""
 
 
 def extra_variables(call: Options) -> dict[str, Any]:
     """Return the variables of all -e in order, later ones winning, and the become password when it is asked for."""
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     key = vault_key(call)
     for text in call.extra_vars:
-        found.update(_parse(text, key))
+        variables.update(_parse(text, key))
     if call.ask_become_pass:
-        found["ansible_become_password"] = Secret(getpass.getpass("BECOME password: "))
-    return found
+        variables["ansible_become_password"] = Secret(ask_secret("BECOME password: ", _BECOME))
+    return variables
 
 
 def _parse(text: str, key: VaultKey) -> dict[str, Any]:

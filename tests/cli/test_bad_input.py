@@ -7,6 +7,9 @@ the suggested name or the next step, for an error that leaves people without eit
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -327,3 +330,40 @@ def test_odd_but_right(orchestr: Orchestr, project: Path, content: str) -> None:
     """Windows line ends, a byte order mark and sheer size are no mistakes."""
     (project / SITE).write_bytes(content.encode())
     assert orchestr("plan", SITE).code == 3
+
+
+@pytest.mark.parametrize("words", [["ping", SITE, "-K"], ["run", SITE, "-K"], ["plan", SITE, "-K", "--json"]])
+def test_a_prompt_without_anybody_to_answer(project: Path, process: Orchestr, words: list[str]) -> None:
+    """The end of the input at a prompt (``</dev/null``, Ctrl-D) is bad input with a next step, not a fault."""
+    outcome = process(*words, stdin=subprocess.DEVNULL, start_new_session=True)
+    assert outcome.code == 2
+    assert "\nerror: nothing was typed at the prompt 'BECOME password'\n  → run it in a terminal, or set" in outcome.err
+    assert "fault" not in outcome.err
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_nothing_to_encrypt(project: Path, process: Orchestr, text: str) -> None:
+    """An empty stdin is refused: an empty secret helps nobody and hides that the value was lost on the way."""
+    (project / "pw").write_text("word\n")
+    (project / "pw").chmod(0o600)
+    words = ("secrets", "encrypt", "--string", "token", "--vault-password-file", "pw")
+    outcome = process(*words, input=text)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "stdin is empty: nothing was encrypted\n  → pipe it: printf %s VALUE | orchestr secrets" in outcome.err
+    assert "$ANSIBLE_VAULT" in process(*words, input="canary\n").out
+
+
+@pytest.mark.parametrize("words", ["run inv", "run inventories/site.yml --playbook pl", "secrets view va"])
+def test_file_names_complete(project: Path, words: str) -> None:
+    """With the shell's completion on, an argument that is a file is left to the shell, which knows files."""
+    typed = words.split()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "_ORCHESTR_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"orchestr {words}",
+        "COMP_CWORD": str(len(typed)),
+    }
+    command = [sys.executable, "-m", "orchestr"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout == f"file,{typed[-1]}\n", done.stderr

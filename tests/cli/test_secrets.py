@@ -268,7 +268,7 @@ BAD = {
     "malformed vault id": (["view", "vault.yml", "--vault-id", "@old"], "is not LABEL@SOURCE"),
     "two labels": (["encrypt", "plain.yml", "--vault-id", "a@old", "--vault-id", "b@new"], "--encrypt-vault-id LABEL"),
     "no such verb": (["encyrpt", "plain.yml"], "did you mean 'encrypt'?"),
-    "no name": (["encrypt", "--string", "a b", "--vault-password-file", "old"], "'a b' is no variable's name"),
+    "no name": (["encrypt", "--string", "a b", "--vault-password-file", "old"], "'a b' is not a valid variable name"),
     "nothing in it": (
         ["rekey", "plain.yml", "--vault-password-file", "old", "--new-vault-password-file", "new"],
         "nothing in it is encrypted",

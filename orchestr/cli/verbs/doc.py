@@ -1,4 +1,4 @@
-"""``orchestr doc``: what a role takes, what a resource describes."""
+"""``orchestr doc``: the parameters of roles, the attributes of resources."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 @click.command("doc")
 @takes("output")
 @click.argument("name", required=False, metavar="[ROLE|RESOURCE]")
-@click.option("--project", default=".", metavar="DIRECTORY", help="Whose roles/ to look in, besides those that ship.")
+@click.option(
+    "--project", default=".", metavar="DIRECTORY", help="Project whose roles/ to search before the shipped roles."
+)
 def command(call: Invocation, name: str | None, project: str) -> int:
     """Describe roles and resources.
 
-    A role's parameters or a resource's attributes; without a name, list them all.
+    Shows a role's parameters or a resource's attributes. Without a name, lists all roles and resources.
     """
     from orchestr.planning.reference import resource_entries, role_entries
 

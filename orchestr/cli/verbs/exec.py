@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def command(call: Invocation, pattern: str, argv: tuple[str, ...]) -> int:
     """Run a command on the hosts of PATTERN.
 
-    There is no shell; for one: -- sh -c TEXT. Each line of output has its host's name before it.
-    Exits with 1 when it ended with anything but 0 somewhere.
+    No shell takes part; to use one: -- sh -c TEXT. Each line of output begins with the host's name.
+    Exits with 1 if the command failed on any host.
     """
     inventory = call.load()
     from orchestr.adhoc import execute

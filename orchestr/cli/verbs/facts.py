@@ -1,4 +1,4 @@
-"""``orchestr facts``: what the hosts are."""
+"""``orchestr facts``: system, memory and addresses of hosts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestr.cli.options import takes
 @takes("inventory", "hosts", "variables", "output")
 @click.argument("pattern", default="all")
 def command(call: Invocation, pattern: str) -> int:
-    """Show what the hosts are: system, memory, addresses.
+    """Show facts of the hosts: system, memory, addresses.
 
-    Of every host, or those of PATTERN.
+    PATTERN selects hosts; the default is all.
     """
     inventory = call.load()
     from orchestr.adhoc import facts

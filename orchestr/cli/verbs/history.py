@@ -1,4 +1,4 @@
-"""``orchestr history``: the runs that are on record on this machine."""
+"""``orchestr history``: the runs recorded on this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestr.paths import nearby
 
 @click.command("history")
 @takes("output")
-@click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="The last so many.")
+@click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="Number of runs to list.")
 def command(call: Invocation, number: int) -> int:
-    """List the last runs, the newest last."""
+    """List recorded runs, the newest last."""
     from orchestr.engine.journal import runs
 
     found = [_summary(record) for record in sorted(runs(), key=_start)[-number:]]

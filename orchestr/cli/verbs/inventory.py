@@ -1,4 +1,4 @@
-"""``orchestr inventory``: what the inventory says, as ``ansible-inventory`` shows it."""
+"""``orchestr inventory``: hosts, groups and variables, as ``ansible-inventory`` shows them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @click.command("inventory")
 @takes("inventory", "variables", "output")
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (not with --graph and --json).")
-@click.option("--graph", is_flag=True, help="The tree of groups and hosts.")
-@click.option("--host", metavar="NAME", help="One host's variables, as JSON.")
+@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (not with --graph or --json).")
+@click.option("--graph", is_flag=True, help="Show the tree of groups and hosts.")
+@click.option("--host", metavar="NAME", help="Show one host's variables as JSON.")
 def command(call: Invocation, graph: bool, host: str | None) -> int:
     """List hosts, groups and variables.
 
-    --json gives the shape of ansible-inventory --list, --host NAME one host's variables.
+    --json prints the format of ansible-inventory --list, --host NAME the variables of one host.
     """
     if graph and (host or call.as_json):
         raise InputError("--graph goes with neither --host nor --json", next_step="leave one of them out")

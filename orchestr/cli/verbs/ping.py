@@ -1,4 +1,4 @@
-"""``orchestr ping``: do the hosts answer."""
+"""``orchestr ping``: check that hosts can be reached."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from orchestr.cli.options import takes
 @takes("inventory", "hosts", "variables", "events", "output")
 @click.argument("pattern", default="all")
 def command(call: Invocation, pattern: str) -> int:
-    """See whether the hosts answer.
+    """Check that hosts can be reached.
 
-    Connects to every host (or those of PATTERN), becomes root and starts the agent. Nothing is changed.
+    Connects to all hosts (or the hosts of PATTERN), becomes root and starts the agent. Changes nothing.
     """
     if not call.as_json:
         call = replace(call, verbose=max(1, call.verbose))

@@ -1,4 +1,4 @@
-"""``orchestr plan``: what run would change."""
+"""``orchestr plan``: show the changes that run would make."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestr.cli.options import takes
 def command(call: Invocation) -> int:
     """Show what run would change, with diffs.
 
-    Only looks. Exits with 3 when there is something to change.
+    Changes nothing. Exits with 3 if there are changes to make.
     """
     inventory = call.load()
     from orchestr.api import plan

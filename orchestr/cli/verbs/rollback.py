@@ -1,4 +1,4 @@
-"""``orchestr rollback``: back to what the cluster was before an upgrade."""
+"""``orchestr rollback``: undo an upgrade."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from orchestr.paths import nearby
 @click.command("rollback")
 @click.argument("run", metavar="RUN")
 @takes("diff", "forks", "playbook", "variables", "events", "output")
-@click.option("--no-verify", is_flag=True, help="Do not run the checks of verify at the end.")
+@click.option("--no-verify", is_flag=True, help="Skip the checks of verify at the end.")
 def command(call: Invocation, run: str, no_verify: bool) -> int:
-    """Go back to what was before an upgrade.
+    """Undo an upgrade.
 
-    RUN is the upgrade's name, the beginning of it, or 'last', the newest upgrade. See history.
-    Variables it was given with -e or -K are to be given again; its --playbook is on record.
+    RUN is the name of the upgrade, the beginning of the name, or 'last' for the newest upgrade. See history.
+    Repeat its -e and -K options; its --playbook is recorded.
     """
     from orchestr.cli.variables import extra_variables
     from orchestr.cli.vault import vault_key

@@ -13,7 +13,7 @@ from orchestr.cli.options import takes
 @click.command("run")
 @takes("inventory", "check", "diff", "hosts", "tags", "playbook", "variables", "events", "output")
 def command(call: Invocation) -> int:
-    """Make every host match what the inventory says.
+    """Make every host match the inventory.
 
     Running it again changes nothing.
     """

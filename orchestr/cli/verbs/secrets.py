@@ -1,8 +1,7 @@
-"""``orchestr secrets``: encrypt, read, edit and make secrets; nobody is connected to."""
+"""``orchestr secrets``: encrypt, read, edit and generate secrets. No host is contacted."""
 
 from __future__ import annotations
 
-import getpass
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,33 +9,36 @@ from typing import Any
 import click
 
 from orchestr.cli.invocation import Invocation
-from orchestr.cli.options import takes
+from orchestr.cli.options import FILE, takes
 from orchestr.cli.problems import write_stdout
+from orchestr.cli.prompts import ask_secret
 from orchestr.cli.subverbs import SubverbGroup
 from orchestr.errors import EXIT_CHANGES, EXIT_DONE, InputError
 from orchestr.paths import is_file
 
-_FILES = click.argument("files", nargs=-1, metavar="FILE…")
-_LABEL = click.option("--encrypt-vault-id", "label", metavar="LABEL", help="Of several passwords the one to use.")
+_FILES = click.argument("files", nargs=-1, metavar="FILE…", type=FILE)
+_LABEL = click.option(
+    "--encrypt-vault-id", "label", metavar="LABEL", help="Label of the password to encrypt with, if there are several."
+)
 
 
 @click.group("secrets", cls=SubverbGroup)
 def command() -> None:
     """Encrypt, edit and generate secrets.
 
-    Files and values are those of ansible-vault, both ways. No host is connected to.
+    Files and values are compatible with ansible-vault. No host is contacted.
     """
 
 
 @command.command("encrypt")
 @_FILES
-@click.option("--string", "name", metavar="NAME", help="Ask for one value and print it as the YAML to paste.")
+@click.option("--string", "name", metavar="NAME", help="Encrypt one value and print it as YAML to paste.")
 @_LABEL
 @takes("vault", "output")
 def encrypt(call: Invocation, files: tuple[str, ...], name: str | None, label: str | None) -> int:
     """Encrypt files in place, or one value.
 
-    With --string NAME the value is asked for, unseen, or read from stdin; one last newline does not count.
+    With --string NAME the value comes from a prompt without echo, or from stdin; one final newline is dropped.
     """
     from orchestr.cli.vault import vault_key
     from orchestr.vault.files import encrypted, replace_all
@@ -56,7 +58,7 @@ def _encrypt_value(call: Invocation, name: str, files: tuple[str, ...], label: s
     if files:
         raise InputError("--string takes no file", next_step="orchestr secrets encrypt --string NAME")
     if not name.isidentifier():
-        raise InputError(f"--string: {name!r} is no variable's name", next_step="letters, digits and '_' only")
+        raise InputError(f"--string: {name!r} is not a valid variable name", next_step="letters, digits and '_' only")
     key = vault_key(call, is_new=True)
     text = block(name, key.encrypt(_value(name), label))
     if call.as_json:
@@ -67,22 +69,29 @@ def _encrypt_value(call: Invocation, name: str, files: tuple[str, ...], label: s
 
 
 def _value(name: str) -> bytes:
+    """Return the value to encrypt: typed twice, or all of stdin but one last newline. Raises InputError for none."""
+    step = f"pipe it: printf %s VALUE | orchestr secrets encrypt --string {name}"
     if not sys.stdin.isatty():
-        return sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
-    value = getpass.getpass(f"Value of {name}: ")
-    if getpass.getpass(f"Value of {name}, again: ") != value:
-        raise InputError("the two are not the same", next_step="type the same value twice")
-    return value.encode()
+        value = sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
+        if not value:
+            raise InputError("stdin is empty: nothing was encrypted", next_step=step)
+        return value
+    typed = ask_secret(f"Value of {name}: ", step)
+    if not typed:
+        raise InputError("the value is empty: nothing was encrypted", next_step="type the value")
+    if ask_secret(f"Value of {name}, again: ", step) != typed:
+        raise InputError("the two values differ", next_step="type the same value twice")
+    return typed.encode()
 
 
 @command.command("decrypt")
 @_FILES
-@click.option("--output", metavar="-", help="Print the content instead of writing the file (- is stdout).")
+@click.option("--output", metavar="-", help="Print the content instead of writing the file (only -, for stdout).")
 @takes("vault", "output")
 def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int:
     """Decrypt files in place.
 
-    The file is nobody else's to read then (mode 0600), whatever it was before.
+    A decrypted file has mode 0600, whatever its mode was before.
     """
     from orchestr.cli.vault import vault_key
     from orchestr.vault.files import decrypted, replace_all
@@ -101,10 +110,10 @@ def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int
 @_FILES
 @takes("vault", "output")
 def view(call: Invocation, files: tuple[str, ...]) -> int:
-    """Print what encrypted files hold.
+    """Print the content of encrypted files.
 
-    Of a YAML file with !vault values all is printed, these values in the clear. The files stay as they are.
-    What is printed is not hidden.
+    A YAML file with !vault values is printed as a whole, with the values decrypted. The files stay unchanged.
+    The output is not redacted.
     """
     return _show(call, "view", files)
 
@@ -126,13 +135,13 @@ def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
 
 
 @command.command("edit")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=FILE)
 @takes("vault", "output")
 def edit(call: Invocation, file: str) -> int:
     """Edit an encrypted file in $EDITOR.
 
-    It is in the clear only in a directory of your own, in memory, that is removed afterwards. A file that was not
-    changed is not written.
+    The decrypted copy is in a private directory in memory, which is removed afterwards. A file that you did not
+    change is not written.
     """
     import os
 
@@ -147,14 +156,20 @@ def edit(call: Invocation, file: str) -> int:
 @command.command("rekey")
 @_FILES
 @click.option(
-    "--new-vault-password-file", "new_files", multiple=True, metavar="FILE", help="Has, or prints, the new password."
+    "--new-vault-password-file",
+    "new_files",
+    multiple=True,
+    metavar="FILE",
+    help="File with the new password, or executable.",
 )
-@click.option("--new-vault-id", "new_ids", multiple=True, metavar="LABEL@SOURCE", help="The same, with a new label.")
+@click.option(
+    "--new-vault-id", "new_ids", multiple=True, metavar="LABEL@SOURCE", help="The new password, with a label."
+)
 @takes("vault", "output")
 def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], new_ids: tuple[str, ...]) -> int:
-    """Give encrypted files another password.
+    """Change the password of encrypted files.
 
-    In a YAML file every !vault value gets it, and all else stays byte for byte. All files, or none.
+    In a YAML file every !vault value is encrypted anew, and the rest stays byte for byte. All files change, or none.
     """
     from orchestr.cli.vault import new_vault_key, vault_key
     from orchestr.vault.files import rekeyed, replace_all
@@ -173,10 +188,10 @@ def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], 
 @command.command("generate")
 @takes("inventory", "check", "variables", "output")
 def generate(call: Invocation) -> int:
-    """Make the inventory's !generated secrets that are missing.
+    """Generate the missing !generated secrets of the inventory.
 
-    Those there are stay. A run makes what it uses by itself; this makes all, before. --check lists them, and exits
-    with 3 when some are missing.
+    Existing secrets stay unchanged. A run generates the secrets it needs; this verb generates all of them.
+    --check lists them and exits with 3 if some are missing.
     """
     generated = call.load().generated
     present, missing = generated.present(), generated.missing()

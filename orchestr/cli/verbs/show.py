@@ -1,4 +1,4 @@
-"""``orchestr show``: one recorded run again."""
+"""``orchestr show``: the report of a recorded run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @click.argument("run", metavar="RUN")
 @takes("diff", "output")
 def command(call: Invocation, run: str) -> int:
-    """Show a recorded run again.
+    """Show a recorded run.
 
-    RUN is its name, the beginning of it, or 'last'. See history.
+    RUN is the name of the run, the beginning of the name, or 'last'. See history.
     """
     from orchestr.reports.replay import recorded_events, recorded_result
 

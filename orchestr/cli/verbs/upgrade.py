@@ -1,4 +1,4 @@
-"""``orchestr upgrade``: from one inventory to another, without those who use the cluster noticing."""
+"""``orchestr upgrade``: move a running cluster to another inventory without an outage."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from orchestr.cli.options import takes
 
 @click.command("upgrade")
 @takes("inventory", "diff", "forks", "playbook", "variables", "events", "output")
-@click.option("--to", "target", required=True, metavar="INVENTORY", help="The inventory the cluster grows to.")
-@click.option("--no-verify", is_flag=True, help="Do not run the checks of verify at the end.")
+@click.option("--to", "target", required=True, metavar="INVENTORY", help="Inventory of the cluster after the upgrade.")
+@click.option("--no-verify", is_flag=True, help="Skip the checks of verify at the end.")
 def command(call: Invocation, no_verify: bool) -> int:
-    """Grow a running cluster to another inventory.
+    """Move a running cluster to another inventory.
 
-    Preflight, backup, new nodes first and healthy, then drain and redo only what changes, then verify.
-    Any failure stops it and says what state each machine is in.
+    Steps: preflight, backup, new hosts one by one, drain and change only the hosts that differ, verify.
+    A failure stops the upgrade and reports the state of each host.
     """
     before, after = call.load(), call.load(call.target)
     from orchestr.upgrades.run import upgrade

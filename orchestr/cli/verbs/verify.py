@@ -1,4 +1,4 @@
-"""``orchestr verify``: the roles' own checks, from the hosts and from outside."""
+"""``orchestr verify``: run the checks of roles."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orchestr.cli.options import takes
 @click.command("verify")
 @takes("inventory", "hosts", "playbook", "variables", "events", "output")
 def command(call: Invocation) -> int:
-    """Run the roles' checks, on the hosts and from here.
+    """Run the checks of roles, on the hosts and from this machine.
 
-    They are in roles/NAME/verify.py. Nothing is changed.
+    Checks are in roles/NAME/verify.py. They change nothing.
     """
     inventory = call.load()
     from orchestr.verification import verify
