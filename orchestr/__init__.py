@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from orchestr.applications.model import Data as Data
     from orchestr.applications.model import Dump as Dump
     from orchestr.applications.model import Placement as Placement
+    from orchestr.applications.model import Service as _Service
     from orchestr.applications.model import Site as Site
     from orchestr.applications.model import Use as Use
     from orchestr.containers.compose import ContainerService as ContainerService
@@ -62,12 +63,12 @@ if TYPE_CHECKING:
     from orchestr.events import Event as Event
     from orchestr.inventory import Inventory as Inventory
     from orchestr.inventory import load_inventory as load_inventory
-    from orchestr.planning.plan import Host as Host
-    from orchestr.planning.plan import Peer as Peer
+    from orchestr.planning.host import Host as Host
+    from orchestr.planning.host import Peer as Peer
+    from orchestr.planning.params import OptionFilePassword as OptionFilePassword
+    from orchestr.planning.params import Params as Params
+    from orchestr.planning.params import SecretText as SecretText
     from orchestr.planning.playbook import load_playbook as load_playbook
-    from orchestr.planning.role import OptionFilePassword as OptionFilePassword
-    from orchestr.planning.role import Params as Params
-    from orchestr.planning.role import SecretText as SecretText
     from orchestr.resources.archives import Archive as Archive
     from orchestr.resources.commands import Command as Command
     from orchestr.resources.compose.plugin import ComposePlugin as ComposePlugin
@@ -110,6 +111,8 @@ if TYPE_CHECKING:
     from orchestr.verification.outside import Outside as Outside
     from orchestr.verification.outside import Response as Response
 
+    ApplicationService = _Service
+
 __version__ = "0.1.0"
 
 #: Module → the public names it defines, as above.
@@ -121,7 +124,7 @@ _MODULES = {
     "orchestr.agent.system": "CommandFailed Completed Reader System",
     "orchestr.api": "plan run",
     "orchestr.applications.container_role": "ContainerParams",
-    "orchestr.applications.model": "Application Data Dump Placement Site Use",
+    "orchestr.applications.model": "Application Data Dump Placement ApplicationService Site Use",
     "orchestr.containers.compose": "ContainerService compose_project",
     "orchestr.containers.model": "HealthCheck Limits Logging Mount Network Port Reload Volume",
     "orchestr.containers.stack": "stack",
@@ -129,9 +132,9 @@ _MODULES = {
     "orchestr.errors": "HostError InputError OrchestrError",
     "orchestr.events": "Event",
     "orchestr.inventory": "Inventory load_inventory",
-    "orchestr.planning.plan": "Host Peer",
+    "orchestr.planning.host": "Host Peer",
+    "orchestr.planning.params": "OptionFilePassword Params SecretText",
     "orchestr.planning.playbook": "load_playbook",
-    "orchestr.planning.role": "OptionFilePassword Params SecretText",
     "orchestr.resources.archives": "Archive",
     "orchestr.resources.commands": "Command",
     "orchestr.resources.compose.plugin": "ComposePlugin",
@@ -158,6 +161,8 @@ _MODULES = {
     "orchestr.verification.inside": "Inside closed_to_outside is_insider outside_address",
     "orchestr.verification.outside": "Outside Response",
 }
+#: Names that say more here than in their modules.
+_ATTRIBUTES = {"ApplicationService": "Service"}
 # A name is imported when first used, so that `import orchestr` costs nothing a program does not need.
 HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
@@ -169,7 +174,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'orchestr' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(HOMES[name]), name)
+    value = getattr(import_module(HOMES[name]), _ATTRIBUTES.get(name, name))
     globals()[name] = value
     return value
 

@@ -16,7 +16,7 @@ from orchestr.cli.main import main
 from orchestr.transport.memory import MemoryHost, MemorySystem, memory_connector
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("write-a-role", "write-a-resource", "write-checks")
+PAGES = ("write-a-role", "write-a-resource", "write-checks", "describe-a-system")
 #: A code block, and the line above it: `path/of/the/file`:
 _BLOCK = re.compile(
     r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE

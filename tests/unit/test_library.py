@@ -40,6 +40,8 @@ class Params(orchestr.Params):
     password: SecretText
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
     yield File("/etc/motd", content=params.password, mode=0o600)
+def application(host: Host, params: Params) -> orchestr.Application:
+    return orchestr.Application((orchestr.ApplicationService(orchestr.ContainerService("web", "web:1")),))
 """
 #: The same with a resource of the project's own, which a host has to import: there is no such package there.
 OWN_RESOURCE = """

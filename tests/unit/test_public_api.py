@@ -25,7 +25,7 @@ PUBLIC = {
     *("Action", "Change", "CommandFailed", "Completed", "NotObservable", "Reader", "Resource", "ResourceError"),
     *("State", "Survey", "System", "record", "registered", "reveal"),
     # systems
-    *("Application", "ContainerParams", "Data", "Dump", "Placement", "Site", "Use"),
+    *("Application", "ApplicationService", "ContainerParams", "Data", "Dump", "Placement", "Site", "Use"),
     # checks and tests
     *("Inside", "Outside", "Response", "closed_to_outside", "is_insider", "outside_address"),
     *("MemoryHost", "memory_connector"),
@@ -45,6 +45,7 @@ def test_type_checkers_see_the_same_names() -> None:
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "importlib"]
     seen = {alias.asname: node.module for node in imports for alias in node.names if node.module}
     del seen[None]  # __future__ and typing
+    seen["ApplicationService"] = seen.pop("_Service")
     assert seen == orchestr.HOMES
 
 
