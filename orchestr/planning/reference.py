@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import pkgutil
+import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,17 +113,19 @@ def _shown(value: Any) -> str:
 
 
 def resource_entries() -> list[Entry]:
-    """Return every resource type in ``orchestr/resources``, by name."""
+    """Return every resource type in ``orchestr/resources`` and in the roles loaded so far, by name."""
     import orchestr.resources as package
 
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
-    found = [(kind, cls) for kind, cls in kinds().items() if issubclass(cls, Resource)]
-    return sorted((_resource_entry(kind, cls) for kind, cls in found), key=lambda entry: entry.name)
+    # A role that another one replaced took its modules along.
+    loaded = {kind: cls for kind, cls in kinds().items() if cls.__module__ in sys.modules}
+    entries = [_resource_entry(kind, cls) for kind, cls in loaded.items() if issubclass(cls, Resource)]
+    return sorted(entries, key=lambda entry: entry.name)
 
 
 def _resource_entry(kind: str, cls: type) -> Entry:
-    names = {**vars(typing), **vars(import_module(cls.__module__))}  # resources import typing for type checkers only
+    names = {**vars(typing), **vars(sys.modules[cls.__module__])}  # resources import typing for type checkers only
     hints = typing.get_type_hints(cls, localns=names)
     fields = tuple(_attribute(field, hints[field.name]) for field in record.fields(cls))
     return Entry("resource", cls.__name__, kind, cls.__module__, inspect.cleandoc(cls.__doc__ or ""), fields)

@@ -46,14 +46,14 @@ def application(host: Host, params: Params) -> orchestr.Application:
 #: The same with a resource of the project's own, which a host has to import: there is no such package there.
 OWN_RESOURCE = """
 from __future__ import annotations
-from dataclasses import dataclass
 from orchestr import (
-    Action,  # two names of one module, and one of another
+    Action,  # two names of one module, and some of others
     File,
+    record,
     registered,
 )
+@record
 @registered("speech")
-@dataclass(frozen=True)
 class Speech(Action):
     path: str = ""
     @property
