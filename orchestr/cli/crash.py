@@ -11,8 +11,8 @@ import traceback
 from pathlib import Path
 
 from orchestr import __version__
-from orchestr.live_secrets import hidden
 from orchestr.paths import state_directory
+from orchestr.redaction import redact
 
 
 def save_report(error: BaseException) -> Path | None:

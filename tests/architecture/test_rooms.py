@@ -24,8 +24,9 @@ FLOORS: tuple[set[str], ...] = (
     MEETING,
     {"blobs", "cluster", "containers", "images"},
     READING,
-    {"live_secrets", "paths", "results"},
+    {"paths", "results"},
     {"errors", "events", "secret"},
+    {"redaction"},
     {"resources"},
     {"agent"},
     {"orchestr"},  # names of the public modules; it imports them when they are used
