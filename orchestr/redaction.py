@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 
-from orchestr.agent.secret import Secret, mask
+from orchestr.agent import secret as agent_secret
+from orchestr.agent.secret import Secret
 
 SHORTEST = 4  # characters; redacting a shorter text everywhere would make a report unreadable and protect nothing
 
@@ -14,7 +15,7 @@ _live: dict[int, weakref.ref[Secret]] = {}
 
 def redact(text: str) -> str:
     """Return ``text`` with the text of every Secret alive in this process replaced."""
-    return mask(text, live_secrets())
+    return agent_secret.redact(text, live_secrets())
 
 
 def live_secrets() -> list[str]:

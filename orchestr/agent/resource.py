@@ -234,7 +234,7 @@ def attribute_diff(change: Change) -> str:
 
 def _show(value: Any) -> str:
     if isinstance(value, Secret):
-        return value.masked()
+        return value.redacted()
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (tuple, list)):

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Optional, Tuple
 
 
-HIDDEN = "‹secret›"
+REDACTED = "‹secret›"
 
 
 class Secret:
@@ -15,7 +15,7 @@ class Secret:
 
     ``repr``, ``str`` and ``format`` give ``‹secret›``; ``reveal()`` gives the text. Two secrets are equal when
     their texts are. A text made *from* secrets (a rendered template) is a Secret too and lists the texts
-    to hide in ``parts``, so that the rest of it can still be shown in a diff.
+    to redact in ``parts``, so that the rest of it can still be shown in a diff.
     """
 
     __slots__ = ("__weakref__", "_text", "parts")
@@ -34,22 +34,22 @@ class Secret:
         return self._text
 
     def reveal(self) -> str:
-        """Return the text itself. Call it only where the text is written to where it belongs."""
+        """Return the text itself. Call it only to write the text to its destination."""
         return self._text
 
-    def masked(self) -> str:
-        """Return the text with each secret part hidden; wholly hidden when the parts are not known."""
+    def redacted(self) -> str:
+        """Return the text with each secret part redacted; all of it when the parts are not known."""
         if not self.parts:
-            return HIDDEN
-        return mask(self.reveal(), self.parts)
+            return REDACTED
+        return redact(self.reveal(), self.parts)
 
     def __repr__(self) -> str:
-        return HIDDEN
+        return REDACTED
 
     __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
-        return HIDDEN
+        return REDACTED
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self.reveal() == other.reveal()
@@ -64,10 +64,10 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-def mask(text: str, parts: Iterable[str]) -> str:
+def redact(text: str, parts: Iterable[str]) -> str:
     """Return ``text`` with every occurrence of every part replaced by ``‹secret›``; longest parts first."""
     for part in sorted({part for part in parts if part}, key=len, reverse=True):
-        text = text.replace(part, HIDDEN)
+        text = text.replace(part, REDACTED)
     return text
 
 

@@ -15,7 +15,7 @@ from orchestr.agent.light_threading import Lock, Thread, get_ident
 from orchestr.agent.line import CHUNK, MODULES, REACHED, TAKEN, Line
 from orchestr.agent.lock import HostLock
 from orchestr.agent.resource import Task
-from orchestr.agent.secret import Secret, mask
+from orchestr.agent.secret import Secret, redact
 from orchestr.agent.system import System
 
 TYPE_CHECKING = False
@@ -157,7 +157,7 @@ class Agent:
 
     def _redact(self, value: Any) -> Any:
         if isinstance(value, str):
-            return mask(value, self._secrets)
+            return redact(value, self._secrets)
         if isinstance(value, dict):
             return {key: self._redact(item) for key, item in value.items()}
         return value
@@ -171,7 +171,7 @@ class Agent:
 
     # -- questions of tasks to the controller -------------------------------------------------------------------------
     def _send_output(self, text: str) -> None:
-        self.line.send({"type": "output", "task": self._task_id, "text": mask(text, self._secrets)})
+        self.line.send({"type": "output", "task": self._task_id, "text": redact(text, self._secrets)})
 
     def _fetch(self, digest: str, size_bytes: int) -> Iterator[bytes]:
         """Yield a blob's chunks; a window of them is on its way, so that the line is never idle. Raises OSError."""

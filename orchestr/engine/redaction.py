@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestr.agent.secret import mask
+from orchestr.agent.secret import redact
 from orchestr.secret import Secret
 
 SHORTEST_SECRET = 6  # characters from which a secret is looked for in names and words
@@ -32,4 +32,4 @@ class HostSecrets:
     def redact(self, host: str, text: str) -> str:
         """Return the text with the host's secrets redacted."""
         present = [secret for secret in self._texts.get(host, ()) if secret in text] if text else []
-        return mask(text, present) if present else text
+        return redact(text, present) if present else text

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestr.agent.secret import mask
+from orchestr.agent.secret import redact
 from orchestr.errors import AgentError, LockedError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def no_agent(
     """
     stage, output = _reached(seen)
     if settings.become_password is not None:
-        output = mask(output, [settings.become_password.reveal()])
+        output = redact(output, [settings.become_password.reveal()])
     output = re.sub(r"orchestr-[0-9a-f]{16}:", "", output).strip()[-OUTPUT_LIMIT:]
     names = {
         "user": settings.user or "the user",

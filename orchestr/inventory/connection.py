@@ -11,7 +11,7 @@ from orchestr.inventory.marked import OMIT
 from orchestr.inventory.position import Position, input_error, kind
 from orchestr.inventory.settings import ConnectionKind, ConnectionSettings
 from orchestr.inventory.variable_names import TEXT, address, become_method, connection_kind, flag, port_number
-from orchestr.secret import Secret, mask, reveal
+from orchestr.secret import Secret, redact, reveal
 from orchestr.templating.values import Scope
 
 # The same setting may have several names; as in Ansible's ssh plugin, the first one present decides.
@@ -30,7 +30,7 @@ def connection_settings(scope: Scope, host: str) -> ConnectionSettings:
     try:
         return _settings(found, host)
     except InputError as error:  # it may quote a password that was written in the wrong place
-        error.message = mask(error.message, found.opened)
+        error.message = redact(error.message, found.opened)
         raise
 
 

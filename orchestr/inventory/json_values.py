@@ -10,13 +10,13 @@ from typing import Any
 
 from orchestr.inventory.marked import UnsafeText
 from orchestr.inventory.sources import VaultSecret
-from orchestr.secret import HIDDEN, Secret
+from orchestr.secret import REDACTED, Secret
 
 
 def as_json(value: Any) -> Any:
     """Return ``value`` as Ansible writes it in JSON: keys as text, dates in ISO format, secrets hidden."""
     if isinstance(value, Secret):
-        return {"__ansible_vault": value.ciphertext} if isinstance(value, VaultSecret) else HIDDEN
+        return {"__ansible_vault": value.ciphertext} if isinstance(value, VaultSecret) else REDACTED
     if isinstance(value, UnsafeText):
         return {"__ansible_unsafe": str(value)}
     if isinstance(value, Mapping):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, State, attribute_diff, registered
-from orchestr.agent.secret import HIDDEN, Secret, reveal
+from orchestr.agent.secret import REDACTED, Secret, reveal
 from orchestr.agent.system import Reader, System
 from orchestr.resources import env_grammars
 from orchestr.resources.files import File
@@ -90,7 +90,7 @@ class EnvFile(Resource):
     def _shown(self) -> Dict[str, str]:
         """Return key → entry as a person may see it."""
         entries = self._entries()
-        return {k: "%s=%s" % (k, HIDDEN) if isinstance(v, Secret) else entries[k] for k, v in self.variables}
+        return {k: "%s=%s" % (k, REDACTED) if isinstance(v, Secret) else entries[k] for k, v in self.variables}
 
     def _file(self) -> File:
         text = "".join(line + "\n" for line in self._entries().values())
@@ -127,7 +127,7 @@ class EnvFile(Resource):
                 continue
             if key in old:
                 is_shown = key in in_clear and _is_one_per_line(before)
-                lines.append("- " + (old[key] if is_shown else "%s=%s" % (key, HIDDEN)))
+                lines.append("- " + (old[key] if is_shown else "%s=%s" % (key, REDACTED)))
             if key in new:
                 lines.append("+ " + shown[key])
         return lines or ["~ order or layout differs"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestr.agent.digest import sha256_of
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
-from orchestr.agent.secret import HIDDEN, Secret, mask, reveal
+from orchestr.agent.secret import REDACTED, Secret, redact, reveal
 from orchestr.agent.system import Reader, System
 
 TYPE_CHECKING = False
@@ -165,7 +165,7 @@ def text_diff(before: str, content: Union[str, Secret]) -> str:
     An old line may hold an old secret that nobody can recognise any more, so it is never shown.
     """
     if isinstance(content, Secret) and not content.parts:
-        return "~ content differs " + HIDDEN
+        return "~ content differs " + REDACTED
     from difflib import unified_diff
 
     lines = []
@@ -180,7 +180,7 @@ def _shown(mark: str, text: str, content: Union[str, Secret]) -> str:
     if not isinstance(content, Secret):
         return text
     # A secret of several lines (a key) never stands whole in one line, so its lines are hidden one by one.
-    return HIDDEN if mark == "-" else mask(text, [line for part in content.parts for line in part.splitlines()])
+    return REDACTED if mark == "-" else redact(text, [line for part in content.parts for line in part.splitlines()])
 
 
 @record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, attribute_diff, registered
-from orchestr.agent.secret import HIDDEN, Secret, reveal
+from orchestr.agent.secret import REDACTED, Secret, reveal
 from orchestr.agent.system import FileStat, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path, text_diff
 
@@ -281,6 +281,6 @@ class Block(Resource):
 
     def diff(self, reader: Reader, change: Change) -> str:
         if change.after is None or change.before is None:
-            shown = HIDDEN if isinstance(self.content, Secret) else "\n+ ".join(self._wanted)
+            shown = REDACTED if isinstance(self.content, Secret) else "\n+ ".join(self._wanted)
             return attribute_diff(change) if change.after is None else "+ " + shown
         return text_diff(str(reveal(change.before["content"])), self.content)

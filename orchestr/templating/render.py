@@ -20,7 +20,7 @@ from orchestr.errors import InputError
 from orchestr.inventory import magic
 from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position, input_error, shown
-from orchestr.secret import HIDDEN, Secret
+from orchestr.secret import REDACTED, Secret
 from orchestr.templating.environment import (
     PREFIX,
     Environment,
@@ -35,7 +35,7 @@ from orchestr.templating.unsupported import FILTERS, TESTS
 
 _FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 _NO_FUNCTION = re.compile(r"No (filter|test) named '([^']*)'")
-_HIDDEN_IN_JSON = json.dumps(HIDDEN)[1:-1]
+_REDACTED_IN_JSON = json.dumps(REDACTED)[1:-1]
 _HIDDEN_USE = "a secret was used in a way that hides it; use it by its name, as in {{ password }}"
 _HIDDEN_KEY = (
     "a key of this mapping may be made from a secret, and a key can't be hidden; take the value that is wanted "
@@ -113,7 +113,7 @@ class _Work:
         context = self.template.new_context(self.names, shared=True)
         values = [value for value in self.template.root_render_func(context) if value is not None]
         result = self.finish(values)
-        if isinstance(result, str) and (HIDDEN in result or _HIDDEN_IN_JSON in result):
+        if isinstance(result, str) and (REDACTED in result or _REDACTED_IN_JSON in result):
             raise TemplateError(_HIDDEN_USE)
         return result, len(values) < 2
 

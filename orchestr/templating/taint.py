@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import Any, SupportsIndex
 
 from orchestr.inventory.marked import OMIT, UnsafeText
-from orchestr.secret import Secret, mask
+from orchestr.secret import Secret, redact
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NEXT = str.maketrans(
@@ -107,7 +107,7 @@ def secret_parts(
         return [text]
     pairs = [pair for pair in zip(printed, other[1], strict=True) if pair[0] != pair[1]]
     own = [one for one, _ in pairs]
-    if mask(text, own) != mask(other[0], [another for _, another in pairs]):
+    if redact(text, own) != redact(other[0], [another for _, another in pairs]):
         return [text]
     known = {secret.reveal(): secret.parts or (secret.reveal(),) for secret in secrets}
     return [part for texts in (*(known.get(value, (value,)) for value in own), *known.values()) for part in texts]

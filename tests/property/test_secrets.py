@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestr.errors import InputError
 from orchestr.inventory.load import load_inventory
-from orchestr.secret import HIDDEN, Secret
+from orchestr.secret import REDACTED, Secret
 from orchestr.templating.render import render_file
 from orchestr.templating.taint import revealed
 from orchestr.templating.values import Scope
@@ -100,7 +100,7 @@ def _shown(value: Any) -> list[str]:
 
 def _redacted(value: Any) -> list[str]:
     """What a diff shows of the secrets in a result."""
-    return [each.masked() for each in _leaves(value) if isinstance(each, Secret)]
+    return [each.redacted() for each in _leaves(value) if isinstance(each, Secret)]
 
 
 def _opened(value: Any) -> list[str]:
@@ -186,4 +186,4 @@ def test_role_templates_show_nothing_of_a_secret(pieces: list[str]) -> None:
     text = one.reveal() if isinstance(one, Secret) else one
     assert text == plain, template
     if isinstance(one, Secret):
-        assert ONE not in one.masked().lower().replace(HIDDEN, "")
+        assert ONE not in one.redacted().lower().replace(REDACTED, "")

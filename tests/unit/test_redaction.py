@@ -9,13 +9,13 @@ import pytest
 from orchestr.inventory.position import Position
 from orchestr.inventory.sources import DeferredSecret
 from orchestr.redaction import live_secrets, redact
-from orchestr.secret import HIDDEN, Secret
+from orchestr.secret import REDACTED, Secret
 
 
 def test_each_secret_and_its_parts_are_redacted() -> None:
     """The text of a secret is redacted, and so are the parts of a text that was made from secrets."""
     kept = Secret("canary-9b1d"), Secret("user canary-55aa", ["canary-55aa"])
-    assert redact("a canary-9b1d, a canary-55aa") == f"a {HIDDEN}, a {HIDDEN}"
+    assert redact("a canary-9b1d, a canary-55aa") == f"a {REDACTED}, a {REDACTED}"
     assert len(kept) == 2
 
 
@@ -31,7 +31,7 @@ def test_a_secret_that_was_not_used_stays_unfetched() -> None:
     assert redact("a canary-77cc") == "a canary-77cc"
     assert fetched == []
     secret.reveal()
-    assert redact("a canary-77cc") == f"a {HIDDEN}"
+    assert redact("a canary-77cc") == f"a {REDACTED}"
 
 
 def test_a_secret_is_forgotten_with_its_last_reference() -> None:

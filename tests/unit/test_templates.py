@@ -50,13 +50,13 @@ def test_secrets_are_used_and_taint_the_result(render: Render, template: str, te
     result = render(template, password=Secret("s3cret"), box={"password": Secret("s3cret")})
     assert isinstance(result, Secret)
     assert result.reveal() == text
-    assert "s3cret" not in result.masked().lower()
+    assert "s3cret" not in result.redacted().lower()
 
 
 def test_what_is_no_secret_can_still_be_shown(render: Render) -> None:
     """Only the printed secrets are hidden in a diff, not the whole file."""
     result = render("user: app\npassword: {{ password }}\n", password=Secret("s3cret"))
-    assert result.masked() == "user: app\npassword: ‹secret›\n"
+    assert result.redacted() == "user: app\npassword: ‹secret›\n"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_is_no_secret_can_still_be_shown(render: Render) -> None:
 def test_an_encoded_secret_is_hidden_and_its_neighbours_are_not(render: Render, template: str) -> None:
     """Wherever it stands, what a filter made of a secret is hidden in a diff; what is printed beside it is shown."""
     secret = Secret('s3"cret\\')
-    masked = render(template, port="7880", password=secret, box={"name": secret}).masked()
+    masked = render(template, port="7880", password=secret, box={"name": secret}).redacted()
     before, _, hidden = masked.partition("\n")
     assert before == "port: 7880"
     assert hidden in ("p: ‹secret›", "name: ‹secret›")

@@ -12,7 +12,7 @@ import pytest
 from orchestr.errors import InputError
 from orchestr.inventory import Inventory, VaultKey, load_inventory, to_ansible_dict
 from orchestr.redaction import redact
-from orchestr.secret import HIDDEN, Secret
+from orchestr.secret import REDACTED, Secret
 from orchestr.vault.format import decrypt, encrypt
 
 Load = Callable[..., Inventory]
@@ -120,9 +120,9 @@ def test_it_is_hidden(load: Load) -> None:
     """It is a Secret like every other: in the list, in what is made of it, in the last net."""
     inventory = load("p: !generated x\n    url: 'redis://:{{ p }}@h'")
     text = _text(inventory)
-    assert to_ansible_dict(inventory)["_meta"]["hostvars"]["h"]["p"] == HIDDEN
+    assert to_ansible_dict(inventory)["_meta"]["hostvars"]["h"]["p"] == REDACTED
     assert _text(inventory, "url") == f"redis://:{text}@h"
-    assert redact(f"it is {text}") == f"it is {HIDDEN}"
+    assert redact(f"it is {text}") == f"it is {REDACTED}"
 
 
 WRONG = {

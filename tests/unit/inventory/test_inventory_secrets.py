@@ -12,7 +12,7 @@ from ansible.parsing.vault import VaultSecret as AnsibleSecret
 
 from orchestr.errors import InputError
 from orchestr.inventory import Inventory, load_inventory, resolve, to_ansible_dict
-from orchestr.secret import HIDDEN, Secret
+from orchestr.secret import REDACTED, Secret
 
 CANARY = "canary-7f3a"
 PASSWORD = "correct horse"
@@ -161,23 +161,23 @@ def test_secret_is_fetched_once(tmp_path: Path) -> None:
 
 
 TEMPLATES = {
-    "alone": ("{{ p }}", CANARY, HIDDEN),
-    "in a text": ("redis://:{{ p }}@host/{{ number }}", f"redis://:{CANARY}@host/7", f"redis://:{HIDDEN}@host/7"),
-    "through a variable": ("{{ url }}#x", f"a{CANARY}b#x", f"a{HIDDEN}b#x"),
-    "filtered": ("-{{ p | upper }}-", f"-{CANARY.upper()}-", f"-{HIDDEN}-"),
-    "encoded": ("{{ p | b64encode }}", "Y2FuYXJ5LTdmM2E=", HIDDEN),
-    "encoded in a text": ("u:{{ p | b64encode }}", "u:Y2FuYXJ5LTdmM2E=", f"u:{HIDDEN}"),
-    "from a mapping": ("{{ db.password }}!", f"{CANARY}!", f"{HIDDEN}!"),
-    "from a list": ("{{ all_of_them[0] }}", CANARY, HIDDEN),
-    "joined": ("{{ all_of_them | join(',') }}", f"{CANARY},plain", HIDDEN),
-    "in a loop": ("{% for each in all_of_them %}{{ each }}{% endfor %}", f"{CANARY}plain", f"{HIDDEN}plain"),
-    "set aside": ("{% set x = p %}v={{ x }}", f"v={CANARY}", f"v={HIDDEN}"),
-    "chosen by a statement": ("{% if p == 'canary-7f3a' %}yes{% endif %}", "yes", HIDDEN),
-    "counted by a loop": ("{% for letter in p %}{{ loop.index % 2 }}{% endfor %}.", "10101010101.", HIDDEN),
-    "as JSON": ("{{ db | to_json }}", f'{{"user": "ada", "password": "{CANARY}"}}', HIDDEN),
-    "from another host": ("{{ hostvars.h.p }}", CANARY, HIDDEN),
-    "from another host by key": ("{{ hostvars['h']['p'] | upper }}", CANARY.upper(), HIDDEN),
-    "its length": ("{{ p | length }}", "11", HIDDEN),
+    "alone": ("{{ p }}", CANARY, REDACTED),
+    "in a text": ("redis://:{{ p }}@host/{{ number }}", f"redis://:{CANARY}@host/7", f"redis://:{REDACTED}@host/7"),
+    "through a variable": ("{{ url }}#x", f"a{CANARY}b#x", f"a{REDACTED}b#x"),
+    "filtered": ("-{{ p | upper }}-", f"-{CANARY.upper()}-", f"-{REDACTED}-"),
+    "encoded": ("{{ p | b64encode }}", "Y2FuYXJ5LTdmM2E=", REDACTED),
+    "encoded in a text": ("u:{{ p | b64encode }}", "u:Y2FuYXJ5LTdmM2E=", f"u:{REDACTED}"),
+    "from a mapping": ("{{ db.password }}!", f"{CANARY}!", f"{REDACTED}!"),
+    "from a list": ("{{ all_of_them[0] }}", CANARY, REDACTED),
+    "joined": ("{{ all_of_them | join(',') }}", f"{CANARY},plain", REDACTED),
+    "in a loop": ("{% for each in all_of_them %}{{ each }}{% endfor %}", f"{CANARY}plain", f"{REDACTED}plain"),
+    "set aside": ("{% set x = p %}v={{ x }}", f"v={CANARY}", f"v={REDACTED}"),
+    "chosen by a statement": ("{% if p == 'canary-7f3a' %}yes{% endif %}", "yes", REDACTED),
+    "counted by a loop": ("{% for letter in p %}{{ loop.index % 2 }}{% endfor %}.", "10101010101.", REDACTED),
+    "as JSON": ("{{ db | to_json }}", f'{{"user": "ada", "password": "{CANARY}"}}', REDACTED),
+    "from another host": ("{{ hostvars.h.p }}", CANARY, REDACTED),
+    "from another host by key": ("{{ hostvars['h']['p'] | upper }}", CANARY.upper(), REDACTED),
+    "its length": ("{{ p | length }}", "11", REDACTED),
 }
 
 
@@ -193,8 +193,8 @@ def test_what_is_made_from_a_secret_is_one(tmp_path: Path, monkeypatch: pytest.M
     secret = resolve(template, _inventory(tmp_path, variables).scope("h"))
     assert isinstance(secret, Secret)
     assert secret.reveal() == text
-    assert secret.masked() == masked
-    assert str(secret) == repr(secret) == f"{secret}" == HIDDEN
+    assert secret.redacted() == masked
+    assert str(secret) == repr(secret) == f"{secret}" == REDACTED
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_no_secret_in_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ciphertext = _vault(CANARY)
     inventory = _inventory(tmp_path, "    p: !env ORCHESTR_CANARY\n    l: [!file x]\n" + _block("v", ciphertext))
     variables = to_ansible_dict(inventory)["_meta"]["hostvars"]["h"]
-    assert variables == {"p": HIDDEN, "l": [HIDDEN], "v": {"__ansible_vault": ciphertext}}
+    assert variables == {"p": REDACTED, "l": [REDACTED], "v": {"__ansible_vault": ciphertext}}
     assert CANARY not in repr(inventory) + repr(inventory.hosts["h"]) + repr(inventory.variables("h"))
 
 
