@@ -11,7 +11,7 @@ import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from orchestr.errors import UnreachableError
-from orchestr.transport.known_hosts import OfferedKey
+from orchestr.transport.known_hosts import KnownHosts, OfferedKey
 from orchestr.transport.openssh_config import Target, target_of
 from orchestr.transport.paramiko_internals import SshTransport
 from orchestr.transport.ssh import end_session, offered, open_link, reach
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
 
 KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
+RARE_KEY_TYPES = ("ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")  # asked for where they are recorded
 
 
 def scan(settings: ConnectionSettings, timeout_s: float) -> list[OfferedKey]:
@@ -30,11 +31,13 @@ def scan(settings: ConnectionSettings, timeout_s: float) -> list[OfferedKey]:
     deadline = Deadline(timeout_s)
     target = target_of(settings)
     hops = route(target, settings.ssh_common_args)
-    keys = [retried(partial(_scan, hops, key_type, deadline), deadline) for key_type in KEY_TYPES]
+    recorded = KnownHosts(target).types
+    types = (*KEY_TYPES, *(key_type for key_type in RARE_KEY_TYPES if key_type in recorded))
+    keys = [retried(partial(_scan, hops, key_type, deadline), deadline) for key_type in types]
     offered_keys = [key for key in keys if key is not None]
     if not offered_keys:
         raise UnreachableError(
-            f"{target} has no host key of a type known here ({', '.join(KEY_TYPES)})",
+            f"{target} has no host key of a type known here ({', '.join(types)})",
             host=target.name,
             next_step=f"see what it offers: ssh -v -p {target.port} {target.user}@{target.hostname} true",
         )

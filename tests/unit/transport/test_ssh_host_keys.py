@@ -281,3 +281,14 @@ def test_options_that_turn_checking_off_are_said_to_have_no_effect(start_sshd: S
     with pytest.raises(HostKeyError, match="no file to record") as caught:
         record(settings, scan(settings, 10))
     assert "remove UserKnownHostsFile=/dev/null" in caught.value.next_step
+
+
+def test_a_recorded_key_of_a_rare_type_is_asked_for(start_sshd: StartSshd, tmp_path: Path) -> None:
+    """A host known by a key of a type that scan does not ask for by default is not called changed."""
+    rare = tmp_path / "rare"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", str(rare)], check=True)
+    server = start_sshd(f"HostKey {rare}")
+    server.record(rare)
+    offered = tuple(scan(server.settings(), 10))
+    seen = HostKeys("h", server.settings(), "h", offered, tuple(recorded(server.settings())))
+    assert [seen.state_of(key) for key in offered] == ["new", "on record"]
