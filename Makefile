@@ -70,7 +70,7 @@ test: install packages-tests lab-up  ## every test, the lab's included
 check: install  ## lint, types, and that what travels to hosts is Python 3.8
 	.venv/bin/ruff check .
 	.venv/bin/mypy --strict orchestr roles
-	.venv/bin/vermin --quiet --no-tips --violations --target=3.8- orchestr/agent orchestr/resources roles/*/resources.py
+	.venv/bin/vermin --quiet --no-tips --violations --target=3.8- orchestr/agent orchestr/resources $(wildcard roles/*/resources.py)
 
 BENCH_INSTALLED := build/bench-venv/.installed
 

@@ -1,22 +1,16 @@
-"""What roles that run a container have in common: where its image comes from, and its life after the deploy.
-
-A role says its services once, as a function; deploy, start, stop and restart are made from them.
-"""
+"""Images of applications: the parameters that every role with an image has, and where images come from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource, Task
-from orchestr.containers.compose import ContainerService, compose_project
+from orchestr.agent.resource import Resource
 from orchestr.errors import InputError
 from orchestr.planning.role import Params
-from orchestr.resources.commands import Command
-from orchestr.resources.compose.project import ComposeProject
 from orchestr.resources.docker.images import PulledImage
 from orchestr.secret import Secret
 
@@ -24,23 +18,23 @@ if TYPE_CHECKING:
     from orchestr.images.archive import ImageSource
     from orchestr.planning.plan import Host, Peer
 
-#: What the examples have in place of secrets.
+#: The examples have it in place of secrets.
 PLACEHOLDER = "CHANGE-ME"
-#: The inventory variable that says, for all roles at once, how images reach hosts.
+#: The inventory variable with the source of images, for all roles at once.
 IMAGE_SOURCE = "orchestr_image_source"
 SOURCES = ("pull", "push")
 ARCHIVE = "archive:"
 
 
 def is_placeholder(value: Any) -> bool:
-    """Tell whether a secret, alone or in a mapping, still is an example's placeholder, which everybody knows."""
+    """Return True if a secret, alone or in a mapping, still is an example's placeholder, which is public."""
     if isinstance(value, Mapping):
-        return any(is_placeholder(each) for each in value.values())
+        return any(is_placeholder(item) for item in value.values())
     return isinstance(value, Secret) and PLACEHOLDER in value.reveal()
 
 
 def is_source(text: str) -> bool:
-    """Tell whether this says where images come from."""
+    """Return True for a valid source of images."""
     return text in SOURCES or (text.startswith(ARCHIVE) and len(text) > len(ARCHIVE))
 
 
@@ -117,44 +111,14 @@ def assert_same_image(reference: str, hosts: Iterable[Peer]) -> None:
 
     A registry's tag may move between two pulls, or long after the first: a service would run in two versions.
     """
-    found: dict[str, list[str]] = {}
-    for each in hosts:
-        image_id = each.outcome(f"{PulledImage.kind}:{reference}").get("image")
+    hosts_by_id: dict[str, list[str]] = {}
+    for peer in hosts:
+        image_id = peer.outcome(f"{PulledImage.kind}:{reference}").get("image")
         if image_id:
-            found.setdefault(str(image_id), []).append(each.name)
-    if len(found) > 1:
-        told = "; ".join(f"{', '.join(names)}: {image_id[:19]}" for image_id, names in found.items())
+            hosts_by_id.setdefault(str(image_id), []).append(peer.name)
+    if len(hosts_by_id) > 1:
+        versions = "; ".join(f"{', '.join(names)}: {image_id[:19]}" for image_id, names in hosts_by_id.items())
         raise InputError(
-            f"{reference} is not the same image on all hosts ({told})",
+            f"{reference} is not the same image on all hosts ({versions})",
             next_step=f"pin it (name:tag@sha256:…) or use a new tag; on a host that is behind: docker pull {reference}",
         )
-
-
-def running(
-    host: Host, params: ContainerParams, directory: str, services: Sequence[ContainerService], **options: Any
-) -> Iterator[Resource]:
-    """Yield the image, the compose file and the project, up and steady; options are ComposeProject's."""
-    brought, ids = image(host, params)
-    yield brought
-    yield from compose_project(directory, services, image_ids=ids, **options)
-
-
-def started(
-    host: Host, params: ContainerParams, directory: str, services: Sequence[ContainerService], **options: Any
-) -> Iterator[Resource]:
-    """Yield the project up and steady, its image and files as they are on the host."""
-    _, ids = image(host, params)
-    yield compose_project(directory, services, image_ids=ids, **options)[1]
-
-
-def stopped(directory: str, services: Sequence[ContainerService]) -> Iterator[ComposeProject]:
-    """Yield the project stopped, each service given its own time to end."""
-    yield compose_project(directory, services, running=False)[1]
-
-
-def restarted(directory: str, services: Sequence[ContainerService]) -> Iterator[Task]:
-    """Yield a restart of the project's containers, whatever they do now."""
-    command = Command(
-        ("docker", "compose", "--project-directory", directory, "restart"), label_text=f"restart {directory}"
-    )
-    yield Task(command, timeout_s=120.0 + sum(service.stop_grace_period_s for service in services))

@@ -96,14 +96,6 @@ class Peer:
             known.add(role.name)
             yield role.name, describe(Host(self._context, self._host, role), assignment.params)
 
-    def call(self, role: str, function: str) -> Any:
-        """Return what a role's function gives for this host, as planned for it; () where there is no such function."""
-        for assignment in self._context.of_host(self.name):
-            called = assignment.role.function(function) if assignment.role.name == role else None
-            if called is not None:
-                return called(Host(self._context, self._host, assignment.role), assignment.params)
-        return ()
-
     def outcome(self, label: str) -> Mapping[str, Any]:
         """Return what an earlier task published (``kind:label``), {} when it has not run."""
         for task_id, outcome in self._context.outcomes.get(self.name, {}).items():
