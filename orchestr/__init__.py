@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pydantic import Field as Field
+
     from orchestr.adhoc import execute as execute
     from orchestr.adhoc import facts as facts
     from orchestr.adhoc import ping as ping
@@ -43,6 +45,13 @@ if TYPE_CHECKING:
     from orchestr.applications.model import Service as _Service
     from orchestr.applications.model import Site as Site
     from orchestr.applications.model import Use as Use
+    from orchestr.applications.parts import clients as clients
+    from orchestr.applications.parts import own_part as own_part
+    from orchestr.applications.parts import providers as providers
+    from orchestr.applications.routes import FrontDoor as FrontDoor
+    from orchestr.applications.routes import listen_address as listen_address
+    from orchestr.applications.routes import proxies as proxies
+    from orchestr.applications.routes import routes as routes
     from orchestr.containers.compose import ContainerService as ContainerService
     from orchestr.containers.compose import compose_project as compose_project
     from orchestr.containers.model import HealthCheck as HealthCheck
@@ -125,6 +134,8 @@ _MODULES = {
     "orchestr.api": "plan run",
     "orchestr.applications.container_role": "ContainerParams",
     "orchestr.applications.model": "Application Data Dump Placement ApplicationService Site Use",
+    "orchestr.applications.parts": "clients own_part providers",
+    "orchestr.applications.routes": "FrontDoor listen_address proxies routes",
     "orchestr.containers.compose": "ContainerService compose_project",
     "orchestr.containers.model": "HealthCheck Limits Logging Mount Network Port Reload Volume",
     "orchestr.containers.stack": "stack",
@@ -160,6 +171,7 @@ _MODULES = {
     "orchestr.verification": "VerifyResult verify",
     "orchestr.verification.inside": "Inside closed_to_outside is_insider outside_address",
     "orchestr.verification.outside": "Outside Response",
+    "pydantic": "Field",
 }
 #: Names that say more here than in their modules.
 _ATTRIBUTES = {"ApplicationService": "Service"}

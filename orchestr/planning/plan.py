@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource, Task
@@ -104,21 +105,23 @@ class PlanContext:
 
 def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
     """Load all roles and resolve all parameters, for every play and host. Raises InputError; nothing is connected."""
-    names = (*role_names(context.inventory.root), *context.playbook.instances)
-    for number, play in enumerate(context.playbook.plays):
-        roles = [
-            (use, part)
-            for use in play.roles
-            for part in with_own_parts(load_role(use.name, context.inventory.root, use.position, instance=use.instance))
-        ]
+    root, plays = context.inventory.root, context.playbook.plays
+    roles = [[(use, role) for use in play.roles for role in _loaded(use, root)] for play in plays]
+    names = dict.fromkeys((*role_names(root), *(role.name for play_roles in roles for _, role in play_roles)))
+    for number, play in enumerate(plays):
         for host in play_hosts[number]:
             groups = context.inventory.host(host).groups
             context.assignments[(number, host)] = tuple(
                 Assignment(role, resolve_params(role, use, play, context.inventory, host, names), tags, use)
-                for use, role in roles
+                for use, role in roles[number]
                 for tags in [(*play.tags, *use.tags)]
                 if _is_for(role, groups, context.inventory)
             )
+
+
+def _loaded(use: RoleUse, root: Path) -> Iterator[Role]:
+    """Yield the role of a play, with the applications that run inside it."""
+    return with_own_parts(load_role(use.name, root, use.position, instance=use.instance), root)
 
 
 def _is_for(role: Role, groups: Iterable[str], inventory: Inventory) -> bool:
@@ -133,11 +136,10 @@ def _is_for(role: Role, groups: Iterable[str], inventory: Inventory) -> bool:
     return not is_for_parts or role.name in groups or role.name not in inventory.groups
 
 
-def with_own_parts(role: Role) -> Iterator[Role]:
+def with_own_parts(role: Role, root: Path) -> Iterator[Role]:
     """Yield the applications that run inside this one, each a role of its own, then the application itself."""
     for use in role.uses:
         if use.own:
-            root = role.path.parent.parent
             yield load_role(use.role, root, instance=use.name, within=role.name)
     yield role
 

@@ -96,11 +96,6 @@ class Playbook:
     path: Path
     plays: tuple[Play, ...]
 
-    @property
-    def instances(self) -> tuple[str, ...]:
-        """The names of all role instances, each once."""
-        return tuple(dict.fromkeys(use.instance or use.name for play in self.plays for use in play.roles))
-
 
 def playbook_path(inventory: Inventory) -> Path:
     """Return the playbook the inventory names (``orchestr_playbook``, relative to the project), else site.yml.

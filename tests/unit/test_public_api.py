@@ -15,7 +15,7 @@ PUBLIC = {
     *("Inventory", "Event", "RunResult", "HostResult", "VerifyResult", "UpgradeResult"),
     *("HostError", "InputError", "OrchestrError"),
     # roles
-    *("Host", "OptionFilePassword", "Params", "Peer", "Secret", "SecretText", "Task"),
+    *("Field", "Host", "OptionFilePassword", "Params", "Peer", "Secret", "SecretText", "Task"),
     *("Archive", "Blob", "Block", "Command", "ComposePlugin", "ComposeProject", "Directory", "DockerEngine", "EnvFile"),
     *("File", "Firewall", "FirewallRule", "Group", "HttpAnswer", "Image", "Line", "Link", "Package", "PacketFilter"),
     *("PortsFree", "PulledImage", "Rule", "Service", "Sysctl", "TcpAnswer", "User"),
@@ -25,7 +25,8 @@ PUBLIC = {
     *("Action", "Change", "CommandFailed", "Completed", "NotObservable", "Reader", "Resource", "ResourceError"),
     *("State", "Survey", "System", "record", "registered", "reveal"),
     # systems
-    *("Application", "ApplicationService", "ContainerParams", "Data", "Dump", "Placement", "Site", "Use"),
+    *("Application", "ApplicationService", "ContainerParams", "Data", "Dump", "Placement", "Site", "Use", "FrontDoor"),
+    *("clients", "listen_address", "own_part", "providers", "proxies", "routes"),
     # checks and tests
     *("Inside", "Outside", "Response", "closed_to_outside", "is_insider", "outside_address"),
     *("MemoryHost", "memory_connector"),
