@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from orchestr.agent.resource import Survey as Survey
     from orchestr.agent.resource import Task as Task
     from orchestr.agent.resource import registered as registered
-    from orchestr.agent.secret import Secret as Secret
     from orchestr.agent.secret import reveal as reveal
     from orchestr.agent.system import CommandFailed as CommandFailed
     from orchestr.agent.system import Completed as Completed
@@ -106,6 +105,7 @@ if TYPE_CHECKING:
     from orchestr.resources.users import User as User
     from orchestr.results import HostResult as HostResult
     from orchestr.results import RunResult as RunResult
+    from orchestr.secret import Secret as Secret
     from orchestr.transport.memory import memory_connector as memory_connector
     from orchestr.transport.memory_host import MemoryHost as MemoryHost
     from orchestr.upgrades.run import UpgradeResult as UpgradeResult
@@ -129,7 +129,7 @@ _MODULES = {
     "orchestr.adhoc": "execute facts ping",
     "orchestr.agent.record": "record",
     "orchestr.agent.resource": "Action Change NotObservable Resource ResourceError State Survey Task registered",
-    "orchestr.agent.secret": "Secret reveal",
+    "orchestr.agent.secret": "reveal",
     "orchestr.agent.system": "CommandFailed Completed Reader System",
     "orchestr.api": "plan run",
     "orchestr.applications.container_role": "ContainerParams",
@@ -165,6 +165,7 @@ _MODULES = {
     "orchestr.resources.sysctl": "Sysctl",
     "orchestr.resources.users": "Group User",
     "orchestr.results": "HostResult RunResult",
+    "orchestr.secret": "Secret",
     "orchestr.transport.memory": "memory_connector",
     "orchestr.transport.memory_host": "MemoryHost",
     "orchestr.upgrades.run": "UpgradeResult rollback upgrade",

@@ -10,6 +10,9 @@ import ast
 
 from orchestr import HOMES
 
+#: Modules that a host has instead: the controller's registers its secrets for redaction, the agent redacts by itself.
+_ON_HOSTS = {"orchestr.secret": "orchestr.agent.secret"}
+
 
 def with_defining_modules(text: str) -> str:
     r"""Return a module's source in which names come from the modules that define them; no line moves.
@@ -34,6 +37,7 @@ def with_defining_modules(text: str) -> str:
 def _statements(names: list[ast.alias], line_breaks: str) -> str:
     by_module: dict[str, list[str]] = {}
     for name in names:
-        by_module.setdefault(HOMES.get(name.name, "orchestr"), []).append(ast.unparse(name))
+        home = HOMES.get(name.name, "orchestr")
+        by_module.setdefault(_ON_HOSTS.get(home, home), []).append(ast.unparse(name))
     statements = [f"from {module} import ({', '.join(members)})" for module, members in by_module.items()]
     return "; ".join(statements)[:-1] + line_breaks + ")"

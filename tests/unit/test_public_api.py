@@ -58,6 +58,15 @@ def test_names_come_from_the_module_that_defines_them() -> None:
             assert module == value.__module__, name
 
 
+def test_a_secret_of_a_program_is_redacted() -> None:
+    """The first name that a program takes may be Secret: what it makes then is known to the last net of redaction."""
+    program = "from orchestr import Secret\nkept = Secret('canary-31')\nfrom orchestr.redaction import redact\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program + "print(redact('a canary-31'))"], capture_output=True, text=True
+    )
+    assert "canary" not in done.stdout and done.stdout.startswith("a ")
+
+
 def test_functions_stay_functions() -> None:
     """A module imported later does not take the place of a function of the same name."""
     program = (
