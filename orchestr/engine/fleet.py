@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestr.agent.wire import BEAT_S
@@ -53,6 +53,7 @@ class Fleet:
         self._forks = max(1, forks)
         self._sessions: dict[str, Session] = {}
         self._ended = threading.Event()
+        self._waiting: list[Future[Any]] = []  # asked of the pool last
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Fleet:
@@ -64,6 +65,9 @@ class Fleet:
         self._ended.set()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+            for future in self._waiting:
+                if future.cancelled():  # shutdown cancels the rest, and wakes nobody who waits for it
+                    future.set_running_or_notify_cancel()
         self.close_all()
 
     @property
@@ -120,6 +124,7 @@ class Fleet:
             if not self.has_ended:
                 raise
             raise CancelledError("the fleet is being left") from error
+        self._waiting = futures
         wait(futures)  # in a way that a keyboard interrupt can break, and woken once
         return {host: future.result() for host, future in zip(names, futures, strict=True)}
 

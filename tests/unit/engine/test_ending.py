@@ -198,6 +198,7 @@ def test_hosts_that_wait_their_turn_are_not_connected_to_after_the_end(project: 
         assert is_waiting.wait(HANG_S)
     go_on.set()
     opening.join(HANG_S)
+    assert not opening.is_alive(), "whoever waits for hosts that were cancelled waits for ever"
     assert connected == ["a"]
 
 
