@@ -24,7 +24,9 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     for candidate in candidates:
         if _folded(candidate) == same and candidate != name:
             return candidate
-    near = difflib.get_close_matches(name, [each for each in candidates if each != name], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(
+        name, [candidate for candidate in candidates if candidate != name], n=1, cutoff=0.6
+    )
     return near[0] if near else None
 
 

@@ -26,30 +26,30 @@ _FIND_PYTHON = ("auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
 
 def connection_settings(scope: Scope, host: str) -> ConnectionSettings:
     """Return how to reach ``host``, whose names ``scope`` has; raises InputError at the variable that can't be used."""
-    found = _Variables(scope)
+    variables = _Variables(scope)
     try:
-        return _settings(found, host)
+        return _settings(variables, host)
     except InputError as error:  # it may quote a password that was written in the wrong place
-        error.message = redact(error.message, found.opened)
+        error.message = redact(error.message, variables.opened)
         raise
 
 
-def _settings(found: _Variables, host: str) -> ConnectionSettings:
-    become = found.raw("ansible_become")
-    become_method(found.raw("ansible_become_method"), found.position("ansible_become_method"))
+def _settings(variables: _Variables, host: str) -> ConnectionSettings:
+    become = variables.raw("ansible_become")
+    become_method(variables.raw("ansible_become_method"), variables.position("ansible_become_method"))
     return ConnectionSettings(
-        address=_address(found, host),
-        port=_port(found),
-        user=found.text(*_USER),
-        key_file=_expanded(found.text(*_KEY_FILE)),
-        password=found.secret(*_PASSWORD),
-        become=flag("ansible_become", become, found.position("ansible_become")),
-        become_user=found.text("ansible_become_user") or "root",
-        become_password=found.secret(*_BECOME_PASSWORD),
-        connection=_connection(found),
-        python=_python(found.text("ansible_python_interpreter")),
-        ssh_common_args=found.words("ansible_ssh_common_args"),
-        ssh_extra_args=found.words("ansible_ssh_extra_args"),
+        address=_address(variables, host),
+        port=_port(variables),
+        user=variables.text(*_USER),
+        key_file=_expanded(variables.text(*_KEY_FILE)),
+        password=variables.secret(*_PASSWORD),
+        become=flag("ansible_become", become, variables.position("ansible_become")),
+        become_user=variables.text("ansible_become_user") or "root",
+        become_password=variables.secret(*_BECOME_PASSWORD),
+        connection=_connection(variables),
+        python=_python(variables.text("ansible_python_interpreter")),
+        ssh_common_args=variables.words("ansible_ssh_common_args"),
+        ssh_extra_args=variables.words("ansible_ssh_extra_args"),
     )
 
 
@@ -106,19 +106,19 @@ class _Variables:
             raise input_error(self.position(name), what, next_step="close the quotes, as in a shell") from None
 
 
-def _address(found: _Variables, host: str) -> str:
-    name = found.present(_ADDRESS)
-    return (address(name, found.raw(name), found.position(name)) if name else None) or host
+def _address(variables: _Variables, host: str) -> str:
+    name = variables.present(_ADDRESS)
+    return (address(name, variables.raw(name), variables.position(name)) if name else None) or host
 
 
-def _port(found: _Variables) -> int | None:
-    name = found.present(_PORT)
-    return port_number(name, found.raw(name), found.position(name)) if name else None
+def _port(variables: _Variables) -> int | None:
+    name = variables.present(_PORT)
+    return port_number(name, variables.raw(name), variables.position(name)) if name else None
 
 
-def _connection(found: _Variables) -> ConnectionKind:
+def _connection(variables: _Variables) -> ConnectionKind:
     name = "ansible_connection"
-    return cast(ConnectionKind, connection_kind(found.raw(name), found.position(name)))
+    return cast(ConnectionKind, connection_kind(variables.raw(name), variables.position(name)))
 
 
 def _python(value: str | None) -> str | None:

@@ -231,13 +231,13 @@ class _Builder:
             if key_node.tag != f"{_CORE}merge":
                 continue
             value = self.build(value_node, unsafe)
-            for each in reversed(value if isinstance(value, MarkedList) else [value]):
-                if not isinstance(each, MarkedDict):
+            for mapping in reversed(value if isinstance(value, MarkedList) else [value]):
+                if not isinstance(mapping, MarkedDict):
                     raise self._at(value_node).error(
-                        f"'<<' merges mappings, this is {kind(each)}",
+                        f"'<<' merges mappings, this is {kind(mapping)}",
                         next_step="write: <<: *NAME, of an anchor on a mapping",
                     )
-                yield each
+                yield mapping
 
     def _key(self, node: Node) -> Any:
         from yaml.nodes import MappingNode, ScalarNode

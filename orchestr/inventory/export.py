@@ -33,7 +33,7 @@ def to_ansible_dict(inventory: Topology) -> dict[str, Any]:
     result = _groups(inventory)
     variables = {name: _host_variables(host.variables) for name, host in inventory.hosts.items()}
     result["_meta"] = {
-        "hostvars": {name: each for name, each in variables.items() if each},
+        "hostvars": {name: values for name, values in variables.items() if values},
         "profile": "inventory_legacy",
     }
     return result
@@ -60,7 +60,7 @@ def _path_to_no_number(value: Any) -> tuple[Any, ...] | None:
         inner = enumerate(value)
     else:
         return None
-    return next(((key, *path) for key, each in inner if (path := _path_to_no_number(each)) is not None), None)
+    return next(((key, *path) for key, item in inner if (path := _path_to_no_number(item)) is not None), None)
 
 
 def graph(inventory: Topology, group: str = ALL) -> str:

@@ -188,9 +188,9 @@ def home(directory: Path) -> Path:
     (PosixPath('/p/inventories'), PosixPath('/p/inventories'))
     """
     whole = directory.absolute()
-    for each in (whole, *whole.parents):
-        if each.name in ("group_vars", "host_vars"):
-            return each.parent
+    for parent in (whole, *whole.parents):
+        if parent.name in ("group_vars", "host_vars"):
+            return parent.parent
     return whole
 
 
@@ -234,7 +234,7 @@ def _create(path: Path, data: bytes) -> bool:
 
 def _make_directory(directory: Path) -> None:
     """Make ``.orchestr`` with a ``.gitignore`` of everything; taking that out is the user's decision."""
-    root = next(each for each in (directory, *directory.parents) if each.name == PLACE.parts[0])
+    root = next(parent for parent in (directory, *directory.parents) if parent.name == PLACE.parts[0])
     if not root.is_dir():
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         (root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")

@@ -20,11 +20,11 @@ def as_json(value: Any) -> Any:
     if isinstance(value, UnsafeText):
         return {"__ansible_unsafe": str(value)}
     if isinstance(value, Mapping):
-        return {_key(key): as_json(each) for key, each in value.items()}
+        return {_key(key): as_json(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
-        return [as_json(each) for each in sorted(value, key=str)]
+        return [as_json(item) for item in sorted(value, key=str)]
     if isinstance(value, (list, tuple)):
-        return [as_json(each) for each in value]
+        return [as_json(item) for item in value]
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, bytes):  # !!binary, at which Ansible gives up

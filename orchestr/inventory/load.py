@@ -54,7 +54,7 @@ def load_inventory(
         parse_file(file, draft, key)
     tree = GroupTree(draft)
     merge = _Merge(draft, tree, path if path.is_dir() else path.parent, key, extra_vars or {})
-    hosts = {name: merge.host(each) for name, each in draft.hosts.items()}
+    hosts = {name: merge.host(host) for name, host in draft.hosts.items()}
     groups = {name: merge.group(name) for name in draft.groups}
     merge.warn_of_strangers()
     return Inventory(
@@ -79,7 +79,7 @@ def project_root(path: Path) -> Path:
 def _check_exists(path: Path) -> None:
     if path.exists():
         return
-    near = [str(each) for each in _nearby(path)]
+    near = [str(file) for file in _nearby(path)]
     step = f"inventories found: {', '.join(near)}" if near else "inventories/prod.yml is a commented example"
     raise InputError("no such inventory file", file=path, suggestion=closest(str(path), near), next_step=step)
 
@@ -88,13 +88,13 @@ def _nearby(path: Path) -> list[Path]:
     """Return what the user may have meant: the YAML files where they looked, else those below inventories/."""
     here = [path.parent] if path.parent.is_dir() else []
     for directory in (*here, Path("inventories")):
-        found = (
-            sorted(each for each in directory.rglob("*.y*ml") if "_vars" not in str(each))
+        files = (
+            sorted(file for file in directory.rglob("*.y*ml") if "_vars" not in str(file))
             if _is_small(directory)
             else []
         )
-        if found:
-            return found[:10]
+        if files:
+            return files[:10]
     return []
 
 
@@ -124,7 +124,7 @@ def _inventory_files(path: Path, draft: Draft) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for entry in sorted(path.iterdir(), key=lambda each: each.name):
+    for entry in sorted(path.iterdir(), key=lambda path: path.name):
         if _IGNORED.search(entry.name):
             continue
         if entry.is_file() and entry.suffix not in ("", *EXTENSIONS):
@@ -186,5 +186,7 @@ class _Layer:
 
     def __init__(self, sourced: dict[str, Sourced]) -> None:
         self.sourced = sourced
-        self.values: Mapping[str, Any] = MappingProxyType({name: each.value for name, each in sourced.items()})
-        self.origins: Mapping[str, Position] = MappingProxyType({name: each.position for name, each in sourced.items()})
+        self.values: Mapping[str, Any] = MappingProxyType({name: variable.value for name, variable in sourced.items()})
+        self.origins: Mapping[str, Position] = MappingProxyType(
+            {name: variable.position for name, variable in sourced.items()}
+        )

@@ -199,9 +199,9 @@ def _check_name(what: str, name: Any, container: MarkedDict, position: Position)
     if name == "":
         raise position.error(f"a {what}'s name is empty", next_step=f"put the {what}'s name before the ':'")
     if not isinstance(name, str):
-        found = f"found {kind(name)} ({shown(name)})"
+        actual = f"found {kind(name)} ({shown(name)})"
         step = f"put quotes around it: '{_brief(container.keys_written.get(name, str(name)))}'"
-        raise position.error(f"a {what}'s name must be text, {found}", next_step=step)
+        raise position.error(f"a {what}'s name must be text, {actual}", next_step=step)
 
 
 def _brief(name: str) -> str:

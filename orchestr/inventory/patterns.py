@@ -54,7 +54,7 @@ def split_pattern(pattern: str | Sequence[str]) -> list[str]:
     ['fe80::1']
     """
     if not isinstance(pattern, str):
-        return [term for each in pattern for term in split_pattern(each)]
+        return [term for part in pattern for term in split_pattern(part)]
     if not ("," in pattern or is_address(pattern)):
         return _TERM.findall(pattern)
     terms = pattern.split(",")
@@ -126,21 +126,21 @@ def _subscripted(hosts: list[str], subscript: tuple[int, int | None], term: str,
 
 def _matching_hosts(inventory: Topology, expression: str, position: Position | None) -> Hosts:
     groups = _matching(inventory.groups, expression, position)
-    found: Hosts = {host.name: None for group in groups for host in inventory.members(group)}
+    hosts: Hosts = {host.name: None for group in groups for host in inventory.members(group)}
     if not groups or expression.startswith("~") or any(mark in expression for mark in _GLOB_MARKS):
-        found.update(dict.fromkeys(_matching(inventory.hosts, expression, position)))
-    if not found and not groups and _is_plain(expression):
+        hosts.update(dict.fromkeys(_matching(inventory.hosts, expression, position)))
+    if not hosts and not groups and _is_plain(expression):
         raise _unknown(inventory, expression, position)
-    return found
+    return hosts
 
 
 def _matching(names: Iterable[str], expression: str, position: Position | None) -> list[str]:
     try:
-        found = re.compile(expression[1:] if expression.startswith("~") else fnmatch.translate(expression))
+        matcher = re.compile(expression[1:] if expression.startswith("~") else fnmatch.translate(expression))
     except re.error as problem:
         what = f"bad regular expression in the host pattern {expression!r}: {problem}"
         raise input_error(position, what, next_step="what follows '~' is one of Python's; names need no '~'") from None
-    return [name for name in names if found.match(name)]
+    return [name for name in names if matcher.match(name)]
 
 
 def _is_plain(expression: str) -> bool:

@@ -58,11 +58,11 @@ def _cut_port(written: str) -> tuple[str, int | None]:
 def is_host(name: str) -> bool:
     """Say whether ``name`` is a host name or an IP address, ranges allowed."""
     ranges = _RANGE.findall(name)
-    if all(_NUMERIC.match(each) or _LETTERS.match(each) for each in ranges):
-        sample = _RANGE.sub(lambda found: "0" if _NUMERIC.match(found[1]) else "a", name)
+    if all(_NUMERIC.match(bounds) or _LETTERS.match(bounds) for bounds in ranges):
+        sample = _RANGE.sub(lambda match: "0" if _NUMERIC.match(match[1]) else "a", name)
         if _HOST_NAME.match(sample) or is_ip(sample):
             return True
-    return all(_ADDRESS_RANGE.match(each) for each in ranges) and is_ip(_RANGE.sub("0", name))
+    return all(_ADDRESS_RANGE.match(bounds) for bounds in ranges) and is_ip(_RANGE.sub("0", name))
 
 
 def is_ip(text: str) -> bool:

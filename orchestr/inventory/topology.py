@@ -97,11 +97,11 @@ class Topology:
         """
         if not path:
             return None
-        found = self.host(host).origin.get(str(path[0]))
+        position = self.host(host).origin.get(str(path[0]))
         value: Any = self.host(host).variables.get(str(path[0]))
         for key in path[1:]:
             inner = value_position(value, key)
             if inner is None:
                 break
-            found, value = inner, value[key]
-        return found
+            position, value = inner, value[key]
+        return position

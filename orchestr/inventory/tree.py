@@ -32,11 +32,11 @@ class GroupTree:
         return sorted(groups - {ALL}, key=lambda name: (self.depth[name], priorities[name], name))
 
     def _all_ancestors(self) -> dict[str, frozenset[str]]:
-        found: dict[str, set[str]] = {name: set() for name in self._order}
+        ancestors: dict[str, set[str]] = {name: set() for name in self._order}
         for name in self._order:
             for child in self._draft.groups[name].children:
-                found[child].update(found[name], {name})
-        return {name: frozenset(above) for name, above in found.items()}
+                ancestors[child].update(ancestors[name], {name})
+        return {name: frozenset(above) for name, above in ancestors.items()}
 
     def _adopt_roots(self) -> None:
         root = self._draft.groups[ALL]

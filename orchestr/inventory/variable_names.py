@@ -67,7 +67,7 @@ def _meant_connection_variable(name: str) -> str | None:
     """Compare what follows ``ansible_``: the prefix alone makes any two such names alike."""
     if name in _OTHER_ANSIBLE_VARIABLES:
         return None
-    meant = closest(name.removeprefix("ansible_"), (each.removeprefix("ansible_") for each in CONNECTION_VARIABLES))
+    meant = closest(name.removeprefix("ansible_"), (known.removeprefix("ansible_") for known in CONNECTION_VARIABLES))
     return meant and f"ansible_{meant}"
 
 
@@ -124,8 +124,8 @@ def address(name: str, value: Any, position: Position | None) -> str | None:
     text = str(value)
     if isinstance(value, float):
         raise input_error(position, f"{name} must be text, found the number {text}", next_step="put quotes around it")
-    if found := _HOST_AND_PORT.fullmatch(text):
-        step = f"{name}: {found['host'].strip('[]')}, and ansible_port: {found['port']}"
+    if match := _HOST_AND_PORT.fullmatch(text):
+        step = f"{name}: {match['host'].strip('[]')}, and ansible_port: {match['port']}"
         raise input_error(position, f"{name} is a host without a port, found {shown(text)}", next_step=step)
     if text.startswith("-") or any(mark in text for mark in "/@") or text.split() != [text]:
         step = f"write the bare name or address: {name}: 10.0.0.1; who logs in is ansible_user"

@@ -42,13 +42,13 @@ class VarsDirectory:
         """Warn of entries that are named like nothing in the inventory: nobody reads them."""
         names = set(known)
         for entry in self._entries:
-            name = next((entry.removesuffix(each) for each in EXTENSIONS if entry.endswith(each)), entry)
+            name = next((entry.removesuffix(extension) for extension in EXTENSIONS if entry.endswith(extension)), entry)
             if name in names or _is_ignored(entry) or ("." in name and not self._is_directory(entry)):
                 continue
             meant = closest(name, names)
             hint = f"; did you mean {meant!r}?" if meant else ""
-            place = Position(str(self._directory / entry))
-            self._draft.warn(place, f"nothing in the inventory is called {name!r}{hint}")
+            entry_position = Position(str(self._directory / entry))
+            self._draft.warn(entry_position, f"nothing in the inventory is called {name!r}{hint}")
 
     def _is_directory(self, entry: str) -> bool:
         return (self._directory / entry).is_dir()

@@ -201,11 +201,11 @@ def checked(value: Any) -> Any:
     if isinstance(value, Undefined):
         _fail(value)
     if isinstance(value, dict):
-        for each in dict.values(value):
-            checked(each)
+        for item in dict.values(value):
+            checked(item)
     elif isinstance(value, (list, tuple)):
-        for each in unopened(value):
-            checked(each)
+        for item in unopened(value):
+            checked(item)
     return _read(value) if _has_lazy(value) else value
 
 
@@ -215,15 +215,15 @@ def _fail(value: Undefined) -> NoReturn:
 
 def _has_lazy(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(_has_lazy(each) for each in dict.values(value))
+        return any(_has_lazy(item) for item in dict.values(value))
     if isinstance(value, (list, tuple)):
-        return any(_has_lazy(each) for each in unopened(value))
+        return any(_has_lazy(item) for item in unopened(value))
     return isinstance(value, _LAZY)
 
 
 def _read(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _read(each) for key, each in value.items()}
+        return {key: _read(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, *_LAZY)):
-        return [_read(each) for each in value]
+        return [_read(item) for item in value]
     return checked(value)

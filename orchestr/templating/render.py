@@ -52,7 +52,7 @@ def render_text(text: str, names: Names, position: Position | None) -> Any:
         return value + newlines[_count_newlines(value) :] if isinstance(value, str) else value
 
     try:
-        return _result(_Work(_compiled(text), names, finish, _Place(text, position)), is_text=False)
+        return _result(_Work(_compiled(text), names, finish, _Source(text, position)), is_text=False)
     except TemplateSyntaxError as problem:
         raise _syntax_error(problem, position) from None
 
@@ -69,7 +69,7 @@ def render_file(path: Path, scope: magic.Names, values: Mapping[str, Any]) -> st
     try:
         template = file_environment(path.parent).get_template(path.name)
         result: str | Secret = _result(
-            _Work(template, Names(scope, values), finish, _Place("", None, path)), is_text=True
+            _Work(template, Names(scope, values), finish, _Source("", None, path)), is_text=True
         )
         return result
     except TemplateSyntaxError as problem:
@@ -80,7 +80,7 @@ def render_file(path: Path, scope: magic.Names, values: Mapping[str, Any]) -> st
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Source:
     """The place that errors of a template name: of a variable's text its position, else a line of the file."""
 
     text: str
@@ -106,7 +106,7 @@ class _Work:
     template: Template
     names: Names
     finish: Callable[[list[Any]], Any]
-    place: _Place
+    source: _Source
 
     def evaluate(self) -> tuple[Any, bool]:
         """Return the result, and whether it is a single value."""
@@ -122,7 +122,7 @@ def _result(work: _Work, is_text: bool) -> Any:
     with evaluating() as evaluation:
         try:
             value, is_alone = work.evaluate()
-            printed = [str(each) for each in evaluation.printed] if evaluation.secrets else []
+            printed = [str(item) for item in evaluation.printed] if evaluation.secrets else []
         except (TemplateSyntaxError, TemplateNotFound):
             raise
         except _FAILURES as problem:
@@ -137,7 +137,7 @@ def _result(work: _Work, is_text: bool) -> Any:
     if isinstance(value, str) and (is_text or not is_alone):
         return Secret(value, secret_parts(value, printed, other, secrets))
     if [repr(key) for key in keys_in(value)] != [repr(key) for key in keys_in(other[0] if other else None)]:
-        raise _input_error(work.place, TemplateError(_HIDDEN_KEY), _HIDDEN_KEY, None)
+        raise _input_error(work.source, TemplateError(_HIDDEN_KEY), _HIDDEN_KEY, None)
     parts = next((secret.parts for secret in secrets if secret.reveal() == value), ())
     with closed():
         return sealed(value, parts, True)
@@ -148,7 +148,7 @@ def _disguised(work: _Work) -> tuple[Any, list[str]] | None:
     with evaluating(is_disguised=True) as evaluation:
         try:
             value, _ = work.evaluate()
-            return value, [str(each) for each in evaluation.printed]
+            return value, [str(item) for item in evaluation.printed]
         except Exception:
             return None
 
@@ -160,7 +160,7 @@ def _error(work: _Work, problem: Exception, is_secret: bool) -> InputError:
     reason = _reason(problem, work.names)
     if is_secret and reason != _disguised_reason(work):
         reason = (f"{type(problem).__name__}; more is not shown, a secret took part", None)
-    return _input_error(work.place, problem, *reason)
+    return _input_error(work.source, problem, *reason)
 
 
 def _disguised_reason(work: _Work) -> tuple[str, str | None] | None:
@@ -187,15 +187,15 @@ def _reason(problem: Exception, names: Names) -> tuple[str, str | None]:
     return f"no {problem.name!r} in {owner}", closest(str(problem.name), known)
 
 
-def _input_error(place: _Place, problem: Exception, message: str, suggestion: str | None) -> InputError:
-    position = place.position_of(problem) or Position("")
+def _input_error(source: _Source, problem: Exception, message: str, suggestion: str | None) -> InputError:
+    position = source.position_of(problem) or Position("")
     kind, step = InputError, "see that each variable in it is of the type it is used as"
     if isinstance(problem, UndefinedName):
         kind, step = UndefinedVariable, "set it, or say what is taken without it: {{ NAME | default('…') }}"
     else:
         message = (
-            f"the template {shown(place.text.strip())} fails: {message}"
-            if place.text
+            f"the template {shown(source.text.strip())} fails: {message}"
+            if source.text
             else f"the template fails: {message}"
         )
     return kind(

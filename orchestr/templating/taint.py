@@ -135,16 +135,16 @@ def contains_secret(value: Any) -> bool:
     if isinstance(value, Secret):
         return True
     if isinstance(value, dict):
-        return any(contains_secret(each) for each in dict.values(value))
-    return isinstance(value, (list, tuple)) and any(contains_secret(each) for each in unopened(value))
+        return any(contains_secret(item) for item in dict.values(value))
+    return isinstance(value, (list, tuple)) and any(contains_secret(item) for item in unopened(value))
 
 
 def revealed(value: Any) -> Any:
     """Return a container with the texts of the secrets in it; whoever calls this makes a Secret of the result."""
     if isinstance(value, dict):
-        return {key: revealed(each) for key, each in dict.items(value)}
+        return {key: revealed(item) for key, item in dict.items(value)}
     if isinstance(value, (list, tuple)):
-        return [revealed(each) for each in unopened(value)]
+        return [revealed(item) for item in unopened(value)]
     return value.reveal() if isinstance(value, Secret) else value
 
 
@@ -178,13 +178,13 @@ def keys_in(value: Any) -> Iterator[Any]:
     """Yield the keys of all mappings in a template's result but those that were read from a document."""
     if isinstance(value, Mapping):
         pairs = dict.items(value) if isinstance(value, dict) else value.items()
-        for key, each in pairs:
+        for key, item in pairs:
             if not isinstance(key, ParsedName):
                 yield key
-            yield from keys_in(each)
+            yield from keys_in(item)
     elif isinstance(value, (list, tuple)):
-        for each in unopened(value):
-            yield from keys_in(each)
+        for item in unopened(value):
+            yield from keys_in(item)
 
 
 def settled(value: Any) -> Any:
@@ -204,10 +204,10 @@ class SecretDict(dict[Any, Any]):
         return opened(super().get(key, default))
 
     def values(self) -> Any:
-        return [opened(each) for each in super().values()]
+        return [opened(item) for item in super().values()]
 
     def items(self) -> Any:
-        return [(key, opened(each)) for key, each in super().items()]
+        return [(key, opened(item)) for key, item in super().items()]
 
     def __iter__(self) -> Iterator[Any]:
         """Go through the keys; having this method keeps ``dict(view)`` from copying past the others."""
@@ -238,11 +238,11 @@ class SecretList(list[Any]):
     """A view of a list with secrets in it; what is read from it is opened."""
 
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
-        found = super().__getitem__(index)
-        return SecretList(found) if isinstance(index, slice) else opened(found)
+        item = super().__getitem__(index)
+        return SecretList(item) if isinstance(index, slice) else opened(item)
 
     def __iter__(self) -> Iterator[Any]:
-        return (opened(each) for each in super().__iter__())
+        return (opened(item) for item in super().__iter__())
 
     def __add__(self, other: Any) -> SecretList:
         return SecretList([*list.__iter__(self), *list.__iter__(other)])
@@ -256,7 +256,7 @@ class SecretList(list[Any]):
     __rmul__ = __mul__
 
     def __reversed__(self) -> Iterator[Any]:
-        return (opened(each) for each in super().__reversed__())
+        return (opened(item) for item in super().__reversed__())
 
     def __contains__(self, value: object) -> bool:
         return value in list(self)

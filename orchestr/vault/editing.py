@@ -64,9 +64,9 @@ def private_directory(environment: Mapping[str, str]) -> Iterator[Path]:
 
 def _place(environment: Mapping[str, str]) -> Path | None:
     """Return a directory that is not on a disk; None leaves the choice to the system."""
-    for place in (Path(environment.get("XDG_RUNTIME_DIR") or "/nonexistent"), _SHARED_MEMORY):
-        if place.is_absolute() and place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-            return place
+    for directory in (Path(environment.get("XDG_RUNTIME_DIR") or "/nonexistent"), _SHARED_MEMORY):
+        if directory.is_absolute() and directory.is_dir() and os.access(directory, os.W_OK | os.X_OK):
+            return directory
     return None
 
 

@@ -97,7 +97,7 @@ def _values(root: Node | None) -> Iterator[ScalarNode]:
     """Yield the ``!vault`` scalars in the order they are written, each once however many aliases it has."""
     from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-    found: dict[int, ScalarNode] = {}
+    scalars: dict[int, ScalarNode] = {}
     waiting: list[Any] = [root] if root is not None else []
     seen: set[int] = set()
     while waiting:
@@ -106,24 +106,24 @@ def _values(root: Node | None) -> Iterator[ScalarNode]:
             continue
         seen.add(id(node))
         if isinstance(node, MappingNode):
-            waiting += [each for pair in node.value for each in pair]
+            waiting += [child for pair in node.value for child in pair]
         elif isinstance(node, SequenceNode):
             waiting += node.value
         elif isinstance(node, ScalarNode) and node.tag in TAGS:
-            found[node.start_mark.index] = node
-    return (found[index] for index in sorted(found))
+            scalars[node.start_mark.index] = node
+    return (scalars[index] for index in sorted(scalars))
 
 
 def _replacement(text: str, node: ScalarNode, fresh: str, position: Position) -> tuple[int, int, str]:
     """Return from where to where ``text`` is replaced, and by what: the lines of a block, or a quoted scalar whole."""
     start, end = node.start_mark.index, node.end_mark.index
     if node.style == "|":
-        found = _BODY.match(text, _next_line(text, start))
-        if found:
+        body = _BODY.match(text, _next_line(text, start))
+        if body:
             lines = fresh.splitlines()
-            written = found["end"].join(f"{found['indent']}{line}" for line in lines)
-            last = found["end"] if found[0][-1:] in "\r\n" else ""
-            return found.start(), found.end(), written + last
+            written = body["end"].join(f"{body['indent']}{line}" for line in lines)
+            last = body["end"] if body[0][-1:] in "\r\n" else ""
+            return body.start(), body.end(), written + last
     elif node.style in ("'", '"') and HEADER in text[start:end]:
         quote = text.index(node.style, start)
         return quote, end, json.dumps(fresh)
@@ -131,5 +131,5 @@ def _replacement(text: str, node: ScalarNode, fresh: str, position: Position) ->
 
 
 def _next_line(text: str, start: int) -> int:
-    found = _BREAK.search(text, start)
-    return found.end() if found else len(text)
+    line_break = _BREAK.search(text, start)
+    return line_break.end() if line_break else len(text)

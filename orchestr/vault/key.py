@@ -41,7 +41,7 @@ class VaultKey:
     @property
     def first_label(self) -> str | None:
         """The label of the first password that was named, None without one."""
-        return next((each.label for each in self._named()), None)
+        return next((password.label for password in self._named()), None)
 
     def decrypt(self, text: str, position: Position) -> str:
         """Return the plain text of a vault text; raises InputError at ``position``."""
@@ -79,10 +79,12 @@ class VaultKey:
             raise InputError("no vault password was given", next_step=_MISSING)
         if label is not None:
             # A text keeps its label when the one password there is has none.
-            fitting = [each for each in passwords if each.label == label] or list(passwords)[: len(passwords) == 1]
+            fitting = [password for password in passwords if password.label == label] or list(passwords)[
+                : len(passwords) == 1
+            ]
         else:
             fitting = list(passwords)
-        labels = ", ".join(each.label for each in passwords)
+        labels = ", ".join(password.label for password in passwords)
         if not fitting:
             step = f"give its password: --vault-id {label}@FILE"
             raise InputError(f"no vault password has the label {label!r}; given: {labels}", next_step=step)
@@ -97,7 +99,7 @@ class VaultKey:
         if not passwords:
             what = "this is encrypted with Ansible Vault and no vault password was given"
             raise position.error(what, next_step=_MISSING)
-        return sorted(passwords, key=lambda each: each.label != label)
+        return sorted(passwords, key=lambda password: password.label != label)
 
     def _named(self) -> tuple[VaultPassword, ...]:
         with self._lock:
@@ -119,5 +121,5 @@ class VaultKey:
 def _none_fits(wrong: vault.WrongPassword, label: str, passwords: Sequence[VaultPassword]) -> str:
     if len(passwords) == 1:
         return str(wrong)
-    tried = ", ".join(each.label for each in passwords)
+    tried = ", ".join(password.label for password in passwords)
     return f"none of the vault passwords ({tried}) is the one this was encrypted with (its vault id is {label!r})"

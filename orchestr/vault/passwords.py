@@ -62,15 +62,15 @@ def from_identity(text: str, source: str, ask: Callable[[str], str] | None) -> V
 
     ``ask`` asks a person for the password of a label. Raises InputError.
     """
-    label, at, place = text.partition("@")
+    label, at, origin = text.partition("@")
     if not at:
-        label, place = DEFAULT_LABEL, text
-    if not place or not is_label(label):
+        label, origin = DEFAULT_LABEL, text
+    if not origin or not is_label(label):
         raise InputError(
             f"{source}: {text!r} is not LABEL@SOURCE", next_step=f"for example: {source} prod@~/.vault-prod"
         )
-    if place not in PROMPTS:
-        return from_file(Path(place), f"{source} {label}@…" if at else source, label)
+    if origin not in PROMPTS:
+        return from_file(Path(origin), f"{source} {label}@…" if at else source, label)
     if ask is None:
         raise InputError(f"{source}: there is nobody to ask here", next_step="name a file: LABEL@FILE")
     question = ask
@@ -81,15 +81,17 @@ def from_environment(
     environment: Mapping[str, str], ask: Callable[[str], str] | None = None
 ) -> tuple[VaultPassword, ...]:
     """Return the passwords the environment names, none when it names none. Raises InputError."""
-    found: list[VaultPassword] = []
+    passwords: list[VaultPassword] = []
     if text := environment.get(PASSWORD_VARIABLE):
-        found.append(asked(lambda: text, source=PASSWORD_VARIABLE))
+        passwords.append(asked(lambda: text, source=PASSWORD_VARIABLE))
     for variable in PASSWORD_FILE_VARIABLES:
-        if not found and (named := environment.get(variable)):
-            found.append(from_file(Path(named), variable))
+        if not passwords and (named := environment.get(variable)):
+            passwords.append(from_file(Path(named), variable))
     identities = environment.get(IDENTITIES_VARIABLE, "").split(",")
-    found += [from_identity(each.strip(), IDENTITIES_VARIABLE, ask) for each in identities if each.strip()]
-    return tuple(found)
+    passwords += [
+        from_identity(identity.strip(), IDENTITIES_VARIABLE, ask) for identity in identities if identity.strip()
+    ]
+    return tuple(passwords)
 
 
 def exposure(path: Path) -> str:
