@@ -1,4 +1,4 @@
-"""The vault passwords a command line names, or the person who typed it: --vault-password-file, --vault-id, a prompt."""
+"""The vault passwords of a command: --vault-password-file, --vault-id, or a prompt."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from orchestr.vault.passwords import (
     PASSWORD_FILE_VARIABLES,
     PASSWORD_VARIABLE,
     VaultPassword,
-    asked,
     exposure,
     from_environment,
     from_file,
     from_identity,
+    from_prompt,
 )
 
 NEW_PASSWORD_VARIABLE = "ORCHESTR_NEW_VAULT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
@@ -28,14 +28,14 @@ _ELSE = "give --vault-password-file FILE, or set ORCHESTR_VAULT_PASSWORD_FILE to
 
 
 def vault_key(call: Options, *, is_new: bool = False) -> VaultKey:
-    """Return the vault passwords of one command, the same object each time; nobody is asked yet.
+    """Return the vault passwords of one command, the same object each time; the prompt comes at first use.
 
     With ``is_new`` a password that is typed is to be typed twice: something will be encrypted with it.
     """
     if "key" not in call.shared:
         passwords = list(_named(call.vault_ids, call.vault_password_file, "--vault-id", "--vault-password-file"))
         if call.ask_vault_pass:
-            passwords.append(asked(lambda: question(is_new=is_new)))
+            passwords.append(from_prompt(lambda: question(is_new=is_new)))
         _warn_of_exposed([*call.vault_password_file, *(text.partition("@")[2] or text for text in call.vault_ids)])
         if not passwords:
             passwords = list(from_environment(os.environ, question))
@@ -52,21 +52,21 @@ def new_vault_key(vault_ids: Sequence[str], files: Sequence[str]) -> VaultKey:
     passwords = list(_named(vault_ids, files, "--new-vault-id", "--new-vault-password-file"))
     _warn_of_exposed([*files, *(text.partition("@")[2] or text for text in vault_ids)])
     if not passwords and (text := os.environ.pop(NEW_PASSWORD_VARIABLE, "")):
-        passwords = [asked(lambda: text, source=NEW_PASSWORD_VARIABLE)]
+        passwords = [from_prompt(lambda: text, source=NEW_PASSWORD_VARIABLE)]
     if not passwords and not sys.stdin.isatty():
         raise InputError("no new vault password was given", next_step="give --new-vault-password-file FILE")
-    return VaultKey(passwords=passwords or [asked(lambda: question("New vault password", is_new=True))])
+    return VaultKey(passwords=passwords or [from_prompt(lambda: question("New vault password", is_new=True))])
 
 
 def question(label: str = DEFAULT_LABEL, *, is_new: bool = False) -> str:
-    """Ask for a password, unseen; twice when it is a new one. Raises InputError when nobody answers."""
+    """Ask for a password without echo; twice when it is new. Raises InputError at the end of input."""
     words = {DEFAULT_LABEL: "Vault password", "New vault password": label}.get(label, f"Vault password ({label})")
     try:
         text = getpass.getpass(f"{words}: ")
         if is_new and getpass.getpass(f"{words}, again: ") != text:
-            raise InputError("the two are not the same", next_step="type the same password twice")
+            raise InputError("the two passwords differ", next_step="type the same password twice")
     except EOFError:
-        raise InputError(f"{words}: nobody answered", next_step=_ELSE) from None
+        raise InputError(f"{words}: no answer", next_step=_ELSE) from None
     return text
 
 

@@ -4,7 +4,7 @@
     for host in inventory.select("livekit:!lk3"):
         print(host.name, inventory.connection(host.name).address)
 
-Loading reads files and nothing else; templates and secrets are looked into when someone asks for their value.
+Loading reads files only; templates are rendered and secrets fetched when their value is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from orchestr.templating.values import Scope as Scope
     from orchestr.templating.values import resolve as resolve
 
-# Names are imported when first used: whoever needs `closest` or `Position` alone does not load everything.
+# Names are imported when first used: a module that needs `closest` or `Position` alone does not load everything.
 _HOMES = {
     "ConnectionSettings": "orchestr.inventory.settings",
     "Group": "orchestr.inventory.topology",

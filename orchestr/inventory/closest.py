@@ -1,4 +1,4 @@
-"""The closest known name to one that is not known: the "did you mean" of every error."""
+"""The closest known name to an unknown one: the "did you mean" of every error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the name in ``known`` that ``name`` was most likely meant to be; None when nothing is near.
+    """Return the name in ``known`` that is closest to ``name``; None when none is near.
 
     Names that differ only in case, hyphens or underscores win over any other.
 

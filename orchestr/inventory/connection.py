@@ -25,7 +25,7 @@ _FIND_PYTHON = ("auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
 
 
 def connection_settings(scope: Scope, host: str) -> ConnectionSettings:
-    """Return how to reach ``host``, whose names ``scope`` has; raises InputError at the variable that can't be used."""
+    """Return the connection settings of ``host``; ``scope`` has its names. Raises InputError at a bad variable."""
     variables = _Variables(scope)
     try:
         return _settings(variables, host)

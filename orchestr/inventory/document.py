@@ -34,10 +34,10 @@ _KNOWN_TAGS = (*_SECRET_TAGS, "!unsafe")
 
 
 def read_document(path: Path, key: VaultKey | None = None) -> Any:
-    """Return what a YAML or JSON file holds: MarkedDict, MarkedList or a scalar; None when it is empty.
+    """Return the content of a YAML or JSON file: MarkedDict, MarkedList or a scalar; None when it is empty.
 
     A file encrypted whole is decrypted, and every text and number in it becomes a `Secret`.
-    Raises InputError at the line and column of what is wrong.
+    Raises InputError at the line and column of the mistake.
     """
     try:
         data = path.read_bytes()
@@ -52,7 +52,7 @@ def read_document(path: Path, key: VaultKey | None = None) -> Any:
 
 
 def parse_document(text: str, file: str, directory: Path, key: VaultKey) -> Any:
-    """Return what ``text`` holds; ``file`` is the name errors show, ``directory`` where ``!file`` looks."""
+    """Return the content of ``text``; ``file`` is the name errors show, ``directory`` where ``!file`` looks."""
     encrypted = is_vault(text)
     if encrypted:
         text = key.decrypt(text, Position(file, 1, 1))
@@ -226,7 +226,7 @@ class _Builder:
             texts[key] = node.value
 
     def _merged(self, node: MappingNode, unsafe: bool) -> Iterator[MarkedDict]:
-        """Yield what ``<<`` brings in, the weaker first: of a list, the first mapping wins."""
+        """Yield the mappings that ``<<`` merges, the weaker first: of a list, the first mapping wins."""
         for key_node, value_node in node.value:
             if key_node.tag != f"{_CORE}merge":
                 continue

@@ -1,4 +1,4 @@
-"""What the inventory's files say, gathered before anything is derived from it."""
+"""The content of the inventory's files, gathered before anything is derived from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALL, UNGROUPED = "all", "ungrouped"
 
 @dataclass
 class GroupDraft:
-    """A group as written: own variables, direct children (each with the place that said so) and direct hosts."""
+    """A group as written: own variables, direct children (each with its position) and direct hosts."""
 
     name: str
     position: Position | None = None
@@ -24,7 +24,7 @@ class GroupDraft:
 
 @dataclass
 class HostDraft:
-    """A host as written: own variables, the groups that name it, and the file that named it first."""
+    """A host as written: own variables, the groups that list it, and the first file with it."""
 
     name: str
     file: Path
@@ -35,7 +35,7 @@ class HostDraft:
 
 @dataclass
 class Draft:
-    """All groups and hosts in the order they were first written, and what is odd but not wrong."""
+    """All groups and hosts in the order they were first written, and warnings."""
 
     groups: dict[str, GroupDraft] = field(default_factory=dict)
     hosts: dict[str, HostDraft] = field(default_factory=dict)
@@ -52,5 +52,5 @@ class Draft:
         return group
 
     def warn(self, position: Position, message: str) -> None:
-        """Remember something the user should see, which does not stop anything."""
+        """Add a warning for the user; loading goes on."""
         self.warnings.append(f"{position}: {message}")

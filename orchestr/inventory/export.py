@@ -1,4 +1,4 @@
-"""Show an inventory as ``ansible-inventory --list`` and ``--graph`` show it, secrets hidden."""
+"""Show an inventory as ``ansible-inventory --list`` and ``--graph`` show it, secrets redacted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAGIC_NAMES = frozenset(
 
 
 def to_ansible_dict(inventory: Topology) -> dict[str, Any]:
-    """Return what ``ansible-inventory --list`` prints, ready for ``json.dumps``.
+    """Return the output of ``ansible-inventory --list``, ready for ``json.dumps``.
 
     A vault value is shown as its ciphertext, as Ansible does; every other secret as ``‹secret›``.
     """
@@ -40,7 +40,7 @@ def to_ansible_dict(inventory: Topology) -> dict[str, Any]:
 
 
 def check_numbers(inventory: Topology) -> None:
-    """Raise InputError at the first number that JSON has no word for: what Ansible prints then is no JSON."""
+    """Raise InputError at the first number that JSON cannot express; Ansible prints invalid JSON then."""
     for name, host in inventory.hosts.items():
         for variable, value in host.variables.items():
             path = _path_to_no_number(value)

@@ -1,11 +1,11 @@
-"""``!generated``: secrets nobody has to think up. Made once, on first use, and kept beside the inventory.
+"""``!generated``: random secrets, made once, on first use, and kept beside the inventory.
 
     livekit_api_secret: !generated livekit_api_secret
     redis_password: !generated {name: redis/password, length: 48, characters: hex}
 
 One is a file ``.orchestr/secrets/NAME`` (0600) beside the inventory, or beside the ``group_vars`` the tag is in: all
 inventories in one directory share it, so that an upgrade from one to the other keeps the passwords. It is a vault
-text when a vault password was named. What only looks (``plan``) writes nothing: it works with a text made up for now.
+text when a vault password was named. ``plan`` writes nothing: it works with a temporary text.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _SHAPE = "write: !generated NAME, or !generated {name: NAME, length: 48, charact
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A secret to be: its name, how long it is, and what of (a key of ALPHABETS)."""
+class Request:
+    """A secret to generate: its name, its length and its alphabet (a key of ALPHABETS)."""
 
     name: str
     length: int = DEFAULT_LENGTH
@@ -49,7 +49,7 @@ class Wish:
 
 
 class Passwords(Protocol):
-    """The vault passwords that what is kept is encrypted with; a `VaultKey` is one."""
+    """The vault passwords that kept secrets are encrypted with; implemented by `VaultKey`."""
 
     @property
     def is_given(self) -> bool:
@@ -67,7 +67,7 @@ class Passwords(Protocol):
 
 
 class GeneratedSecret(Secret):
-    """A ``!generated`` value; ``path`` is where it is kept."""
+    """A ``!generated`` value; ``path`` is the file it is kept in."""
 
     __slots__ = ("_store", "path")
 
@@ -77,7 +77,7 @@ class GeneratedSecret(Secret):
         super().__init__("")  # last: from here on other threads may ask for the known text
 
     def reveal(self) -> str:
-        """Return the text; it is made now if there is none."""
+        """Return the text; it is made now if it does not exist."""
         return self._store.text(self.path)
 
     def known_text(self) -> str:
@@ -86,28 +86,28 @@ class GeneratedSecret(Secret):
 
 
 class GeneratedSecrets:
-    """All ``!generated`` values that were read. Nothing is written before ``begin_writing``."""
+    """All ``!generated`` values of an inventory. Nothing is written before ``begin_writing``."""
 
     def __init__(self, key: Passwords) -> None:
         self.made: list[Path] = []
         self._key = key
-        self._wishes: dict[Path, tuple[Wish, Position]] = {}
+        self._requests: dict[Path, tuple[Request, Position]] = {}
         self._texts: dict[Path, str] = {}
         self._imagined: set[Path] = set()
         self._is_writing = False
         self._lock = threading.RLock()
 
-    def secret(self, wish: Wish, directory: Path, position: Position) -> Secret:
-        """Return the Secret of a tag in a file in ``directory``. Raises InputError when a wish contradicts another."""
-        path = home(directory) / PLACE / wish.name
-        other, where = self._wishes.setdefault(path, (wish, position))
-        if other != wish:
+    def secret(self, request: Request, directory: Path, position: Position) -> Secret:
+        """Return the Secret of a tag in a file in ``directory``. Raises InputError when two tags of a name differ."""
+        path = home(directory) / PLACE / request.name
+        other, where = self._requests.setdefault(path, (request, position))
+        if other != request:
             step = "give one of the two another name, or write both alike"
-            raise position.error(f"{wish.name!r} is to be generated otherwise at {where}", next_step=step)
+            raise position.error(f"{request.name!r} is defined otherwise at {where}", next_step=step)
         return GeneratedSecret(self, path)
 
     def begin_writing(self) -> None:
-        """From now on what is generated is kept; what was made up so far too."""
+        """Keep each generated secret from now on, those made up so far too."""
         with self._lock:
             self._is_writing = True
             for path in sorted(self._imagined):
@@ -115,7 +115,7 @@ class GeneratedSecrets:
             self._imagined.clear()
 
     def text(self, path: Path) -> str:
-        """Return one secret's text: what is kept, else a fresh one. Raises InputError."""
+        """Return one secret's text: the kept one, else a fresh one. Raises InputError."""
         with self._lock:
             if path not in self._texts:
                 self._texts[path] = self._read(path) if path.exists() else self._fresh(path)
@@ -126,29 +126,29 @@ class GeneratedSecrets:
         return self._texts.get(path)
 
     def missing(self) -> dict[str, Path]:
-        """Return those that are not kept yet: name → path."""
-        return {wish.name: path for path, (wish, _) in sorted(self._wishes.items()) if not path.exists()}
+        """Return the secrets without a file yet: name → path."""
+        return {request.name: path for path, (request, _) in sorted(self._requests.items()) if not path.exists()}
 
     def present(self) -> dict[str, Path]:
-        """Return those that are kept: name → path."""
-        return {wish.name: path for path, (wish, _) in sorted(self._wishes.items()) if path.exists()}
+        """Return the secrets with a file: name → path."""
+        return {request.name: path for path, (request, _) in sorted(self._requests.items()) if path.exists()}
 
     def notes(self) -> Iterator[str]:
-        """Yield what a person should know: what was made now, or would be."""
-        if made := ", ".join(self._wishes[path][0].name for path in self.made):
+        """Yield a line on the secrets made in this run, and one on those that a run would make."""
+        if made := ", ".join(self._requests[path][0].name for path in self.made):
             yield f"generated now, and kept beside the inventory in {PLACE}: {made}"
-        if imagined := ", ".join(self._wishes[path][0].name for path in sorted(self._imagined)):
+        if imagined := ", ".join(self._requests[path][0].name for path in sorted(self._imagined)):
             yield f"not generated yet, run does it: {imagined}"
 
     def _fresh(self, path: Path) -> str:
-        text = self._wishes[path][0].text()
+        text = self._requests[path][0].text()
         if self._is_writing:
             return self._kept(path, text)
         self._imagined.add(path)
         return text
 
     def _kept(self, path: Path, text: str) -> str:
-        """Keep ``text`` unless somebody else was first; return what is kept."""
+        """Keep ``text`` unless another process was first; return the kept text."""
         data = f"{text}\n".encode()
         if self._key.is_given:
             data = self._key.encrypt(data, self._key.first_label).encode()
@@ -156,13 +156,13 @@ class GeneratedSecrets:
             is_ours = _create(path, data)
         except OSError as problem:
             what = f"can't keep a generated secret in {path}: {problem.strerror}"
-            raise self._wishes[path][1].error(what, next_step=f"see: ls -ld {path.parent}") from None
+            raise self._requests[path][1].error(what, next_step=f"see: ls -ld {path.parent}") from None
         if is_ours:
             self.made.append(path)
         return text if is_ours else self._read(path)
 
     def _read(self, path: Path) -> str:
-        position = self._wishes[path][1]
+        position = self._requests[path][1]
         try:
             text = path.read_text(encoding="utf-8")
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -194,8 +194,8 @@ def home(directory: Path) -> Path:
     return whole
 
 
-def wish(value: str | Mapping[Any, Any], position: Position) -> Wish:
-    """Return what a tag asks for; raises InputError at ``position``."""
+def read_request(value: str | Mapping[Any, Any], position: Position) -> Request:
+    """Return the request of a tag; raises InputError at ``position``."""
     given = {"name": value} if isinstance(value, str) else dict(value)
     known = ("name", "length", "characters")
     for key in given:
@@ -204,15 +204,15 @@ def wish(value: str | Mapping[Any, Any], position: Position) -> Wish:
     name, length = str(given.get("name") or "").strip(), given.get("length", DEFAULT_LENGTH)
     if not _NAME.fullmatch(name):
         step = "letters, digits, '_', '.', '-', and '/' between parts; no template"
-        raise position.error(f"{name!r} is no name for a generated secret", next_step=step)
+        raise position.error(f"{name!r} is not a valid name for a generated secret", next_step=step)
     if isinstance(length, bool) or not isinstance(length, int) or not SHORTEST <= length <= LONGEST:
         what = f"!generated: length is a number from {SHORTEST} to {LONGEST}, found {shown(length)}"
         raise position.error(what, next_step=_SHAPE)
     characters = str(given.get("characters", "letters_and_digits"))
     if characters not in ALPHABETS:
         near, step = closest(characters, ALPHABETS), f"characters is one of: {', '.join(ALPHABETS)}"
-        raise position.error(f"!generated knows no characters {characters!r}", suggestion=near, next_step=step)
-    return Wish(name, length, characters)
+        raise position.error(f"!generated has no characters {characters!r}", suggestion=near, next_step=step)
+    return Request(name, length, characters)
 
 
 def _create(path: Path, data: bytes) -> bool:
@@ -241,4 +241,4 @@ def _make_directory(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-__all__ = ["GeneratedSecret", "GeneratedSecrets", "Wish", "home", "wish"]
+__all__ = ["GeneratedSecret", "GeneratedSecrets", "Request", "home", "read_request"]

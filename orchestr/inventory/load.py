@@ -43,7 +43,7 @@ def load_inventory(
     ``extra_vars`` win over every other variable. ``vault_password`` is called at most once, when the first encrypted
     value is used; a `VaultKey` can hold several. Without it the environment is asked: ORCHESTR_VAULT_PASSWORD,
     ORCHESTR_VAULT_PASSWORD_FILE, ANSIBLE_VAULT_PASSWORD_FILE, ANSIBLE_VAULT_IDENTITY_LIST.
-    Raises InputError, at file, line and column, for whatever can't be right.
+    Raises InputError, at file, line and column, for each mistake.
     """
     if not str(path):
         raise InputError("the inventory's path is empty", next_step="name a file, like inventories/prod.yml")
@@ -85,7 +85,7 @@ def _check_exists(path: Path) -> None:
 
 
 def _nearby(path: Path) -> list[Path]:
-    """Return what the user may have meant: the YAML files where they looked, else those below inventories/."""
+    """Return the YAML files near ``path``, else those below inventories/, to suggest one."""
     here = [path.parent] if path.parent.is_dir() else []
     for directory in (*here, Path("inventories")):
         files = (
@@ -124,7 +124,7 @@ def _inventory_files(path: Path, draft: Draft) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for entry in sorted(path.iterdir(), key=lambda path: path.name):
+    for entry in sorted(path.iterdir(), key=lambda child: child.name):
         if _IGNORED.search(entry.name):
             continue
         if entry.is_file() and entry.suffix not in ("", *EXTENSIONS):
@@ -137,7 +137,7 @@ def _inventory_files(path: Path, draft: Draft) -> Iterator[Path]:
 
 
 class _Merge:
-    """The variables of each host; hosts of the same groups share what their groups give them."""
+    """The variables of each host; hosts of the same groups share their groups' variables."""
 
     def __init__(
         self, draft: Draft, tree: GroupTree, directory: Path, key: VaultKey, extra_vars: Mapping[str, Any]
@@ -182,7 +182,7 @@ class _Merge:
 
 
 class _Layer:
-    """Merged variables, split into what they are and where they come from."""
+    """Merged variables, split into values and positions."""
 
     def __init__(self, sourced: dict[str, Sourced]) -> None:
         self.sourced = sourced

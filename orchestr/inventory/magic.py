@@ -1,4 +1,4 @@
-"""The names every template has without anyone writing them: ``inventory_hostname``, ``groups``, ``hostvars``, …"""
+"""The names every template has: ``inventory_hostname``, ``groups``, ``hostvars``, …"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from orchestr.inventory.topology import InventoryHost, Topology
-from orchestr.templating.taint import seen
+from orchestr.templating.taint import view
 
 _OF_THE_HOST: dict[str, Callable[[InventoryHost], Any]] = {
     "inventory_hostname": lambda host: host.name,
@@ -29,7 +29,7 @@ class Names(Protocol):
         """Return the rendered value of ``name``; raises InputError."""
 
     def written_names(self) -> list[str]:
-        """Return the names of the variables someone wrote, each once."""
+        """Return the names of the written variables, each once."""
 
     def known_names(self) -> list[str]:
         """Return every name a template may use."""
@@ -70,7 +70,7 @@ class GroupMembers(Mapping[str, list[str]]):
 
 
 class RenderedVariables(Mapping[str, Any]):
-    """A host's variables, each rendered when it is looked at; going through the names renders nothing."""
+    """A host's variables, each rendered when it is read; iterating over the names renders nothing."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -78,7 +78,7 @@ class RenderedVariables(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:
             raise KeyError(name)
-        return seen(self._names.value(name))
+        return view(self._names.value(name))
 
     def __contains__(self, name: object) -> bool:
         return name in self._names

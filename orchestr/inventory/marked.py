@@ -1,6 +1,6 @@
-"""Containers and texts read from YAML that remember where, and how, they were written.
+"""Containers and texts read from YAML that know their position and their written form.
 
-They are ordinary ``dict``, ``list`` and ``str`` to everyone who does not ask.
+To other code they are ordinary ``dict``, ``list`` and ``str``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from orchestr.inventory.position import Position
 
 
 class MarkedDict(dict[Any, Any]):
-    """A mapping that knows its own place and that of each key and value.
+    """A mapping with its position and that of each key and value.
 
     ``keys_written`` and ``written`` have the text of the keys and values that are not texts: ``NO`` of False.
     """
@@ -27,7 +27,7 @@ class MarkedDict(dict[Any, Any]):
         self.written: dict[Any, str] = {}
 
     def put(self, key: Any, value: Any, key_at: Position, value_at: Position) -> None:
-        """Set ``key``; what was there before, and its place, are forgotten."""
+        """Set ``key``; an earlier value and its position are replaced."""
         self[key] = value
         self.keys_at[key] = key_at
         self.values_at[key] = value_at
@@ -35,7 +35,7 @@ class MarkedDict(dict[Any, Any]):
 
 
 class MarkedList(list[Any]):
-    """A list that knows its own place and that of each item, and the text of those that are not texts."""
+    """A list with its position and that of each item, and the text of items that are not texts."""
 
     __slots__ = ("items_at", "position", "written")
 
@@ -53,7 +53,7 @@ class UnsafeText(str):
 
 
 def value_position(container: object, key: Any) -> Position | None:
-    """Return where the value under ``key`` (or index) was written, None when the container does not know."""
+    """Return the position of the value under ``key`` (or index), None when it is unknown."""
     if isinstance(container, MarkedDict):
         return container.values_at.get(key)
     if isinstance(container, MarkedList) and isinstance(key, int) and key < len(container.items_at):
@@ -67,7 +67,7 @@ def value_text(container: object, key: Any) -> str | None:
 
 
 def key_position(container: object, key: Any) -> Position | None:
-    """Return where ``key`` itself was written, None when the container does not know."""
+    """Return the position of ``key`` itself, None when it is unknown."""
     return container.keys_at.get(key) if isinstance(container, MarkedDict) else None
 
 

@@ -18,7 +18,7 @@ from orchestr.vault.key import VaultKey
 
 @dataclass(frozen=True)
 class Inventory(Topology):
-    """Everything one inventory (a file, or a directory of them) says.
+    """The content of one inventory (a file, or a directory of them).
 
     ``select("all")`` gives the hosts in the order Ansible takes them, group by group. ``warnings`` are for the user
     to see. ``generated`` are its ``!generated`` secrets.
@@ -37,7 +37,7 @@ class Inventory(Topology):
     ) -> list[InventoryHost]:
         """Return the hosts an Ansible host pattern names, in its order, narrowed by ``limit`` (``--limit``).
 
-        Raises InputError, at ``position`` when given, for a name that is no host and no group.
+        Raises InputError, at ``position`` when given, for a name that is neither a host nor a group.
         """
         return patterns.select(self, pattern, limit, position)
 
@@ -49,7 +49,7 @@ class Inventory(Topology):
         return Scope(self, self.host(host), *overlays)
 
     def connection(self, host: str) -> ConnectionSettings:
-        """Return how ``host`` is reached, read once; raises InputError at the variable that can't be used."""
+        """Return the connection settings of ``host``, read once; raises InputError at a bad variable."""
         if host not in self._connections:
             self._connections[host] = connection_settings(self.scope(host), host)
         return self._connections[host]

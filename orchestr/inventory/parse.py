@@ -1,4 +1,4 @@
-"""Read an inventory file's groups, hosts and variables into a draft, strictly: what Ansible skips is an error here."""
+"""Read an inventory file's groups, hosts and variables into a draft, strictly: an error where Ansible skips content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROUP_KEYS = ("hosts", "vars", "children")
 
 
 def parse_file(path: Path, draft: Draft, key: VaultKey) -> None:
-    """Add everything the inventory file ``path`` says to ``draft``; raises InputError."""
+    """Add the content of the inventory file ``path`` to ``draft``; raises InputError."""
     document = read_document(path, key)
     if not document and document is not False and document != 0:
         raise InputError("is empty; expected groups", file=path, next_step=_SHAPE)
@@ -179,7 +179,9 @@ def _host_names(written: Any, content: MarkedDict, position: Position) -> tuple[
     _check_name("host", written, content, position)
     if any(character in written for character in ", \t"):
         step = "write each host as a key of its own, or several alike as a range: web[1:3]"
-        raise position.error(f"{shown(written)} is no host name: one key names one host (or one range)", next_step=step)
+        raise position.error(
+            f"{shown(written)} is not a valid host name: one key names one host (or one range)", next_step=step
+        )
     if written.startswith("-"):
         step = "give it another name, and its address as ansible_host"
         raise position.error(

@@ -1,7 +1,7 @@
 """Ansible's host patterns: ``web:&prod``, ``all,!db[0]``, ``~web\\d+``, ``*.example.org``, ``@hosts.txt`` in limits.
 
-Source: docs.ansible.com, "Patterns: targeting hosts and groups". Unlike Ansible, a plain name nothing is called by is
-an error: a typing mistake in ``!web`` must not select what it was meant to spare.
+Source: docs.ansible.com, "Patterns: targeting hosts and groups". Unlike Ansible, an unknown plain name is an
+error: a typing mistake in ``!web`` must not select the hosts it should exclude.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def select(
 
 
 def _some(terms: list[str], what: str, position: Position | None) -> list[str]:
-    """Refuse a pattern that says nothing: an empty variable in a script must not mean every host."""
+    """Refuse an empty pattern: an empty variable in a script must not mean every host."""
     if all(term in ("", "&", "!") for term in terms):
         raise input_error(position, f"{what} is empty", next_step="name hosts or groups; all is every host")
     return terms
@@ -79,7 +79,7 @@ def _read_limit_file(path: Path) -> list[str]:
 
 
 def _evaluate(inventory: Topology, terms: list[str], position: Position | None) -> Hosts:
-    """Add up the plain terms, then keep what every ``&`` has, then take away what any ``!`` has."""
+    """Add up the plain terms, then keep the hosts of every ``&``, then remove those of each ``!``."""
     plain = [term for term in terms if term[0] not in "&!"] or ["all"]
     chosen: Hosts = {}
     for term in plain:
@@ -154,7 +154,7 @@ def _unknown(inventory: Topology, name: str, position: Position | None) -> Input
     )
     return input_error(
         position,
-        f"the host pattern {name!r} is no host and no group of {inventory.path}",
+        f"the host pattern {name!r} is neither a host nor a group of {inventory.path}",
         suggestion=closest(name, known),
         next_step=step,
     )

@@ -1,4 +1,4 @@
-"""Where a value was written, and the error that says so."""
+"""Positions of values in files, and errors at them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Position(NamedTuple):
         return ":".join(str(part) for part in self if part is not None)
 
     def error(self, message: str, *, suggestion: str | None = None, next_step: str = "") -> InputError:
-        """Return (not raise) the InputError that ``message`` is at this place."""
+        """Return (not raise) the InputError for ``message`` at this position."""
         return InputError(
             message,
             file=self.file,
@@ -64,7 +64,7 @@ def shown(value: object) -> str:
 
 
 def kind(value: object) -> str:
-    """Return what a person would call the type of a value read from YAML, for "expected …, found …".
+    """Return the plain name of the type of a value read from YAML, for "expected …, found …".
 
     >>> kind({}), kind([]), kind("x"), kind(None), kind(True), kind(3)
     ('a mapping', 'a list', 'text', 'nothing', 'a boolean', 'a number')

@@ -42,7 +42,7 @@ def split_port(written: str) -> tuple[str, int | None]:
 
 
 def is_address(written: str) -> bool:
-    """Say whether ``written`` is one host (ranges and port allowed), rather than a pattern over hosts."""
+    """Return True if ``written`` is one host (ranges and port allowed), rather than a pattern over hosts."""
     return is_host(_cut_port(written)[0])
 
 
@@ -56,7 +56,7 @@ def _cut_port(written: str) -> tuple[str, int | None]:
 
 
 def is_host(name: str) -> bool:
-    """Say whether ``name`` is a host name or an IP address, ranges allowed."""
+    """Return True if ``name`` is a host name or an IP address, ranges allowed."""
     ranges = _RANGE.findall(name)
     if all(_NUMERIC.match(bounds) or _LETTERS.match(bounds) for bounds in ranges):
         sample = _RANGE.sub(lambda match: "0" if _NUMERIC.match(match[1]) else "a", name)
@@ -66,7 +66,7 @@ def is_host(name: str) -> bool:
 
 
 def is_ip(text: str) -> bool:
-    """Say whether ``text`` is an IPv4 or IPv6 address."""
+    """Return True if ``text`` is an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

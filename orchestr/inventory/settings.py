@@ -1,8 +1,8 @@
-"""How a host is reached, as the inventory says it; None leaves the choice to the user's ssh configuration."""
+"""A host's connection settings in the inventory; None leaves the choice to the user's ssh configuration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from orchestr.secret import Secret
@@ -30,4 +30,3 @@ class ConnectionSettings:
     python: str | None = None
     ssh_common_args: tuple[str, ...] = ()
     ssh_extra_args: tuple[str, ...] = ()
-    host_key_checking: Literal[True] = field(default=True, init=False)

@@ -1,4 +1,4 @@
-"""Where secrets come from: ``!vault``, ``!env``, ``!file``, ``!command``, ``!generated``; fetched when first used."""
+"""The sources of secrets: ``!vault``, ``!env``, ``!file``, ``!command``, ``!generated``; fetched when first used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestr.inventory.closest import closest
-from orchestr.inventory.generated import wish
+from orchestr.inventory.generated import read_request
 from orchestr.inventory.position import Position
 from orchestr.secret import Secret
 from orchestr.vault import format as vault
@@ -25,7 +25,7 @@ _STDERR_TAIL = 300
 class DeferredSecret(Secret):
     """A Secret whose text is fetched the first time it is revealed, then kept.
 
-    ``source`` says in words where it comes from (never the text); ``reveal`` raises InputError at the place
+    ``source`` names its source in words (never the text); ``reveal`` raises InputError at the place
     the tag was written when the source fails.
     """
 
@@ -52,7 +52,7 @@ class DeferredSecret(Secret):
 
 
 class VaultSecret(DeferredSecret):
-    """A ``!vault`` value; ``ciphertext`` is what the file has, safe to show."""
+    """A ``!vault`` value; ``ciphertext`` is the text in the file, safe to show."""
 
     __slots__ = ("ciphertext",)
 
@@ -87,10 +87,10 @@ class SecretSources:
 
     def generated(self, value: str | Mapping[Any, Any], position: Position) -> Secret:
         """``!generated NAME``: made once, and kept beside the inventory."""
-        return self.key.generated.secret(wish(value, position), self.directory, position)
+        return self.key.generated.secret(read_request(value, position), self.directory, position)
 
     def command(self, argv: Sequence[str], position: Position) -> Secret:
-        """``!command [PROGRAM, ARGUMENT, ...]``: what it prints, without the last newline; no shell."""
+        """``!command [PROGRAM, ARGUMENT, ...]``: its output without the last newline; no shell."""
         fixed = list(argv)
         return DeferredSecret(lambda: _run(fixed, self.directory, position), f"!command {fixed[0]}", position)
 

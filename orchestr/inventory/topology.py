@@ -1,4 +1,4 @@
-"""Hosts and groups of an inventory, their variables and where each was written: the part that renders nothing."""
+"""Hosts and groups of an inventory, their variables and the position of each; nothing is rendered here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InventoryHost:
     """A machine. ``variables`` are merged as Ansible merges them and not rendered yet; secrets are `Secret`.
 
     ``groups`` are all groups it is in, parents included and ``all`` left out, sorted (Ansible's ``group_names``).
-    ``origin`` says where each variable was written; ``file`` is the inventory file that names the host first.
+    ``origin`` has the position of each variable; ``file`` is the first inventory file with the host.
     """
 
     name: str
@@ -91,9 +91,9 @@ class Topology:
         return dict(self.host(host).variables)
 
     def position(self, host: str, *path: str | int) -> Position | None:
-        """Return where a host's variable was written; further keys and indexes go into its value.
+        """Return the position of a host's variable; further keys and indexes go into its value.
 
-        The place of the nearest enclosing value is returned when the path leaves what was written.
+        Where the path leaves the written value, the position of the nearest enclosing value is returned.
         """
         if not path:
             return None

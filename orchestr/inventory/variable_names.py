@@ -55,7 +55,7 @@ def check_variable(draft: Draft, name: Any, value: Any, container: MarkedDict) -
     if name in CONNECTION_VARIABLES:
         check_connection_value(name, value, container.values_at[name])
     elif not (name.isidentifier() and name.isascii()):
-        draft.warn(position, f"{name!r} is no valid variable name: letters, digits and '_' only")
+        draft.warn(position, f"{name!r} is not a valid variable name: letters, digits and '_' only")
     elif name.startswith("ansible_") and (meant := _meant_connection_variable(name)):
         if not isinstance(value, (dict, list)) and _is_slip(name, meant):
             step = f"write {meant}, or give a variable of your own another name"
@@ -64,7 +64,7 @@ def check_variable(draft: Draft, name: Any, value: Any, container: MarkedDict) -
 
 
 def _meant_connection_variable(name: str) -> str | None:
-    """Compare what follows ``ansible_``: the prefix alone makes any two such names alike."""
+    """Compare the part after ``ansible_``: the prefix alone makes any two such names alike."""
     if name in _OTHER_ANSIBLE_VARIABLES:
         return None
     meant = closest(name.removeprefix("ansible_"), (known.removeprefix("ansible_") for known in CONNECTION_VARIABLES))
@@ -78,7 +78,7 @@ def _is_slip(name: str, meant: str) -> bool:
 
 
 def check_connection_value(name: str, value: Any, position: Position) -> None:
-    """Raise InputError unless ``value`` is one ``name`` can have; templates are looked at when rendered."""
+    """Raise InputError unless ``value`` is one ``name`` can have; templates are checked when rendered."""
     if isinstance(value, Secret) or is_template(value):
         return
     if name in _PORTS:
@@ -96,7 +96,7 @@ def check_connection_value(name: str, value: Any, position: Position) -> None:
 
 
 def is_template(value: object) -> bool:
-    """Say whether ``value`` is a text Jinja2 has something to do with."""
+    """Return True if ``value`` is a text with Jinja2 in it."""
     return (
         isinstance(value, str)
         and not isinstance(value, UnsafeText)
@@ -128,15 +128,15 @@ def address(name: str, value: Any, position: Position | None) -> str | None:
         step = f"{name}: {match['host'].strip('[]')}, and ansible_port: {match['port']}"
         raise input_error(position, f"{name} is a host without a port, found {shown(text)}", next_step=step)
     if text.startswith("-") or any(mark in text for mark in "/@") or text.split() != [text]:
-        step = f"write the bare name or address: {name}: 10.0.0.1; who logs in is ansible_user"
+        step = f"write the bare name or address: {name}: 10.0.0.1; the user is ansible_user"
         raise input_error(position, f"{name} must be a host name or an IP address, found {shown(text)}", next_step=step)
     return text
 
 
 def become_method(value: Any, position: Position | None) -> None:
-    """Raise InputError unless ``value`` is the one way to become root that orchestr has."""
+    """Raise InputError unless ``value`` is sudo, the only supported method."""
     if value not in (None, "sudo", "ansible.builtin.sudo"):
-        what = f"ansible_become_method {shown(value)} is not one orchestr has; known: sudo"
+        what = f"ansible_become_method {shown(value)} is not supported; known: sudo"
         raise input_error(position, what, next_step="leave it out, and let ansible_user use sudo")
 
 
@@ -156,7 +156,7 @@ def flag(name: str, value: Any, position: Position | None) -> bool:
 
 
 def connection_kind(value: Any, position: Position | None) -> str:
-    """Return ``ssh``, ``local`` or ``memory`` for what ``ansible_connection`` says; raises InputError."""
+    """Return ``ssh``, ``local`` or ``memory`` for the value of ``ansible_connection``; raises InputError."""
     if value is None or value in SSH_KINDS:
         return "ssh"
     if value in LOCAL_KINDS:
@@ -165,7 +165,7 @@ def connection_kind(value: Any, position: Position | None) -> str:
         return str(value)
     raise input_error(
         position,
-        f"ansible_connection {shown(value)} is not one orchestr has; known: {', '.join(CONNECTION_KINDS)}",
+        f"ansible_connection {shown(value)} is not supported; known: {', '.join(CONNECTION_KINDS)}",
         suggestion=closest(str(value), (*CONNECTION_KINDS, *SSH_KINDS)),
         next_step="leave it out for ssh",
     )

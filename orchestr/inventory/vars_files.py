@@ -1,4 +1,4 @@
-"""``group_vars/`` and ``host_vars/`` beside an inventory: which files belong to a name, and what they say.
+"""``group_vars/`` and ``host_vars/`` beside an inventory: the files of a name, and their variables.
 
 As Ansible: ``NAME`` without extension wins (a directory of files, or one file), else ``NAME.yml``, ``.yaml`` or
 ``.json``; in a directory every such file counts, in name order, the later over the earlier.
@@ -32,14 +32,14 @@ class VarsDirectory:
         self._names = set(self._entries)
 
     def variables(self, name: str) -> dict[str, Sourced]:
-        """Return what the files of ``name`` say, merged; empty when there are none."""
+        """Return the merged variables of the files of ``name``; empty without a file."""
         merged: dict[str, Sourced] = {}
         for path in self._files(name):
             merged.update(self._read(path))
         return merged
 
     def warn_of_strangers(self, known: Iterable[str]) -> None:
-        """Warn of entries that are named like nothing in the inventory: nobody reads them."""
+        """Warn of entries whose name is not in the inventory: they are not read."""
         names = set(known)
         for entry in self._entries:
             name = next((entry.removesuffix(extension) for extension in EXTENSIONS if entry.endswith(extension)), entry)

@@ -1,4 +1,4 @@
-"""Say what is wrong with a text that is not YAML, in words that help the one who wrote it."""
+"""Errors for a text that is not YAML, in words that help its author."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STEPS = {
 
 
 def syntax_error(problem: Exception, text: str, file: str) -> InputError:
-    """Return the InputError for what PyYAML raised while composing ``text``."""
+    """Return the InputError for the exception that PyYAML raised while composing ``text``."""
     position = _place(problem, text, file)
     if "nesting depth" in str(problem):
         return position.error("is nested too deeply to be read", next_step="check its brackets and indentation")
@@ -54,7 +54,7 @@ def syntax_error(problem: Exception, text: str, file: str) -> InputError:
 
 
 def _step(words: str) -> str:
-    """Return what to do about a syntax error, by what the error says."""
+    """Return the next step for a syntax error, by its message."""
     return next((step for part, step in _STEPS.items() if part in words), "look at this line and the one above it")
 
 
@@ -69,7 +69,7 @@ def bare_template_error(position: Position) -> InputError:
 
 
 def looks_like_ini(text: str) -> bool:
-    """Say whether ``text`` is more likely Ansible's other format, ``[group]`` and lines of hosts."""
+    """Return True if ``text`` is more likely Ansible's other format, ``[group]`` and lines of hosts."""
     return bool(_INI_SECTION.search(text))
 
 

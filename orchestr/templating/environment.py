@@ -25,7 +25,7 @@ from orchestr.secret import Secret
 from orchestr.templating.data_filters import DATA_FILTERS
 from orchestr.templating.globals import GLOBALS
 from orchestr.templating.jinja_tests import TESTS
-from orchestr.templating.taint import note_printed, opened, unopened
+from orchestr.templating.taint import iterate_closed, note_printed, open_view
 from orchestr.templating.text_filters import TEXT_FILTERS
 
 PREFIX = "ansible.builtin."
@@ -72,11 +72,11 @@ class Names(dict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if super().__contains__(name):
-            return opened(super().__getitem__(name))
+            return open_view(super().__getitem__(name))
         if self.scope is None or not self._is_variable(name):
             return environment().globals[name]
         try:
-            value = opened(self.scope.value(name))
+            value = open_view(self.scope.value(name))
         except (
             UndefinedVariable
         ) as problem:  # as in Ansible, a variable that needs an undefined one is itself undefined
@@ -136,10 +136,10 @@ class Environment(SandboxedEnvironment):
     template_class = _Template
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        return opened(super().getattr(obj, attribute))
+        return open_view(super().getattr(obj, attribute))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        return opened(super().getitem(obj, argument))
+        return open_view(super().getitem(obj, argument))
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         return not isinstance(obj, Secret) and super().is_safe_attribute(obj, attr, value)
@@ -191,21 +191,21 @@ def file_environment(directory: Path) -> Environment:
 @pass_context
 def _finalize(context: Any, value: Any) -> Any:
     """Open a secret that is about to be printed. Taking the context keeps Jinja2 from folding constants."""
-    value = checked(opened(value))
+    value = check_defined(open_view(value))
     note_printed(value)
     return value
 
 
-def checked(value: Any) -> Any:
+def check_defined(value: Any) -> Any:
     """Return ``value``, iterators in it as lists; raises UndefinedName when it is, or holds, something undefined."""
     if isinstance(value, Undefined):
         _fail(value)
     if isinstance(value, dict):
         for item in dict.values(value):
-            checked(item)
+            check_defined(item)
     elif isinstance(value, (list, tuple)):
-        for item in unopened(value):
-            checked(item)
+        for item in iterate_closed(value):
+            check_defined(item)
     return _read(value) if _has_lazy(value) else value
 
 
@@ -217,7 +217,7 @@ def _has_lazy(value: Any) -> bool:
     if isinstance(value, dict):
         return any(_has_lazy(item) for item in dict.values(value))
     if isinstance(value, (list, tuple)):
-        return any(_has_lazy(item) for item in unopened(value))
+        return any(_has_lazy(item) for item in iterate_closed(value))
     return isinstance(value, _LAZY)
 
 
@@ -226,4 +226,4 @@ def _read(value: Any) -> Any:
         return {key: _read(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, *_LAZY)):
         return [_read(item) for item in value]
-    return checked(value)
+    return check_defined(value)

@@ -30,7 +30,7 @@ from orchestr.templating.environment import (
     environment,
     file_environment,
 )
-from orchestr.templating.taint import closed, evaluating, keys_in, sealed, secret_parts
+from orchestr.templating.taint import keys_in, pause_evaluation, seal, secret_parts, start_evaluation
 from orchestr.templating.unsupported import FILTERS, TESTS
 
 _FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
@@ -76,7 +76,7 @@ def render_file(path: Path, scope: magic.Names, values: Mapping[str, Any]) -> st
         raise _syntax_error(problem, Position(problem.filename or str(path), problem.lineno)) from None
     except TemplateNotFound as problem:
         step = f"templates are beside it: {path.parent}"
-        raise InputError(f"there is no template {problem.name!r}", file=path, next_step=step) from None
+        raise InputError(f"template not found: {problem.name!r}", file=path, next_step=step) from None
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class _Work:
 
 
 def _result(work: _Work, is_text: bool) -> Any:
-    with evaluating() as evaluation:
+    with start_evaluation() as evaluation:
         try:
             value, is_alone = work.evaluate()
             printed = [str(item) for item in evaluation.printed] if evaluation.secrets else []
@@ -131,21 +131,21 @@ def _result(work: _Work, is_text: bool) -> Any:
     if not secrets:
         if is_text:
             return value
-        with closed():
-            return sealed(value, (), False)
+        with pause_evaluation():
+            return seal(value, (), False)
     other = _disguised(work)
     if isinstance(value, str) and (is_text or not is_alone):
         return Secret(value, secret_parts(value, printed, other, secrets))
     if [repr(key) for key in keys_in(value)] != [repr(key) for key in keys_in(other[0] if other else None)]:
         raise _input_error(work.source, TemplateError(_HIDDEN_KEY), _HIDDEN_KEY, None)
     parts = next((secret.parts for secret in secrets if secret.reveal() == value), ())
-    with closed():
-        return sealed(value, parts, True)
+    with pause_evaluation():
+        return seal(value, parts, True)
 
 
 def _disguised(work: _Work) -> tuple[Any, list[str]] | None:
     """Return the result and the printed values with other secrets; a template may refuse them, then None."""
-    with evaluating(is_disguised=True) as evaluation:
+    with start_evaluation(is_disguised=True) as evaluation:
         try:
             value, _ = work.evaluate()
             return value, [str(item) for item in evaluation.printed]
@@ -164,7 +164,7 @@ def _error(work: _Work, problem: Exception, is_secret: bool) -> InputError:
 
 
 def _disguised_reason(work: _Work) -> tuple[str, str | None] | None:
-    with evaluating(is_disguised=True):
+    with start_evaluation(is_disguised=True):
         try:
             work.evaluate()
         except Exception as problem:
@@ -191,7 +191,7 @@ def _input_error(source: _Source, problem: Exception, message: str, suggestion: 
     position = source.position_of(problem) or Position("")
     kind, step = InputError, "see that each variable in it is of the type it is used as"
     if isinstance(problem, UndefinedName):
-        kind, step = UndefinedVariable, "set it, or say what is taken without it: {{ NAME | default('…') }}"
+        kind, step = UndefinedVariable, "set it, or give a default: {{ NAME | default('…') }}"
     else:
         message = (
             f"the template {shown(source.text.strip())} fails: {message}"
@@ -234,7 +234,7 @@ def _syntax_error(problem: TemplateSyntaxError, position: Position | None) -> In
     message = problem.message or "malformed"
     if match := _NO_FUNCTION.match(message):
         return _unknown(match[1], match[2], position)
-    step = "templates are {{ expression }}, {% statement %}; write !unsafe before a text that is none"
+    step = "templates are {{ expression }}, {% statement %}; write !unsafe before a text that is not a template"
     return input_error(position, f"malformed template: {message}", next_step=step)
 
 

@@ -1,4 +1,4 @@
-"""Let a template read secrets, and know afterwards which, and what they changed.
+"""Let a template read secrets, and know afterwards which of them changed the result.
 
 While a template is evaluated, a `Secret` it reads is opened to its text, and noted in the `Evaluation`. Containers
 that hold secrets are seen through views that open them one by one, so reading ``db.host`` does not make a secret of it
@@ -53,7 +53,7 @@ _current: ContextVar[Evaluation | None] = ContextVar("the template being evaluat
 
 
 @contextmanager
-def evaluating(*, is_disguised: bool = False) -> Iterator[Evaluation]:
+def start_evaluation(*, is_disguised: bool = False) -> Iterator[Evaluation]:
     """Give the evaluation that secrets are opened in inside the block."""
     evaluation = Evaluation(is_disguised)
     token = _current.set(evaluation)
@@ -64,7 +64,7 @@ def evaluating(*, is_disguised: bool = False) -> Iterator[Evaluation]:
 
 
 @contextmanager
-def closed() -> Iterator[None]:
+def pause_evaluation() -> Iterator[None]:
     """Inside the block no template is being evaluated: its result is looked at, and nothing opened."""
     token = _current.set(None)
     try:
@@ -113,47 +113,47 @@ def secret_parts(
     return [part for texts in (*(known.get(value, (value,)) for value in own), *known.values()) for part in texts]
 
 
-def seen(value: Any) -> Any:
-    """Return what a template that is being evaluated may see of ``value``; to anyone else ``value`` itself."""
-    return value if _current.get() is None else opened(value)
+def view(value: Any) -> Any:
+    """Return a template's view of ``value`` while one is evaluated, else ``value`` itself."""
+    return value if _current.get() is None else open_view(value)
 
 
-def opened(value: Any) -> Any:
-    """Return what a template may see of ``value``: a secret's text, a view of a container of secrets."""
+def open_view(value: Any) -> Any:
+    """Return a template's view of ``value``: a secret's text, a view of a container of secrets."""
     if isinstance(value, Secret):
         evaluation = _current.get()
         return value.reveal() if evaluation is None else evaluation.open(value)
     if isinstance(value, (SecretDict, SecretList)) or not contains_secret(value):
         return value
     if isinstance(value, tuple):
-        return tuple(map(opened, value))
+        return tuple(map(open_view, value))
     return SecretDict(value) if isinstance(value, Mapping) else SecretList(value)
 
 
 def contains_secret(value: Any) -> bool:
-    """Say whether a container holds a secret, however deep; lazy mappings (``hostvars``) are not looked into."""
+    """Return True if a container holds a secret, however deep; lazy mappings (``hostvars``) are not looked into."""
     if isinstance(value, Secret):
         return True
     if isinstance(value, dict):
         return any(contains_secret(item) for item in dict.values(value))
-    return isinstance(value, (list, tuple)) and any(contains_secret(item) for item in unopened(value))
+    return isinstance(value, (list, tuple)) and any(contains_secret(item) for item in iterate_closed(value))
 
 
-def revealed(value: Any) -> Any:
-    """Return a container with the texts of the secrets in it; whoever calls this makes a Secret of the result."""
+def reveal_all(value: Any) -> Any:
+    """Return a container with the texts of the secrets in it; the caller makes a Secret of the result."""
     if isinstance(value, dict):
-        return {key: revealed(item) for key, item in dict.items(value)}
+        return {key: reveal_all(item) for key, item in dict.items(value)}
     if isinstance(value, (list, tuple)):
-        return [revealed(item) for item in unopened(value)]
+        return [reveal_all(item) for item in iterate_closed(value)]
     return value.reveal() if isinstance(value, Secret) else value
 
 
-def unopened(value: Iterable[Any]) -> Iterator[Any]:
+def iterate_closed(value: Iterable[Any]) -> Iterator[Any]:
     """Go through a list or tuple without opening the secrets in it, also when it is a view."""
     return list.__iter__(value) if isinstance(value, list) else iter(value)
 
 
-def sealed(value: Any, parts: Iterable[str], tainted: bool) -> Any:
+def seal(value: Any, parts: Iterable[str], tainted: bool) -> Any:
     """Return a template's result as plain data; when secrets took part, every text and number in it is a Secret.
 
     Booleans and None stay what they are: ``password is defined`` is no secret. Tuples become lists.
@@ -163,15 +163,15 @@ def sealed(value: Any, parts: Iterable[str], tainted: bool) -> Any:
     if isinstance(value, Mapping):
         pairs = dict.items(value) if isinstance(value, dict) else value.items()
         return {
-            str(key) if isinstance(key, ParsedName) else key: sealed(item, parts, tainted)
+            str(key) if isinstance(key, ParsedName) else key: seal(item, parts, tainted)
             for key, item in pairs
             if item is not OMIT
         }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [sealed(item, parts, tainted) for item in unopened(value) if item is not OMIT]
+        return [seal(item, parts, tainted) for item in iterate_closed(value) if item is not OMIT]
     if tainted:
         return Secret(str(value), parts)
-    return settled(value)
+    return protect_braces(value)
 
 
 def keys_in(value: Any) -> Iterator[Any]:
@@ -183,11 +183,11 @@ def keys_in(value: Any) -> Iterator[Any]:
                 yield key
             yield from keys_in(item)
     elif isinstance(value, (list, tuple)):
-        for item in unopened(value):
+        for item in iterate_closed(value):
             yield from keys_in(item)
 
 
-def settled(value: Any) -> Any:
+def protect_braces(value: Any) -> Any:
     """Return a result that looks like a template as UnsafeText: it is data, never to be rendered a second time."""
     if type(value) is str and any(mark in value for mark in ("{{", "{%", "{#")):
         return UnsafeText(value)
@@ -195,19 +195,19 @@ def settled(value: Any) -> Any:
 
 
 class SecretDict(dict[Any, Any]):
-    """A view of a mapping with secrets in it; what is read from it is opened."""
+    """A view of a mapping with secrets in it, which opens them when they are read."""
 
     def __getitem__(self, key: Any) -> Any:
-        return opened(super().__getitem__(key))
+        return open_view(super().__getitem__(key))
 
     def get(self, key: Any, default: Any = None) -> Any:
-        return opened(super().get(key, default))
+        return open_view(super().get(key, default))
 
     def values(self) -> Any:
-        return [opened(item) for item in super().values()]
+        return [open_view(item) for item in super().values()]
 
     def items(self) -> Any:
-        return [(key, opened(item)) for key, item in super().items()]
+        return [(key, open_view(item)) for key, item in super().items()]
 
     def __iter__(self) -> Iterator[Any]:
         """Go through the keys; having this method keeps ``dict(view)`` from copying past the others."""
@@ -225,30 +225,30 @@ class SecretDict(dict[Any, Any]):
         return repr(dict(self.items()))
 
     def pop(self, key: Any, *default: Any) -> Any:
-        return opened(super().pop(key, *default))
+        return open_view(super().pop(key, *default))
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
-        return opened(super().setdefault(key, default))
+        return open_view(super().setdefault(key, default))
 
     def copy(self) -> SecretDict:
         return SecretDict(dict.items(self))
 
 
 class SecretList(list[Any]):
-    """A view of a list with secrets in it; what is read from it is opened."""
+    """A view of a list with secrets in it, which opens them when they are read."""
 
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         item = super().__getitem__(index)
-        return SecretList(item) if isinstance(index, slice) else opened(item)
+        return SecretList(item) if isinstance(index, slice) else open_view(item)
 
     def __iter__(self) -> Iterator[Any]:
-        return (opened(item) for item in super().__iter__())
+        return (open_view(item) for item in super().__iter__())
 
     def __add__(self, other: Any) -> SecretList:
         return SecretList([*list.__iter__(self), *list.__iter__(other)])
 
     def __radd__(self, other: Any) -> SecretList:
-        return SecretList([*unopened(other), *list.__iter__(self)])
+        return SecretList([*iterate_closed(other), *list.__iter__(self)])
 
     def __mul__(self, count: SupportsIndex) -> SecretList:
         return SecretList(super().__mul__(count))
@@ -256,7 +256,7 @@ class SecretList(list[Any]):
     __rmul__ = __mul__
 
     def __reversed__(self) -> Iterator[Any]:
-        return (opened(item) for item in super().__reversed__())
+        return (open_view(item) for item in super().__reversed__())
 
     def __contains__(self, value: object) -> bool:
         return value in list(self)
@@ -279,7 +279,7 @@ class SecretList(list[Any]):
         return list(self).count(value)
 
     def pop(self, index: SupportsIndex = -1) -> Any:
-        return opened(super().pop(index))
+        return open_view(super().pop(index))
 
     def copy(self) -> SecretList:
         return SecretList(list.__iter__(self))

@@ -88,7 +88,7 @@ def from_json(text: str, **options: Any) -> Any:
 
 
 def pprint(value: Any) -> str:
-    """``pprint``: as Jinja2's; views of containers with secrets are printed as what they show."""
+    """``pprint``: as Jinja2's; views of containers with secrets are printed as plain containers."""
     return pprint_module.pformat(plain(value))
 
 
@@ -236,7 +236,7 @@ def _with_names(value: Any) -> Any:
 
 
 def plain(value: Any, tuple_type: type = tuple) -> Any:
-    """Return a value as the plain types that others' code tells apart."""
+    """Return a value as plain types, which other libraries expect."""
     if isinstance(value, Mapping):
         return {plain(key, tuple_type): plain(item, tuple_type) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

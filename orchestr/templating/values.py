@@ -1,4 +1,4 @@
-"""Render variables: strings with ``{{ }}`` or ``{% %}``, inside whatever holds them, as Ansible 2.19 does.
+"""Render variables: strings with ``{{ }}`` or ``{% %}``, inside containers too, as Ansible 2.19 does.
 
 One expression keeps its type, several pieces make a text. Names are looked up when a template asks for them, so an
 unused variable may be broken. A result that a secret took part in is a `Secret`. Jinja2 is imported at the first
@@ -59,7 +59,7 @@ class Scope:
         return self.has_variable(name) or (self._magic is not None and name in MAGIC)
 
     def has_variable(self, name: object) -> bool:
-        """Say whether someone wrote the variable ``name`` (magic names don't count)."""
+        """Return True if the variable ``name`` was written (magic names don't count)."""
         return any(name in written for written in self._written)
 
     def known_names(self) -> list[str]:
@@ -67,11 +67,11 @@ class Scope:
         return [*self.written_names(), *(MAGIC if self._magic else ())]
 
     def written_names(self) -> list[str]:
-        """Return the names of the variables someone wrote, each once."""
+        """Return the names of the written variables, each once."""
         return list(dict.fromkeys(name for written in self._written for name in written))
 
     def position(self, name: str) -> Position | None:
-        """Return where the variable ``name`` was written, None when nobody knows."""
+        """Return the position of the variable ``name``, None when it is unknown."""
         if not self.has_variable(name):
             return None
         holder = self._holder(name)
@@ -86,7 +86,7 @@ class Scope:
         return self._rendered[name]
 
     def written(self, name: str) -> Any:
-        """Return a variable as it was written, templates not rendered. Raises KeyError when nobody wrote it."""
+        """Return a variable as it was written, templates not rendered. Raises KeyError when it was not written."""
         return self._holder(name)[name]
 
     def variables(self) -> RenderedVariables:
@@ -113,7 +113,7 @@ class Scope:
         return self._value_in_turn(name, value)
 
     def _holder(self, name: str) -> Mapping[str, Any]:
-        """Return the mapping whose ``name`` counts. Raises KeyError when nobody wrote it."""
+        """Return the mapping whose ``name`` counts. Raises KeyError when it was not written."""
         if self.host is not None and self.host.origin.get(name) == EXTRA_VARIABLES:
             return self.host.variables
         for index in range(len(self._written) - 1, -1, -1):

@@ -23,7 +23,7 @@ _SEMANTIC = re.compile(
 
 
 def compare(value: Any, version: Any, how: str = "eq", strict: Any = None, version_type: str | None = None) -> bool:
-    """``version``: compare ``value`` with ``version``. Raises ValueError for what can't be compared."""
+    """``version``: compare ``value`` with ``version``. Raises ValueError for versions that are not comparable."""
     if strict is not None and version_type is not None:
         raise ValueError("version takes strict or version_type, not both")
     if not value or not version:

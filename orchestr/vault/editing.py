@@ -1,4 +1,4 @@
-"""Edit a file that is encrypted as a whole: in the clear only in memory, or in a directory nobody else can enter."""
+"""Edit a file that is encrypted as a whole: in the clear only in memory, or in a directory of the user alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestr.errors import InputError, OrchestrError
 from orchestr.paths import state_directory
-from orchestr.vault.files import Change, opened, read, replace_all
+from orchestr.vault.files import Change, decrypt_content, read, replace_all
 from orchestr.vault.format import check_header
 from orchestr.vault.key import VaultKey
 
@@ -25,13 +25,13 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own is made
 
 
 def edit(path: Path, key: VaultKey, environment: Mapping[str, str]) -> bool:
-    """Open what is in ``path`` in $EDITOR, and encrypt it again if it was changed; return whether it was.
+    """Edit the content of ``path`` in $EDITOR and encrypt it again; return True if it was changed.
 
     The label and the mode of the file are kept. An editor that fails changes nothing. Where the file can't be written
     the new content is kept, encrypted, and the error says where. Raises InputError or OrchestrError.
     """
     before = read(path)
-    inside = opened(path, before, key)
+    inside = decrypt_content(path, before, key)
     if not os.access(path.resolve().parent, os.W_OK):
         raise InputError("its directory can't be written to", file=path, next_step=f"see: ls -ld {path.parent}")
     label = check_header(before.decode())
@@ -46,7 +46,7 @@ def edit(path: Path, key: VaultKey, environment: Mapping[str, str]) -> bool:
     try:
         replace_all([Change(path.resolve(), before, text, path.stat().st_mode & 0o777)])
     except (InputError, OSError) as problem:
-        kept = _kept(path, text)
+        kept = _keep(path, text)
         step = f"what you wrote is in {kept}, encrypted: orchestr secrets view {kept}"
         raise OrchestrError(str(problem).partition("\n")[0], next_step=step) from None
     return True
@@ -54,7 +54,7 @@ def edit(path: Path, key: VaultKey, environment: Mapping[str, str]) -> bool:
 
 @contextlib.contextmanager
 def private_directory(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Give a new directory (0700), in memory where the system has that; whatever is in it is removed at the end."""
+    """Give a new directory (0700), in memory where the system has that; it is removed with its content at the end."""
     directory = Path(tempfile.mkdtemp(prefix="orchestr-", dir=_place(environment)))
     try:
         yield directory
@@ -83,7 +83,7 @@ def _editor(environment: Mapping[str, str]) -> list[str]:
     except ValueError:
         words = []
     if not words or shutil.which(words[0]) is None:
-        raise InputError(f"there is no editor {text!r}", next_step="set EDITOR, as in: export EDITOR=nano")
+        raise InputError(f"editor not found: {text!r}", next_step="set EDITOR, as in: export EDITOR=nano")
     return words
 
 
@@ -96,7 +96,7 @@ def _run_editor(words: list[str], path: Path) -> None:
             _end(process)
             raise
     if code:
-        what = f"the editor {words[0]!r} ended with {code}; nothing is changed"
+        what = f"the editor {words[0]!r} ended with {code}; nothing was changed"
         raise OrchestrError(what, next_step="type it again")
 
 
@@ -122,8 +122,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _kept(path: Path, text: bytes) -> Path:
-    """Write an encrypted text where it can be had again; return the place."""
+def _keep(path: Path, text: bytes) -> Path:
+    """Write an encrypted text into the state directory; return its path."""
     directory = state_directory() / "edited"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, name = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=path.suffix or ".yml", dir=directory)

@@ -1,6 +1,6 @@
 """Files encrypted with Ansible Vault, as a whole or value by value: read, replaced without a moment of half a file.
 
-Several files are replaced all or none: whatever can go wrong with one is found before the first is touched.
+Several files are replaced all or none: each is checked before the first is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestr.errors import InputError, OrchestrError
 from orchestr.inventory.position import Position
 from orchestr.paths import unreadable
 from orchestr.vault.format import HEADER, check_header, is_vault
-from orchestr.vault.inline import has_values, reencrypted, revealed
+from orchestr.vault.inline import has_values, reencrypt, reveal_values
 from orchestr.vault.key import VaultKey
 
 _PRIVATE = 0o700  # what decrypting in place leaves of a file's mode
@@ -25,7 +25,7 @@ _PRIVATE = 0o700  # what decrypting in place leaves of a file's mode
 
 @dataclass(frozen=True)
 class Change:
-    """What a file is to hold. ``path`` follows links; ``before`` is what it held when it was read, None for nothing."""
+    """New content for a file. ``path`` follows links; ``before`` is the content read before, None for a new file."""
 
     path: Path
     before: bytes | None
@@ -34,7 +34,7 @@ class Change:
 
 
 def read(path: Path) -> bytes:
-    """Return what a file holds; raises InputError."""
+    """Return the content of a file; raises InputError."""
     try:
         return path.read_bytes()
     except OSError as problem:
@@ -42,12 +42,12 @@ def read(path: Path) -> bytes:
 
 
 def is_encrypted(data: bytes) -> bool:
-    """Say whether this is a file encrypted as a whole."""
+    """Return True if a file with this content is encrypted as a whole."""
     return data.lstrip().startswith(HEADER.encode())
 
 
-def opened(path: Path, data: bytes, key: VaultKey) -> bytes:
-    """Return what is inside a file encrypted as a whole; raises InputError."""
+def decrypt_content(path: Path, data: bytes, key: VaultKey) -> bytes:
+    """Return the plain content of a file encrypted as a whole; raises InputError."""
     text = _text(path, data)
     if not is_vault(text):
         step = f"to see its !vault values: orchestr secrets view {path}; --string NAME of encrypt makes new ones"
@@ -57,18 +57,18 @@ def opened(path: Path, data: bytes, key: VaultKey) -> bytes:
     return key.decrypt_bytes(text, Position(str(path), 1, 1))
 
 
-def viewed(path: Path, data: bytes, key: VaultKey) -> bytes:
-    """Return what an encrypted file holds; of a YAML file all of it, its ``!vault`` values in the clear.
+def view_content(path: Path, data: bytes, key: VaultKey) -> bytes:
+    """Return the plain content of an encrypted file, or of a YAML file with its ``!vault`` values in the clear.
 
     Raises InputError when nothing in it is encrypted.
     """
     text = _text(path, data)
     if is_vault(text) or not has_values(text):
-        return opened(path, data, key)
-    return revealed(text, str(path), key).encode()
+        return decrypt_content(path, data, key)
+    return reveal_values(text, str(path), key).encode()
 
 
-def encrypted(path: Path, key: VaultKey, label: str | None = None) -> Change:
+def encrypt_file(path: Path, key: VaultKey, label: str | None = None) -> Change:
     """Return the change that encrypts a whole file; raises InputError when it is encrypted already."""
     before = read(path)
     if is_encrypted(before):
@@ -77,13 +77,13 @@ def encrypted(path: Path, key: VaultKey, label: str | None = None) -> Change:
     return Change(path.resolve(), before, key.encrypt(before, label).encode(), _mode(path))
 
 
-def decrypted(path: Path, key: VaultKey) -> Change:
-    """Return the change that decrypts a whole file; nobody else may read it then."""
+def decrypt_file(path: Path, key: VaultKey) -> Change:
+    """Return the change that decrypts a whole file; only its owner may read it then."""
     before = read(path)
-    return Change(path.resolve(), before, opened(path, before, key), _mode(path) & _PRIVATE)
+    return Change(path.resolve(), before, decrypt_content(path, before, key), _mode(path) & _PRIVATE)
 
 
-def rekeyed(path: Path, key: VaultKey, new: VaultKey, label: str | None = None) -> tuple[Change, int]:
+def rekey_file(path: Path, key: VaultKey, new: VaultKey, label: str | None = None) -> tuple[Change, int]:
     """Return the change that makes ``new`` a file's password, and how many texts in it that concerns.
 
     A file encrypted as a whole is one text; in a YAML file it is every ``!vault`` value, and all else stays as it is,
@@ -92,10 +92,10 @@ def rekeyed(path: Path, key: VaultKey, new: VaultKey, label: str | None = None) 
     before = read(path)
     text = _text(path, before)
     if is_vault(text):
-        inside = opened(path, before, key)
+        inside = decrypt_content(path, before, key)
         after, count = new.encrypt(inside, label or check_header(text)), 1
     elif has_values(text):
-        after, count = reencrypted(text, str(path), key, new, label)
+        after, count = reencrypt(text, str(path), key, new, label)
     else:
         raise InputError("nothing in it is encrypted", file=path, next_step="orchestr secrets encrypt FILE does it")
     return Change(path.resolve(), before, after.encode(), _mode(path)), count
@@ -111,7 +111,7 @@ def replace_all(changes: Sequence[Change]) -> None:
     done: list[Change] = []
     try:
         for change in changes:
-            waiting.append((change, _written_beside(change)))
+            waiting.append((change, _write_beside(change)))
         for change, temporary in waiting:
             if change.before is not None and read(change.path) != change.before:
                 raise InputError("has changed since it was read", file=change.path, next_step="type it again")
@@ -132,7 +132,7 @@ def _put_back(done: Sequence[Change]) -> None:
             continue
         try:
             back = Change(change.path, None, change.before, change.mode)
-            _rename(_written_beside(back), change.path)
+            _rename(_write_beside(back), change.path)
         except (OSError, InputError):
             raise OrchestrError(f"{change.path} has its new content, others are as they were") from None
 
@@ -149,8 +149,8 @@ def _rename(temporary: Path, path: Path) -> None:
         os.close(descriptor)
 
 
-def _written_beside(change: Change) -> Path:
-    """Write a change to a new file (0600 until it is whole) in the same directory; return its path."""
+def _write_beside(change: Change) -> Path:
+    """Write a change to a new file (0600 until it is whole) in the same directory; return the path."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=".orchestr-", dir=change.path.parent)
     except OSError as problem:

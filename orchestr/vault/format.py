@@ -37,12 +37,12 @@ class WrongPassword(VaultError):
 
 
 def is_vault(text: str) -> bool:
-    """Say whether ``text`` starts as everything ``ansible-vault`` writes does."""
+    """Return True if ``text`` starts with the header of Ansible Vault."""
     return text.lstrip().startswith(HEADER)
 
 
 def is_label(text: str) -> bool:
-    """Say whether ``text`` can be a vault id: no blanks, no ``;`` and no ``@``."""
+    """Return True if ``text`` is a valid vault id: no blanks, no ``;`` and no ``@``."""
     return _LABEL.fullmatch(text) is not None
 
 
@@ -61,7 +61,7 @@ def check_header(text: str) -> str:
 
 
 def decrypt(text: str, password: bytes) -> bytes:
-    """Return what is inside a vault text.
+    """Return the plain content of a vault text.
 
     Raises VaultError when the text is damaged, WrongPassword when it may be whole but was made with another password.
     """

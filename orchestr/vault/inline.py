@@ -25,7 +25,7 @@ _BODY = re.compile(
 
 
 def has_values(text: str) -> bool:
-    """Say whether a text may hold ``!vault`` values."""
+    """Return True if a text may hold ``!vault`` values."""
     return any(tag in text for tag in TAGS)
 
 
@@ -41,7 +41,7 @@ def block(name: str, ciphertext: str) -> str:
     return f"{name}: !vault |\n{lines}"
 
 
-def reencrypted(text: str, file: str, key: VaultKey, new: VaultKey, label: str | None = None) -> tuple[str, int]:
+def reencrypt(text: str, file: str, key: VaultKey, new: VaultKey, label: str | None = None) -> tuple[str, int]:
     """Return ``text`` with every ``!vault`` value encrypted by ``new``, and how many there are.
 
     Everything else stays as it is. Raises InputError at the value that can't be opened or replaced.
@@ -64,7 +64,7 @@ def reencrypted(text: str, file: str, key: VaultKey, new: VaultKey, label: str |
     return whole, len(inside)
 
 
-def revealed(text: str, file: str, key: VaultKey) -> str:
+def reveal_values(text: str, file: str, key: VaultKey) -> str:
     """Return ``text`` with every ``!vault`` value in the clear, as a quoted text. Raises InputError."""
     result: list[str] = []
     last = 0
@@ -79,7 +79,7 @@ def revealed(text: str, file: str, key: VaultKey) -> str:
 
 
 def _check(text: str, file: str, key: VaultKey, inside: list[bytes]) -> None:
-    """Read what was made: nothing is replaced by a file that does not give the same values."""
+    """Read the result: a file is only replaced by one with the same values."""
     nodes = list(_values(compose(text, file, in_python=True)))
     if len(nodes) != len(inside):
         raise Position(file).error("its values can't be replaced one by one", next_step=_AS_BLOCK)
@@ -115,7 +115,7 @@ def _values(root: Node | None) -> Iterator[ScalarNode]:
 
 
 def _replacement(text: str, node: ScalarNode, fresh: str, position: Position) -> tuple[int, int, str]:
-    """Return from where to where ``text`` is replaced, and by what: the lines of a block, or a quoted scalar whole."""
+    """Return the start and end of the text to replace, and its replacement: the lines of a block, or a whole scalar."""
     start, end = node.start_mark.index, node.end_mark.index
     if node.style == "|":
         body = _BODY.match(text, _next_line(text, start))

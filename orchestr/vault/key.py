@@ -1,4 +1,4 @@
-"""The vault passwords of one command: asked for once, at the first thing to open, then kept in memory only."""
+"""The vault passwords of one command: asked for once, at the first text to decrypt, then kept in memory only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from orchestr.errors import InputError
 from orchestr.inventory.generated import GeneratedSecrets
 from orchestr.inventory.position import Position
 from orchestr.vault import format as vault
-from orchestr.vault.passwords import PASSWORD_FILE_VARIABLES, VaultPassword, asked, from_environment
+from orchestr.vault.passwords import PASSWORD_FILE_VARIABLES, VaultPassword, from_environment, from_prompt
 
 _GIVE = "give the password it was encrypted with: --vault-password-file FILE, or --ask-vault-pass"
 _MISSING = f"type --ask-vault-pass, or --vault-password-file FILE, or set {PASSWORD_FILE_VARIABLES[0]} to a file's path"
 
 
 class VaultKey:
-    """Opens and makes vault texts with the passwords it was given, else with those the environment names."""
+    """Decrypts and encrypts vault texts with the given passwords, else with those of the environment."""
 
     def __init__(
         self,
@@ -27,8 +27,8 @@ class VaultKey:
         fallback: Callable[[], str] | None = None,
     ) -> None:
         """``ask`` gives the one password there is; ``fallback`` is asked when nothing else names a password."""
-        self._given = tuple(passwords) or ((asked(ask),) if ask else ())
-        self._fallback = asked(fallback) if fallback else None
+        self._given = tuple(passwords) or ((from_prompt(ask),) if ask else ())
+        self._fallback = from_prompt(fallback) if fallback else None
         self._fetched: dict[str, bytes] = {}
         self.generated = GeneratedSecrets(self)  # what is generated is encrypted with the same passwords
         self._lock = threading.RLock()
@@ -49,10 +49,10 @@ class VaultKey:
             return self.decrypt_bytes(text, position).decode()
         except UnicodeDecodeError:
             step = "encrypt a text instead: orchestr secrets encrypt --string NAME"
-            raise position.error("what the vault text decrypts to is not UTF-8 text", next_step=step) from None
+            raise position.error("the content of the vault text is not UTF-8", next_step=step) from None
 
     def decrypt_bytes(self, text: str, position: Position) -> bytes:
-        """Return what is in a vault text; raises InputError at ``position``."""
+        """Return the plain content of a vault text; raises InputError at ``position``."""
         try:
             label = vault.check_header(text)
             passwords = self._candidates(label, position)

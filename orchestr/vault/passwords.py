@@ -1,4 +1,4 @@
-"""Where the vault password comes from: a file, a program, the environment, or whoever is asked. As in Ansible.
+"""The sources of the vault password, as in Ansible: a file, a program, the environment, or a prompt.
 
 ``label`` is Ansible's vault id: it says which password is tried first, and stands in the header of what is written.
 """
@@ -34,7 +34,7 @@ class VaultPassword:
     fetch: Callable[[], bytes]
 
 
-def asked(ask: Callable[[], str], label: str = DEFAULT_LABEL, source: str = "what was typed") -> VaultPassword:
+def from_prompt(ask: Callable[[], str], label: str = DEFAULT_LABEL, source: str = "what was typed") -> VaultPassword:
     """Return the password that ``ask`` gives."""
 
     def fetch() -> bytes:
@@ -58,7 +58,7 @@ def from_file(path: Path, source: str, label: str = DEFAULT_LABEL) -> VaultPassw
 
 
 def from_identity(text: str, source: str, ask: Callable[[str], str] | None) -> VaultPassword:
-    """Return what ``LABEL@SOURCE`` names: a file, a program, or ``prompt``; a SOURCE alone has the label default.
+    """Return the password of ``LABEL@SOURCE``: a file, a program, or ``prompt``; a SOURCE alone has the label default.
 
     ``ask`` asks a person for the password of a label. Raises InputError.
     """
@@ -72,9 +72,9 @@ def from_identity(text: str, source: str, ask: Callable[[str], str] | None) -> V
     if origin not in PROMPTS:
         return from_file(Path(origin), f"{source} {label}@…" if at else source, label)
     if ask is None:
-        raise InputError(f"{source}: there is nobody to ask here", next_step="name a file: LABEL@FILE")
+        raise InputError(f"{source}: there is no terminal to ask at", next_step="name a file: LABEL@FILE")
     question = ask
-    return asked(lambda: question(label), label, f"what was typed for {label}")
+    return from_prompt(lambda: question(label), label, f"what was typed for {label}")
 
 
 def from_environment(
@@ -83,7 +83,7 @@ def from_environment(
     """Return the passwords the environment names, none when it names none. Raises InputError."""
     passwords: list[VaultPassword] = []
     if text := environment.get(PASSWORD_VARIABLE):
-        passwords.append(asked(lambda: text, source=PASSWORD_VARIABLE))
+        passwords.append(from_prompt(lambda: text, source=PASSWORD_VARIABLE))
     for variable in PASSWORD_FILE_VARIABLES:
         if not passwords and (named := environment.get(variable)):
             passwords.append(from_file(Path(named), variable))
@@ -108,7 +108,7 @@ def exposure(path: Path) -> str:
 
 def _read(path: Path, source: str, label: str) -> bytes:
     if path.is_file() and os.access(path, os.X_OK):
-        return _print_of(path, source, label)
+        return _run_program(path, source, label)
     try:
         password = path.read_bytes().strip()
     except OSError as problem:
@@ -118,7 +118,7 @@ def _read(path: Path, source: str, label: str) -> bytes:
     return password
 
 
-def _print_of(path: Path, source: str, label: str) -> bytes:
+def _run_program(path: Path, source: str, label: str) -> bytes:
     """Run a password program; one whose name ends in ``-client`` is told which label is wanted, as by Ansible."""
     arguments = ["--vault-id", label] if path.stem.endswith("-client") else []
     try:
@@ -129,7 +129,7 @@ def _print_of(path: Path, source: str, label: str) -> bytes:
         what = f"{source}: {path} was still running after {PROGRAM_TIMEOUT_S:g} s"
         raise InputError(what, next_step=f"it must not ask; try it: {path} </dev/null") from None
     except OSError as problem:
-        step = "if it is no program but holds the password: chmod 600 it"
+        step = "if it holds the password and is not a program: chmod 600 it"
         raise InputError(f"{source}: can't run {path}: {problem.strerror}", next_step=step) from None
     if done.returncode:
         tail = done.stderr.decode(errors="replace").strip()[-_STDERR_TAIL:]

@@ -140,7 +140,9 @@ BAD = {
     "port by name": Bad("found 'ssh'", f"{SITE}:3:19", "ansible_port: 22", _all("ansible_port: ssh")),
     "unknown connection": Bad("'winrm'", f"{SITE}:3:25", "leave it out for ssh", _all("ansible_connection: winrm")),
     "vars as a list": Bad("found a list", f"{SITE}:3:5", "NAME: value", {SITE: "all:\n  vars:\n    - a: 1\n"}),
-    "a host with a space": Bad("no host name", f"{SITE}:3:5", "a key of its own", {SITE: "all:\n  hosts:\n    h 1:\n"}),
+    "a host with a space": Bad(
+        "not a valid host name", f"{SITE}:3:5", "a key of its own", {SITE: "all:\n  hosts:\n    h 1:\n"}
+    ),
     "unknown tag": Bad("unknown tag !!nope", f"{SITE}:3:8", "known tags: !vault", _all("x: !!nope 1")),
     "control characters": Bad("control characters", f"{SITE}:3:9", "remove the character", _all("x: a\x01b")),
     "hosts 1 and true": Bad(
@@ -200,7 +202,7 @@ BAD = {
     "hosts that are no patterns": Bad(
         "found a mapping", f"{BOOK}:2:11", files={BOOK: PLAYBOOK.replace("hosts: all", "hosts: [{a: 1}]")}
     ),
-    "unknown group": Bad("'we_b' is no host", f"{BOOK}:2:10", "web", {BOOK: PLAYBOOK.replace("all", "we_b")}),
+    "unknown group": Bad("'we_b' is neither a host", f"{BOOK}:2:10", "web", {BOOK: PLAYBOOK.replace("all", "we_b")}),
     "tasks in a play": Bad("is Ansible's", f"{BOOK}:4:3", "deploy()", _play("tasks: []")),
     "playbook missing": Bad("no such", "playbooks/stie.yml", BOOK, words=(*PLAN, "--playbook", "playbooks/stie.yml")),
     "playbook that is a directory": Bad("a directory", "playbooks", BOOK, words=(*PLAN, "--playbook", "playbooks")),
@@ -236,7 +238,7 @@ BAD = {
     "an unknown filter": Bad("no filter 'to_yml'", f"{SITE}:3:15", "to_yaml", _all("app_word: '{{ 1 | to_yml }}'")),
     "a template never closed": Bad("malformed template", f"{SITE}:3:15", files=_all("app_word: '{{ x'")),
     # -- options
-    "--limit misspelt": Bad("'wbe' is no host", "", "web", words=(*PLAN, "--limit", "wbe")),
+    "--limit misspelt": Bad("'wbe' is neither a host", "", "web", words=(*PLAN, "--limit", "wbe")),
     "--limit that leaves nobody": Bad("no play", BOOK, "--graph", words=(*PLAN, "--limit", "web:&db")),
     "--limit that is empty": Bad("--limit is empty", "", "all is every host", words=(*PLAN, "--limit", "")),
     "--limit of a missing file": Bad("No such file", "none", words=(*PLAN, "--limit", "@none")),

@@ -14,7 +14,7 @@ from orchestr.errors import InputError
 from orchestr.inventory.load import load_inventory
 from orchestr.secret import REDACTED, Secret
 from orchestr.templating.render import render_file
-from orchestr.templating.taint import revealed
+from orchestr.templating.taint import reveal_all
 from orchestr.templating.values import Scope
 
 ONE, OTHER = "canary-7f3a", "Sparow+4k9z"
@@ -179,7 +179,7 @@ def test_role_templates_show_nothing_of_a_secret(pieces: list[str]) -> None:
         if isinstance(result, InputError):
             assert ONE in template or ONE not in str(result)
             return
-    if any(" at 0x" in str(revealed(each)).lower() for each in (one, other)):  # a generator, printed by its address
+    if any(" at 0x" in str(reveal_all(each)).lower() for each in (one, other)):  # a generator, printed by its address
         return
     assert isinstance(one, Secret) or one == other
     plain = _rendered(template, ONE)

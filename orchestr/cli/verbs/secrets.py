@@ -41,13 +41,13 @@ def encrypt(call: Invocation, files: tuple[str, ...], name: str | None, label: s
     With --string NAME the value comes from a prompt without echo, or from stdin; one final newline is dropped.
     """
     from orchestr.cli.vault import vault_key
-    from orchestr.vault.files import encrypted, replace_all
+    from orchestr.vault.files import encrypt_file, replace_all
 
     if name is not None:
         return _encrypt_value(call, name, files, label)
     paths = _paths(files, "orchestr secrets encrypt FILE, or --string NAME for one value")
     key = vault_key(call, is_new=True)
-    replace_all([encrypted(path, key, label) for path in paths])
+    replace_all([encrypt_file(path, key, label) for path in paths])
     return _done(call, "encrypt", [{"file": str(path)} for path in paths], "encrypted")
 
 
@@ -94,7 +94,7 @@ def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int
     A decrypted file has mode 0600, whatever its mode was before.
     """
     from orchestr.cli.vault import vault_key
-    from orchestr.vault.files import decrypted, replace_all
+    from orchestr.vault.files import decrypt_file, replace_all
 
     if output is not None:
         if output != "-":
@@ -102,7 +102,7 @@ def decrypt(call: Invocation, files: tuple[str, ...], output: str | None) -> int
         return _show(call, "decrypt", files)
     paths = _paths(files, "orchestr secrets decrypt FILE")
     key = vault_key(call)
-    replace_all([decrypted(path, key) for path in paths])
+    replace_all([decrypt_file(path, key) for path in paths])
     return _done(call, "decrypt", [{"file": str(path)} for path in paths], "decrypted")
 
 
@@ -120,9 +120,9 @@ def view(call: Invocation, files: tuple[str, ...]) -> int:
 
 def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
     from orchestr.cli.vault import vault_key
-    from orchestr.vault.files import opened, read, viewed
+    from orchestr.vault.files import decrypt_content, read, view_content
 
-    key, look = vault_key(call), viewed if action == "view" else opened
+    key, look = vault_key(call), view_content if action == "view" else decrypt_content
     found = [(path, look(path, read(path), key)) for path in _paths(files, f"orchestr secrets {action} FILE")]
     if call.as_json:
         texts = [{"file": str(path), "text": inside.decode(errors="replace")} for path, inside in found]
@@ -172,14 +172,14 @@ def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], 
     In a YAML file every !vault value is encrypted anew, and the rest stays byte for byte. All files change, or none.
     """
     from orchestr.cli.vault import new_vault_key, vault_key
-    from orchestr.vault.files import rekeyed, replace_all
+    from orchestr.vault.files import rekey_file, replace_all
 
     paths = _paths(files, "orchestr secrets rekey FILE")
     if len(new_files) + len(new_ids) > 1:
         raise InputError("rekey takes one new password", next_step="rekey the files of each label by themselves")
     key, new = vault_key(call), new_vault_key(new_ids, new_files)
     label = new_ids[0].partition("@")[0] if new_ids and "@" in new_ids[0] else None
-    found = [rekeyed(path, key, new, label) for path in paths]
+    found = [rekey_file(path, key, new, label) for path in paths]
     replace_all([change for change, _ in found])
     told = [{"file": str(path), "values": count} for path, (_, count) in zip(paths, found, strict=True)]
     return _done(call, "rekey", told, "rekeyed")

@@ -126,11 +126,11 @@ def test_it_is_hidden(load: Load) -> None:
 
 
 WRONG = {
-    "no name": ("p: !generated ''", 4, 8, "is no name"),
-    "a template": ("p: !generated '{{ inventory_hostname }}'", 4, 8, "is no name"),
-    "a way out": ("p: !generated ../../x", 4, 8, "is no name"),
-    "a hidden file": ("p: !generated a/.b", 4, 8, "is no name"),
-    "a list": ("p: !generated [a]", 4, 8, "is no name"),
+    "no name": ("p: !generated ''", 4, 8, "is not a valid name"),
+    "a template": ("p: !generated '{{ inventory_hostname }}'", 4, 8, "is not a valid name"),
+    "a way out": ("p: !generated ../../x", 4, 8, "is not a valid name"),
+    "a hidden file": ("p: !generated a/.b", 4, 8, "is not a valid name"),
+    "a list": ("p: !generated [a]", 4, 8, "is not a valid name"),
     "an unknown key": ("p: !generated {name: a, lenght: 9}", 4, 8, "did you mean 'length'?"),
     "too short": ("p: !generated {name: a, length: 7}", 4, 8, "from 8 to 1024, found 7"),
     "no number": ("p: !generated {name: a, length: long}", 4, 8, "found 'long'"),

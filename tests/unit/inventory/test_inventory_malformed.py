@@ -47,7 +47,7 @@ MALFORMED = {
     "a boolean host": Malformed("all:\n  hosts:\n    yes:\n", 3, 5, "name must be text, found a boolean"),
     "a numeric group": Malformed("12:\n  hosts: {a: }\n", 1, 1, "group's name must be text"),
     "a numeric variable": Malformed("all:\n  vars:\n    8080: x\n", 3, 5, "variable's name must be text"),
-    "two hosts in a key": Malformed("all:\n  hosts:\n    web1, web2:\n", 3, 5, "no host name"),
+    "two hosts in a key": Malformed("all:\n  hosts:\n    web1, web2:\n", 3, 5, "is not a valid host name"),
     "a range with a hyphen": Malformed("all:\n  hosts:\n    web[1-3]:\n", 3, 5, "expected [begin:end]"),
     "a range backwards": Malformed("all:\n  hosts:\n    web[3:1]:\n", 3, 5, "begins after its end"),
     "a range of unequal width": Malformed("all:\n  hosts:\n    web[01:100]:\n", 3, 5, "same length"),
@@ -61,7 +61,7 @@ MALFORMED = {
     "a boolean port": Malformed("all:\n  vars:\n    ansible_port: yes\n", 3, 19, "found True"),
     "a vague become": Malformed("all:\n  vars: {ansible_become: ture}\n", 2, 26, "true or false", "true"),
     "an unknown connection": Malformed(
-        "all:\n  vars: {ansible_connection: locla}\n", 2, 30, "is not one orchestr has", "local"
+        "all:\n  vars: {ansible_connection: locla}\n", 2, 30, "is not supported", "local"
     ),
     "an address that is a list": Malformed("all:\n  vars: {ansible_host: [a]}\n", 2, 24, "must be text"),
     "a misspelt connection variable": Malformed(
@@ -178,7 +178,7 @@ def test_error_in_group_vars(tmp_path: Path, text: str, line: int, column: int, 
     [
         ("all: {vars: {ansible_sudo_pass: x}, hosts: {a: }}", "did you mean 'ansible_ssh_pass'?"),
         ("all: {vars: {ansible_users: [ann]}, hosts: {a: }}", "did you mean 'ansible_user'?"),
-        ("all: {vars: {a-b: 22}, hosts: {a: }}", "no valid variable name"),
+        ("all: {vars: {a-b: 22}, hosts: {a: }}", "not a valid variable name"),
         ("web-1: {hosts: {a: }}", "the group name 'web-1'"),
     ],
 )
