@@ -38,7 +38,7 @@ def holder_of(reader: Reader, inode: str) -> str:
 @record
 @registered("ports_free")
 class PortsFree(Resource):
-    """No program holds these ports (``6379/tcp``), unless the compose project they are meant for is running.
+    """No program holds these ports (``6379/tcp``), unless the project or stack they are meant for is running.
 
     Observes: the sockets the kernel lists. Changes: nothing; its apply says who holds what. Never touches: whoever
     holds a port: to stop it is the user's to decide.
@@ -60,7 +60,17 @@ class PortsFree(Resource):
     def observe(self, reader: Reader) -> Optional[State]:
         if self.project and self._is_project_up(reader):
             return {"held": ()}
-        return {"held": tuple(text for text, _ in self._held(reader))}
+        held = tuple(text for text, _ in self._held(reader))
+        return {"held": () if held and self.project and self._is_stack_deployed(reader) else held}
+
+    def _is_stack_deployed(self, reader: Reader) -> bool:
+        """Return True if this host manages a stack of the project's name, which a compose project will replace."""
+        from orchestr.resources.moves import forms
+
+        try:
+            return bool(forms.stack_services(reader, self.project))
+        except (ResourceError, OSError):
+            return False
 
     def _is_project_up(self, reader: Reader) -> bool:
         from orchestr.resources.compose import containers as compose_containers

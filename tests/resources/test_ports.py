@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -59,6 +61,28 @@ def test_free_ports_are_fine(host: MemoryHost, port: str) -> None:
 def test_a_plan_does_not_fail_on_it(host: MemoryHost) -> None:
     """What a plan finds held may be freed by a change before it."""
     assert run(host, "6379/tcp", check=True)["verdict"] == "skipped"
+
+
+class _Manager(dict[str, Any]):
+    """The engine of a swarm's manager that has the stacks named, and no compose project."""
+
+    def __init__(self, *stacks: str) -> None:
+        super().__init__()
+        self._stacks = stacks
+
+    def get(self, key: str, default: Any = None) -> Any:
+        path = unquote(key.partition("docker.sock:")[2])
+        services = [{"ID": name} for name in self._stacks if f"com.docker.stack.namespace={name}" in path]
+        answers = {"/info": {"Swarm": {"ControlAvailable": True}}, "/services": services}
+        return lambda method, body: (200, json.dumps(answers.get(path.partition("?")[0], [])).encode())
+
+
+@pytest.mark.parametrize(("stack", "verdict"), [("redis", "ok"), ("another", "failed")])
+def test_a_stack_that_the_project_replaces_may_hold_its_ports(host: MemoryHost, stack: str, verdict: str) -> None:
+    """Before it is saved and removed its gateway is on the ports; those of another stack are taken all the same."""
+    host.http = _Manager(stack)
+    host.add_file("/usr/sbin/dockerd", "", mode=0o755)
+    assert run(host, "6379/tcp")["verdict"] == verdict
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
