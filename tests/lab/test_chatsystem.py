@@ -202,10 +202,10 @@ def test_the_downtime_is_said_before_and_after(story: Story) -> None:
     before = next(index for index, text in enumerate(told) if "expect about" in text)
     after = next(index for index, text in enumerate(told) if "it was down for" in text)
     assert before < after
-    saved = story.upgraded.finished("changed", resource="chatsystem_data_saved")
-    assert saved == [("lab1", "from compose")]
+    saved = story.upgraded.finished("changed", resource="application_saved")
+    assert saved == [("lab1", "chatsystem from compose")]
     order = [str(event.get("message") or event.get("resource")) for event in story.upgraded.events]
-    assert next(i for i, text in enumerate(order) if "expect about" in text) < order.index("chatsystem_data_saved")
+    assert next(i for i, text in enumerate(order) if "expect about" in text) < order.index("application_saved")
 
 
 def test_the_downtime_is_what_users_saw(story: Story) -> None:

@@ -174,8 +174,8 @@ def test_within_a_swarm_only_what_moves_is_down(story: Story) -> None:
     """Uploads follow their group to another host, with what was added and without what was deleted; others run on."""
     assert set(story.within_swarm) == {"./large", "./inner/private", "./added"}
     assert story.others_stayed
-    stopped = story.within.finished("changed", resource="chatsystem_services_stopped")
-    assert stopped == [("lab1", "file_server")]
+    stopped = story.within.finished("changed", resource="application_services_stopped")
+    assert stopped == [("lab1", "chatsystem: file_server")]
     assert "partly down for" in " ".join(notes(story.within))
 
 
