@@ -4,8 +4,8 @@
                                  reload=Reload(("/opt/caddy/etc/Caddyfile",), ("caddy", "reload", …)))]
     yield from compose_project("/opt/caddy", services)     # the compose file, then the project running
 
-A file that is mounted alone goes stale in the container when it is replaced, since the mount holds the old one; what is
-to be *reloaded* must be mounted by its directory. A stack file (swarm) is a second renderer of the same services.
+A file that is mounted alone goes stale in the container when it is replaced, since the mount holds the old file. Files
+to be *reloaded* must be mounted by their directory. A stack file (swarm) is a second renderer of the same services.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ __all__ = [
 class ContainerService:
     """One service: an image and how it runs.
 
-    ``ports`` and ``volumes`` take compose's short forms as text. ``environment`` is for what anyone may see; secrets go
-    into ``env_files`` or mounted files. ``config`` names host files whose change needs a new start, ``reload`` those
-    that can be read again while running. ``depends_on`` names services, or pairs (name, ``service_healthy`` …).
-    ``runs_once``: it does something and ends.
+    ``ports`` and ``volumes`` take compose's short forms as text. ``environment`` is for public values; secrets go into
+    ``env_files`` or mounted files. ``config`` names host files whose change needs a restart, ``reload`` files that the
+    running service can read again. ``depends_on`` names services, or pairs (name, ``service_healthy`` …).
+    ``runs_once``: the service does one job and ends.
     """
 
     name: str
@@ -91,7 +91,7 @@ class ContainerService:
 
     @property
     def dependencies(self) -> tuple[tuple[str, str], ...]:
-        """(service, condition) of each service that has to be there before this one."""
+        """(service, condition) of each service that must be up before this one starts."""
         return tuple((item, "service_started") if isinstance(item, str) else item for item in self.depends_on)
 
 
@@ -101,7 +101,7 @@ def compose_text(
     networks: Iterable[Network] = (),
     volumes: Iterable[Volume] = (),
 ) -> str:
-    """Return the compose file of a project. Raises InputError for what would not work, or would leak."""
+    """Return the compose file of a project. Raises InputError for settings that do not work or would show a secret."""
     check_services(project, services)
     document: dict[str, Any] = {"name": project}
     document["services"] = {service.name: service_entry(service) for service in services}
@@ -116,8 +116,8 @@ def compose_text(
 def definition_digest(
     service: ContainerService, networks: Iterable[Network] = (), volumes: Iterable[Volume] = ()
 ) -> str:
-    """Return a digest of all in the compose file that a service's containers are made from."""
-    service = replace(service, replicas=1, depends_on=())  # how many and in which order changes no container
+    """Return a digest of all parts of the compose file that define a service's containers."""
+    service = replace(service, replicas=1, depends_on=())  # number and order do not change a container
     used = [network_entry(item) for item in networks if item.name in service.networks]
     used += [volume_entry(item) for item in volumes if item.name in _volume_names(service)]
     text = json.dumps([service_entry(service), used], sort_keys=True)
@@ -136,7 +136,7 @@ def compose_project(
 ) -> tuple[File, ComposeProject]:
     """Return the compose file and the running project as resources, in that order.
 
-    ``image_ids``: reference → id (``sha256:…``) of the images that are sent; those are never pulled. Further options
+    ``image_ids``: reference → id (``sha256:…``) of the images pushed over SSH, which are never pulled. Further options
     are ComposeProject's own (``wait_s``, ``running``, …). Raises InputError as `compose_text` does.
     """
     ids = image_ids or {}
@@ -164,9 +164,9 @@ def compose_project(
     return file, ComposeProject(directory, running, name=name, **options)
 
 
-# -- one service, as compose writes it --------------------------------------------------------------------------------
+# -- one service, in the format of a compose file ---------------------------------------------------------------------
 def service_entry(service: ContainerService) -> dict[str, Any]:
-    """Return a service's entry, only what is set, in the order a person would write it."""
+    """Return a service's entry without unset keys, in the usual order of compose files."""
     entry: dict[str, Any] = {
         "image": service.image,
         "entrypoint": _words(service.entrypoint),
@@ -208,7 +208,7 @@ def _text(value: str | int | float | bool) -> str:
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
-    """Return the long form: the short one makes an empty directory where a bind's source is missing."""
+    """Return the long form: the short form creates an empty directory where a bind's source is missing."""
     entry: dict[str, Any] = {"type": mount.type, "source": mount.source, "target": mount.target}
     if mount.type == "tmpfs":
         del entry["source"]

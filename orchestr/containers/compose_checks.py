@@ -1,4 +1,4 @@
-"""What is wrong with services before any host sees them: what Docker would accept and then do something else with."""
+"""Checks of services before they reach a host: settings that Docker accepts but does not follow."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ _PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def check_services(project: str, services: Sequence[ContainerService]) -> None:
-    """Raise InputError for the first thing that would not work, would work by accident, or would show a secret."""
+    """Raise InputError for the first setting that does not work, works only by accident, or would show a secret."""
     if not _PROJECT_NAME.fullmatch(project):
-        raise InputError(f"{project!r} cannot name a project", next_step="use lower-case letters, digits, - and _")
+        raise InputError(
+            f"{project!r} is not a valid project name", next_step="use lower-case letters, digits, - and _"
+        )
     names = [service.name for service in services]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -45,12 +47,12 @@ def _names(service: ContainerService) -> Problems:
     if not _SERVICE_NAME.fullmatch(service.name):
         yield "its name has characters Docker does not allow", "use letters, digits, - _ and ."
     if not service.image or service.image != service.image.strip():
-        yield "it has no image", "name one, with a tag: redis:7.2"
+        yield "it has no image", "set one with a tag: redis:7.2"
     if not RESTARTS.fullmatch(service.restart):
-        yield f"restart: {service.restart!r} is unknown", "no, always, unless-stopped or on-failure[:N]"
+        yield f"restart: {service.restart!r} is unknown", "use no, always, unless-stopped or on-failure[:N]"
     for label in service.labels:
         if label.startswith(RESERVED_LABELS):
-            yield f"the label {label} is not yours to set", "choose another name"
+            yield f"the label {label} is reserved", "choose another name"
 
 
 def _secrets(service: ContainerService) -> Problems:
@@ -76,7 +78,7 @@ def _ports(service: ContainerService) -> Problems:
     if service.network_mode == "host" and published:
         yield "it publishes ports on the host network, where Docker ignores them", "drop `ports` or `network_mode`"
     if service.network_mode and service.networks:
-        yield "it has both network_mode and networks", "keep one"
+        yield "it has both network_mode and networks", "drop one of them"
     count = sum(port.count for port in published)
     if count > PUBLISHED_LIMIT:
         yield (
@@ -84,16 +86,16 @@ def _ports(service: ContainerService) -> Problems:
             'use network_mode="host" for media ports',
         )
     if published and service.replicas > 1:
-        yield f"{service.replicas} replicas cannot all publish the same port", "put a load balancer before them"
+        yield f"{service.replicas} replicas cannot all publish the same port", "put a load balancer in front of them"
 
 
 def _mounts(service: ContainerService) -> Problems:
     targets = [mount.target for mount in service.mounts]
     for mount in service.mounts:
         if mount.type == "bind" and not mount.source.startswith("/"):
-            yield f"the mounted {mount.source} is not an absolute path", "write the host's whole path"
+            yield f"the mounted {mount.source} is not an absolute path", "write the absolute path on the host"
         if not mount.target.startswith("/"):
-            yield f"the mount target {mount.target} is not an absolute path", "write the whole path in the container"
+            yield f"the mount target {mount.target} is not an absolute path", "write the absolute path in the container"
         if targets.count(mount.target) > 1:
             yield f"two mounts are at {mount.target}", "keep one"
 
@@ -108,11 +110,11 @@ def _configuration(service: ContainerService) -> Problems:
         path = PurePosixPath(name)
         if path in sources and not name.endswith("/"):
             yield (
-                f"{name} is mounted as a single file, so that the container keeps seeing the one it started with",
+                f"{name} is mounted as a single file, so the container keeps the version it started with",
                 f"mount its directory: {path.parent}",
             )
         if not any(path == source or source in path.parents for source in sources):
-            yield f"{name}, which it is to reload, is not mounted into it", f"mount its directory: {path.parent}"
+            yield f"the file to reload, {name}, is not mounted into it", f"mount its directory: {path.parent}"
 
 
 def _dependencies(service: ContainerService, names: Sequence[str]) -> None:
@@ -124,9 +126,9 @@ def _dependencies(service: ContainerService, names: Sequence[str]) -> None:
             )
         if condition not in CONDITIONS:
             raise InputError(
-                f"service {service.name!r} waits for {condition!r}",
+                f"service {service.name!r} waits for the unknown condition {condition!r}",
                 suggestion=closest(condition, CONDITIONS),
-                next_step=", ".join(CONDITIONS),
+                next_step=f"use one of: {', '.join(CONDITIONS)}",
             )
 
 

@@ -1,7 +1,7 @@
-"""YAML for docker compose: what a person would write, and read the same by YAML 1.1 and 1.2 readers.
+"""YAML for docker compose: readable, and with the same meaning for YAML 1.1 and 1.2 parsers.
 
-Compose reads with a Go parser that is neither: ``22:22``, ``0o17``, ``1e3``, ``yes`` change meaning between parsers, so
-every text that is not plainly a word is quoted. ``$`` starts an interpolation in compose and is doubled.
+Compose uses a Go parser that follows neither version: ``22:22``, ``0o17``, ``1e3``, ``yes`` change meaning between
+parsers, so every text that is not plainly a word is quoted. ``$`` starts an interpolation in compose and is doubled.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ _MISREAD = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "inf", 
 
 
 def compose_yaml(document: Any) -> str:
-    """Return a document of plain values as YAML text; every ``$`` stands for itself."""
+    """Return a document of plain values as YAML text; every ``$`` is escaped."""
     text: str = yaml.dump(
-        escaped(document), Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=1000
+        escape(document), Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=1000
     )
     return text
 
 
-def escaped(value: Any) -> Any:
+def escape(value: Any) -> Any:
+    """Return the value with every ``$`` in its texts doubled."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, dict):
-        return {key: escaped(item) for key, item in value.items()}
+        return {key: escape(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [escaped(item) for item in value]
+        return [escape(item) for item in value]
     return value
 
 

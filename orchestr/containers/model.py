@@ -1,6 +1,6 @@
-"""The parts a container service is made of: ports, mounts, health, limits, networks. Values, with nothing of a host.
+"""The parts of a container service: ports, mounts, health, limits, networks. Plain values that know no host.
 
-They are neutral between a compose file (one machine) and a stack file (a swarm); each renderer takes what it knows.
+They suit both a compose file (one machine) and a stack file (a swarm); each renderer uses the values it supports.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ class Port:
     @classmethod
     def parse(cls, text: str) -> Port:
         """Read compose's short form: ``"443:443"``, ``"127.0.0.1:8080:80/tcp"``, ``"50000-50020:50000-50020/udp"``."""
-        found = _PORT.fullmatch(text)
-        if found is None or found["published"] is None:
+        match = _PORT.fullmatch(text)
+        if match is None or match["published"] is None:
             raise InputError(
                 f"{text!r} is not a published port", next_step="write HOST:CONTAINER, 127.0.0.1:8080:80 or 53:53/udp"
             )
-        port = cls(_range(found["target"]), _range(found["published"]), (found["address"] or "").strip("[]"))
-        port = cls(port.target, port.published, port.address, found["protocol"] or "tcp")
+        port = cls(_range(match["target"]), _range(match["published"]), (match["address"] or "").strip("[]"))
+        port = cls(port.target, port.published, port.address, match["protocol"] or "tcp")
         if port.count != port.target[1] - port.target[0] + 1 or port.count < 1 or max(port.published) > 65535:
-            raise InputError(f"{text!r} does not publish as many ports as the container has")
+            raise InputError(
+                f"{text!r} does not publish as many ports as the container has",
+                next_step="write two ranges of the same length: 50000-50020:50000-50020",
+            )
         return port
 
     @property
@@ -45,7 +48,7 @@ class Port:
         return self.published[1] - self.published[0] + 1
 
     def overlaps(self, other: Port) -> bool:
-        """Tell whether both want the same port of the host."""
+        """Return True if both publish the same port of the host."""
         anywhere = ("", "0.0.0.0", "::")  # noqa: S104
         same_address = self.address == other.address or self.address in anywhere or other.address in anywhere
         apart = self.published[1] < other.published[0] or other.published[1] < self.published[0]
@@ -87,7 +90,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """How the engine tells that a service works; ``test`` is a command (words) or a shell line."""
+    """How the engine checks that a service works; ``test`` is a command (words) or a shell line."""
 
     test: str | tuple[str, ...]
     interval_s: float = 30.0
@@ -106,7 +109,7 @@ class Logging:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a service may use at most, and what is set aside for it: CPUs as a number, memory as ``512m``."""
+    """The upper limits of a service, and the resources reserved for it: CPUs as a number, memory as ``512m``."""
 
     cpus: float | None = None
     memory: str = ""
@@ -117,7 +120,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Reload:
-    """Files a running service reads again when told to by a command run in its container."""
+    """Files that a running service reads again after a command in its container."""
 
     files: tuple[str, ...]
     command: tuple[str, ...]
@@ -125,7 +128,7 @@ class Reload:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the project; an ``external`` one must be there already."""
+    """A network of the project; an ``external`` one must already exist."""
 
     name: str
     driver: str = ""
@@ -137,7 +140,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Volume:
-    """A named volume of the project; an ``external`` one must be there already."""
+    """A named volume of the project; an ``external`` one must already exist."""
 
     name: str
     external: bool = False

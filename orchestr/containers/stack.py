@@ -1,4 +1,4 @@
-"""Services on a swarm: the same `ContainerService` as for compose, and where and how many of it run.
+"""Services on a swarm: the same `ContainerService` as for compose, with its placement and its number of replicas.
 
     web = SwarmService(
         ContainerService("web", "shop/web:7", ports=("8080:80",)),
@@ -7,7 +7,7 @@
     )
     yield from stack("shop", [web])  # the stack file, its configs and secrets, the stack running, old contents gone
 
-What swarm ignores or refuses is refused here before anything is sent (`stack_lint`).
+Settings that swarm ignores or refuses are refused here, before a host is contacted (`stack_checks`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from orchestr.agent.resource import Resource
 from orchestr.containers.compose import ContainerService, duration_text, network_entry, service_entry, volume_entry
-from orchestr.containers.compose_yaml import compose_yaml, escaped
+from orchestr.containers.compose_yaml import compose_yaml, escape
 from orchestr.containers.model import Network, Volume
 from orchestr.containers.stack_model import Change, Deploy, MountedFile, Restart, SwarmService
 from orchestr.resources.compose import inputs as compose_inputs
@@ -47,18 +47,18 @@ def stack(
     directory: str = "",
     **options: Any,
 ) -> Iterator[Resource]:
-    """Yield what makes a stack, for a manager: the stack file, its files' contents, the stack, and old contents gone.
+    """Yield the resources of a stack, for a manager: stack file, configs and secrets, stack, removal of old contents.
 
-    ``image_ids``: reference → id (``sha256:…``) of images that were sent to the nodes; exactly those run, and no node
-    asks a registry. Further options are Stack's (``wait_s``, ``settle_s``, ``prune``). Raises InputError for what swarm
-    would ignore, refuse, or do something else with.
+    ``image_ids``: reference → id (``sha256:…``) of images that were pushed to the nodes; exactly those run, and no node
+    asks a registry. Further options are Stack's (``wait_s``, ``settle_s``, ``prune``). Raises InputError for settings
+    that swarm ignores, refuses or reads differently.
     """
     entries = [item if isinstance(item, SwarmService) else SwarmService(item) for item in services]
     document = stack_document(name, entries, networks, volumes, image_ids or {})
     contents = list(_contents(name, entries))
-    place = directory or f"/opt/{name}"
-    yield Directory(place, mode=0o750)
-    yield File(f"{place}/stack.yaml", content=compose_yaml(document), mode=0o644)
+    directory = directory or f"/opt/{name}"
+    yield Directory(directory, mode=0o750)
+    yield File(f"{directory}/stack.yaml", content=compose_yaml(document), mode=0o644)
     yield from contents
     yield Stack(
         name,
@@ -72,10 +72,10 @@ def stack(
             )
             for entry in entries
         ),
-        document=json.dumps(escaped(document), sort_keys=True),
+        document=json.dumps(escape(document), sort_keys=True),
         **options,
     )
-    yield SwarmLeftovers(name, tuple(each.name for each in contents))
+    yield SwarmLeftovers(name, tuple(content.name for content in contents))
 
 
 def stack_document(
@@ -90,17 +90,17 @@ def stack_document(
 
     check_stack(name, services, networks)
     document: dict[str, Any] = {"version": VERSION}
-    document["services"] = {each.name: _entry(name, each, image_ids or {}) for each in services}
-    for each in services:  # for whom deploys the file by hand: the same label that a run would set
-        entry = document["services"][each.name]
-        labels = {stack_state.DIGEST: compose_inputs.label_text({"definition": _digest(document, each.name)[:16]})}
-        if not each.service.env_files:
+    document["services"] = {service.name: _entry(name, service, image_ids or {}) for service in services}
+    for service in services:  # a person may deploy the file by hand: it has the same label that a run would set
+        entry = document["services"][service.name]
+        labels = {stack_state.DIGEST: compose_inputs.label_text({"definition": _digest(document, service.name)[:16]})}
+        if not service.service.env_files:
             entry["deploy"]["labels"] = {**entry["deploy"].get("labels", {}), **labels}
     known_networks = {item.name: _network(item) for item in networks}
     known_volumes = {item.name: volume_entry(item) for item in volumes}
-    names = [name for each in services for name in each.service.networks]
+    names = [name for service in services for name in service.service.networks]
     used = {name: known_networks.get(name, {"driver": "overlay"}) for name in names}
-    kept = {mount.source: known_volumes.get(mount.source, {}) for each in services for mount in _volumes_of(each)}
+    kept = {mount.source: known_volumes.get(mount.source, {}) for service in services for mount in _volumes_of(service)}
     parts = {"networks": used, "volumes": kept, **_top_level_contents(name, services)}
     document.update({key: value for key, value in parts.items() if value})
     return document
@@ -112,23 +112,23 @@ def _digest(document: Mapping[str, Any], service: str) -> str:
     entry.get("deploy", {}).get("labels", {}).pop(stack_state.DIGEST, None)
     if not entry.get("deploy", {}).get("labels", True):
         del entry["deploy"]["labels"]
-    entry.get("deploy", {}).pop("replicas", None)  # how many is looked at by itself
+    entry.get("deploy", {}).pop("replicas", None)  # the number of replicas is compared separately
     return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
 
 
-# -- one service, as a stack file writes it ---------------------------------------------------------------------------
-def _entry(stack_name: str, each: SwarmService, image_ids: Mapping[str, str]) -> dict[str, Any]:
-    service = each.service
-    common = service_entry(replace(service, replicas=1, depends_on=()))
+# -- one service, in the format of a stack file -----------------------------------------------------------------------
+def _entry(stack_name: str, service: SwarmService, image_ids: Mapping[str, str]) -> dict[str, Any]:
+    container = service.service
+    common = service_entry(replace(container, replicas=1, depends_on=()))
     entry = {key: value for key, value in common.items() if key not in _MEANINGLESS}
-    entry["image"] = image_ids.get(service.image, service.image)
+    entry["image"] = image_ids.get(container.image, container.image)
     if "logging" in common:
         entry["logging"] = common["logging"]
-    entry["volumes"] = [_mount(mount) for mount in service.mounts]
-    entry["ports"] = [port for port in _ports(each)]
-    entry["configs"] = [_mounted(stack_name, file) for file in each.files if not file.is_secret]
-    entry["secrets"] = [_mounted(stack_name, file) for file in each.files if file.is_secret]
-    entry["deploy"] = _deploy(each, common.get("deploy", {}).get("resources", {}), image_ids)
+    entry["volumes"] = [_mount(mount) for mount in container.mounts]
+    entry["ports"] = [port for port in _ports(service)]
+    entry["configs"] = [_mounted(stack_name, file) for file in service.files if not file.is_secret]
+    entry["secrets"] = [_mounted(stack_name, file) for file in service.files if file.is_secret]
+    entry["deploy"] = _deploy(service, common.get("deploy", {}).get("resources", {}), image_ids)
     return {key: value for key, value in entry.items() if value not in ("", [], {}, False)}
 
 
@@ -137,36 +137,36 @@ def _mount(mount: Any) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value}
 
 
-def _ports(each: SwarmService) -> Iterator[dict[str, Any]]:
-    """Yield the long form, one port each: the short one has no mode."""
-    for port in each.service.published:
+def _ports(service: SwarmService) -> Iterator[dict[str, Any]]:
+    """Yield compose's long form, one entry per port: the short form has no mode."""
+    for port in service.service.published:
         for offset in range(port.count):
             yield {
                 "target": port.target[0] + offset,
                 "published": port.published[0] + offset,
                 "protocol": port.protocol,
-                "mode": each.deploy.publish,
+                "mode": service.deploy.publish,
             }
 
 
-def _deploy(each: SwarmService, resources: Mapping[str, Any], image_ids: Mapping[str, str]) -> dict[str, Any]:
-    deploy, is_job = each.deploy, each.service.runs_once
+def _deploy(service: SwarmService, resources: Mapping[str, Any], image_ids: Mapping[str, str]) -> dict[str, Any]:
+    deploy, is_job = service.deploy, service.service.runs_once
     placement = {
         "constraints": list(deploy.constraints),
-        "preferences": [{"spread": what} for what in deploy.spread_over],
+        "preferences": [{"spread": label} for label in deploy.spread_over],
         "max_replicas_per_node": deploy.max_per_node,
     }
     labels = dict(deploy.labels)
-    if each.service.image in image_ids:
-        labels["orchestr.image"] = each.service.image
+    if service.service.image in image_ids:
+        labels["orchestr.image"] = service.service.image
     entry: dict[str, Any] = {
         "mode": "replicated-job" if is_job else deploy.mode,
-        "replicas": each.replicas if deploy.mode == "replicated" else None,
+        "replicas": service.replicas if deploy.mode == "replicated" else None,
         "endpoint_mode": deploy.endpoint_mode if deploy.endpoint_mode != "vip" else None,
         "placement": {key: value for key, value in placement.items() if value},
         "update_config": {} if is_job else _change(deploy.update),
         "rollback_config": {} if is_job else _change(deploy.rollback, is_rollback=True),
-        "restart_policy": _restart(each),
+        "restart_policy": _restart(service),
         "resources": dict(resources),
         "labels": labels,
     }
@@ -183,14 +183,14 @@ def _change(change: Change, is_rollback: bool = False) -> dict[str, Any]:
         "order": change.order,
     }
     if is_rollback and change.on_failure == "rollback":
-        entry["failure_action"] = "pause"  # swarm knows no rollback of a rollback
+        entry["failure_action"] = "pause"  # swarm does not roll back a rollback
     return entry
 
 
-def _restart(each: SwarmService) -> dict[str, Any]:
-    """Return the restart policy; compose's own word counts where it was changed from the default."""
-    policy, word = each.deploy.restart, each.service.restart
-    if each.service.runs_once:
+def _restart(service: SwarmService) -> dict[str, Any]:
+    """Return the restart policy; compose's `restart` wins where it differs from the default."""
+    policy, word = service.deploy.restart, service.service.restart
+    if service.service.runs_once:
         policy = replace(policy, condition="on-failure", max_attempts=policy.max_attempts or 3)
     elif word == "no" or word.startswith("on-failure"):
         most = int(word.partition(":")[2] or 0)
@@ -203,20 +203,20 @@ def _restart(each: SwarmService) -> dict[str, Any]:
     return entry
 
 
-# -- what stands beside the services ----------------------------------------------------------------------------------
+# -- networks, configs and secrets ------------------------------------------------------------------------------------
 def _network(network: Network) -> dict[str, Any]:
     entry = network_entry(network)
     return entry if network.external else {"driver": "overlay", **entry}
 
 
-def _volumes_of(each: SwarmService) -> list[Any]:
-    return [mount for mount in each.service.mounts if mount.type == "volume"]
+def _volumes_of(service: SwarmService) -> list[Any]:
+    return [mount for mount in service.service.mounts if mount.type == "volume"]
 
 
 def _contents(name: str, services: Sequence[SwarmService]) -> Iterator[SwarmConfig | SwarmSecret]:
-    """Yield each content once, however many services have it."""
+    """Yield each content once, however many services use it."""
     seen: set[str] = set()
-    for file in (file for each in services for file in each.files):
+    for file in (file for service in services for file in service.files):
         object_name = file.object_name(name)
         if object_name in seen:
             continue
@@ -233,9 +233,9 @@ def _mounted(stack_name: str, file: MountedFile) -> dict[str, Any]:
 
 
 def _top_level_contents(name: str, services: Sequence[SwarmService]) -> dict[str, Any]:
-    files = [(file.is_secret, file.object_name(name)) for each in services for file in each.files]
-    found: dict[str, Any] = {}
+    files = [(file.is_secret, file.object_name(name)) for service in services for file in service.files]
+    contents: dict[str, Any] = {}
     for key, is_secret in (("configs", False), ("secrets", True)):
-        names = [each for secret, each in files if secret == is_secret]
-        found[key] = {each: {"name": each, "external": True} for each in dict.fromkeys(names)}
-    return found
+        names = [file for secret, file in files if secret == is_secret]
+        contents[key] = {file: {"name": file, "external": True} for file in dict.fromkeys(names)}
+    return contents

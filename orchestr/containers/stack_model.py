@@ -1,4 +1,4 @@
-"""What a swarm adds to a container service: where and how many of it run, how it is updated, the files it gets."""
+"""The settings that a swarm adds to a container service: placement, replicas, updates, mounted files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HASH_LENGTH = 12
 
 @dataclass(frozen=True)
 class Change:
-    """How an update, or a rollback, goes through a service's tasks."""
+    """How an update or a rollback replaces a service's tasks."""
 
     parallelism: int = 1
     delay_s: float = 0.0
@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Restart:
-    """When swarm starts a task again that ended: always, when it failed, never."""
+    """When swarm restarts a task that ended: always, after a failure, never."""
 
     condition: Literal["any", "on-failure", "none"] = "any"
     delay_s: float = 5.0
@@ -42,7 +42,7 @@ class Deploy:
 
     ``replicas``: how many (default: the service's own). ``publish``: "ingress" answers on every node and needs IPVS;
     "host" only where a task runs, and keeps the client's address. ``keeps_anywhere``: its volumes and mounted paths are
-    the same on all nodes (or empty is fine), so that it need not be pinned to some by ``constraints``.
+    the same on all nodes (or may be empty), so ``constraints`` need not pin it to some nodes.
     """
 
     mode: Literal["replicated", "global"] = "replicated"
@@ -61,7 +61,7 @@ class Deploy:
 
 @dataclass(frozen=True)
 class MountedFile:
-    """A file that swarm brings to a service's tasks: a secret when its content is one, else a config."""
+    """A file that swarm mounts into a service's tasks: a swarm secret if its content is a Secret, else a config."""
 
     target: str
     content: str | Secret
@@ -76,14 +76,14 @@ class MountedFile:
 
     @property
     def base(self) -> str:
-        """What it is called, without stack and digest: the target's last part unless given."""
+        """The name without stack and digest: by default the last part of the target."""
         return self.name or self.target.rstrip("/").rpartition("/")[2].replace(" ", "_")
 
     def object_name(self, stack: str) -> str:
         """Return its name in the swarm: stack, base, and a digest of the content.
 
-        A secret's digest is scrypt's, salted by the name: names are shown everywhere, and a plain hash of a short
-        password could be turned back.
+        A secret's digest is scrypt's, salted by the name: swarm shows names to everyone, and a plain hash of a short
+        password can be reversed.
         """
         start = f"{stack}_{self.base}"
         if isinstance(self.content, Secret):
@@ -93,7 +93,7 @@ class MountedFile:
 
 @functools.lru_cache(maxsize=256)
 def _slow_digest(text: str, name: str) -> str:
-    """Return scrypt's digest, made once per run: it is slow on purpose."""
+    """Return scrypt's digest, computed once per run: it is slow on purpose."""
     salt = f"orchestr {name}".encode()
     return hashlib.scrypt(text.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=HASH_LENGTH // 2).hex()
 

@@ -1,8 +1,8 @@
-"""Images of this machine, ready to be sent: saved once by the local engine, or in an archive the user has.
+"""Images of this machine, ready to be pushed over SSH: saved once by the local engine, or from an archive of the user.
 
-What is saved stays in ``~/.cache/orchestr/images`` (0700; ``XDG_CACHE_HOME`` is obeyed) under the image's id, with the
-places and digests of its layers beside it, so that the next run neither saves nor reads it again. When a name comes to
-mean another image, the one it meant before goes.
+Saved images stay in ``~/.cache/orchestr/images`` (0700; ``XDG_CACHE_HOME`` is respected) under the image's id, beside
+an index of their layers (offset and digest), so that the next run neither saves nor reads the image again. When a name
+points to another image, the former image is removed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from orchestr.errors import InputError
-from orchestr.images.layout import BlobPlace, ImageSource, read_archive, read_layout
+from orchestr.images.layout import BlobLocation, ImageSource, read_archive, read_layout
 from orchestr.resources.docker.engine import familiar
 from orchestr.resources.docker.images import ImageLayer
 from orchestr.resources.files import Blob
 
-__all__ = ["BlobPlace", "ImageSource", "cache_directory", "open_archive", "open_image"]
+__all__ = ["BlobLocation", "ImageSource", "cache_directory", "open_archive", "open_image"]
 
 
 def cache_directory() -> Path:
-    """Return where saved images are kept, made 0700 if need be."""
+    """Return the directory of saved images; create it (0700) if it does not exist."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     path = Path(base).expanduser() / "orchestr" / "images"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def cache_directory() -> Path:
 
 
 def open_image(reference: str, *, docker: str = "docker", cache: Path | None = None) -> ImageSource:
-    """Return an image of the local engine, saved at most once. Raises InputError when it is not there."""
+    """Return an image of the local engine, saved at most once. Raises InputError if the engine does not have it."""
     reference = familiar(reference)
     cache = cache or cache_directory()
     saved_as = _docker(docker, ["image", "inspect", "--format", "{{.Id}}", reference], reference).strip()
@@ -50,7 +50,7 @@ def open_image(reference: str, *, docker: str = "docker", cache: Path | None = N
 def open_archive(path: Path, reference: str = "", *, cache: Path | None = None) -> ImageSource:
     """Return the image in a docker-save archive or an OCI layout, packed or a directory.
 
-    Raises InputError: none, damaged, or one of several unnamed.
+    Raises InputError if there is none, if it is damaged, or if there are several and no name is given.
     """
     if path.is_dir():
         return read_layout(path, reference)
@@ -63,13 +63,13 @@ def _docker(docker: str, arguments: list[str], reference: str) -> str:
         done = subprocess.run([docker, *arguments], capture_output=True, text=True, check=False)
     except OSError as error:
         raise InputError(
-            f"the image {reference} is to be sent from this machine, but {docker} cannot be run: {error.strerror}",
+            f"the image {reference} is to be pushed from this machine, but {docker} cannot be run: {error.strerror}",
             next_step="install Docker here, or give the image as a file (docker save -o FILE on a machine that has it)",
         ) from error
     if done.returncode != 0:
-        said = done.stderr.strip().rpartition("\n")[2]
+        reason = done.stderr.strip().rpartition("\n")[2]
         raise InputError(
-            f"the image {reference} is to be sent from this machine, which does not have it: {said}",
+            f"the image {reference} is to be pushed from this machine, which does not have it: {reason}",
             next_step=f"build it, or fetch it with: docker pull {reference}",
         )
     return done.stdout
@@ -86,7 +86,7 @@ def _save(docker: str, reference: str, archive: Path) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-# -- the index beside an archive: read once, believed as long as the file is the same ----------------------------------
+# -- the index beside an archive: valid as long as the file stays the same ---------------------------------------------
 def _indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = False) -> ImageSource:
     known = _load(index)
     try:
@@ -105,8 +105,8 @@ def _indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = F
 
 
 def _stamp(archive: Path) -> list[int]:
-    found = archive.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
+    status = archive.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
 def _plain(source: ImageSource) -> dict[str, Any]:
@@ -115,24 +115,24 @@ def _plain(source: ImageSource) -> dict[str, Any]:
         "image_id": source.image_id,
         "config": source.config.sha256,
         "layers": [[layer.diff_id, layer.blob.sha256] for layer in source.layers],
-        "blobs": {digest: [place.offset, place.size_bytes] for digest, place in source.blobs.items()},
+        "blobs": {digest: [location.offset, location.size_bytes] for digest, location in source.blobs.items()},
     }
 
 
 def _source(plain: dict[str, Any], archive: Path, reference: str) -> ImageSource:
-    places = {digest: BlobPlace(archive, offset, size) for digest, (offset, size) in plain["blobs"].items()}
-    layers = tuple(ImageLayer(diff_id, Blob(digest, places[digest].size_bytes)) for diff_id, digest in plain["layers"])
-    config = Blob(plain["config"], places[plain["config"]].size_bytes)
+    blobs = {digest: BlobLocation(archive, offset, size) for digest, (offset, size) in plain["blobs"].items()}
+    layers = tuple(ImageLayer(diff_id, Blob(digest, blobs[digest].size_bytes)) for diff_id, digest in plain["layers"])
+    config = Blob(plain["config"], blobs[plain["config"]].size_bytes)
     name = familiar(reference) if reference else plain["reference"]
-    return ImageSource(name, plain["image_id"], config, layers, places)
+    return ImageSource(name, plain["image_id"], config, layers, blobs)
 
 
 def _load(index: Path) -> dict[str, Any]:
     try:
-        found = json.loads(index.read_text(encoding="utf-8"))
+        content = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write(index: Path, content: dict[str, Any]) -> None:
@@ -143,7 +143,7 @@ def _write(index: Path, content: dict[str, Any]) -> None:
 
 
 def _forget_former(cache: Path, archive: Path, reference: str) -> None:
-    """Take a name from the other images it was saved as; remove those left without one."""
+    """Remove a name from the other saved images; delete images without a name."""
     for index in cache.glob("*.json"):
         former = index.with_suffix(".tar")
         known = _load(index)

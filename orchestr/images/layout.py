@@ -1,4 +1,4 @@
-"""Images on the controller, read where they lie: a docker-save or OCI archive, never unpacked.
+"""Images on the controller, read in place: a docker-save or OCI archive, never unpacked.
 
 Formats: the archives of ``docker save`` 20.10 (``<id>/layer.tar``, repeated layers as links) and 25 on
 (``blobs/sha256/…`` beside ``manifest.json``), and OCI image layouts without ``manifest.json`` (skopeo, buildah).
@@ -29,8 +29,8 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
-class BlobPlace:
-    """Where a blob's bytes are: part of a file on this machine."""
+class BlobLocation:
+    """The bytes of a blob: a part of a file on this machine."""
 
     path: Path
     offset: int
@@ -39,28 +39,28 @@ class BlobPlace:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that can be sent: what to desire of a host, and where the bytes are that it may ask for."""
+    """An image that can be pushed: its desired state on a host, and the location of the bytes that a host asks for."""
 
     reference: str
     image_id: str
     config: Blob
     layers: tuple[ImageLayer, ...]
-    blobs: Mapping[str, BlobPlace]
+    blobs: Mapping[str, BlobLocation]
 
     def resource(self) -> Image:
-        """Return the image as a host should have it."""
+        """Return the desired state of the image on a host."""
         return Image(self.reference, self.image_id, self.config, self.layers)
 
     def register(self, store: BlobStore) -> None:
-        """Let a run's blob store answer for this image's layers and configuration."""
-        for digest, place in self.blobs.items():
-            store.add_slice(digest, place.path, place.offset, place.size_bytes)
+        """Add this image's layers and configuration to a run's blob store."""
+        for digest, location in self.blobs.items():
+            store.add_slice(digest, location.path, location.offset, location.size_bytes)
 
 
 def read_archive(path: Path, reference: str = "", is_just_saved: bool = False) -> ImageSource:
     """Read an archive's only image, or the one called ``reference``; every byte is checked. Raises InputError.
 
-    Of one that the local engine has just saved, the digests it names are taken for true: a host checks what it is sent.
+    In an archive that the local engine has just saved, its digests are trusted: the host checks every blob it receives.
     """
     try:
         with tarfile.open(path, "r:") as tar:
@@ -86,14 +86,14 @@ def _starts_with(path: Path, magic: bytes) -> bool:
 
 
 class _Archive:
-    """One open archive; ``path`` is for messages and for the places of blobs."""
+    """One open archive; ``path`` is for messages and for the locations of blobs."""
 
-    _is_believed = False
+    _is_trusted = False
 
-    def __init__(self, path: Path, tar: tarfile.TarFile, is_believed: bool = False) -> None:
+    def __init__(self, path: Path, tar: tarfile.TarFile, is_trusted: bool = False) -> None:
         self._path = path
         self._tar = tar
-        self._is_believed = is_believed
+        self._is_trusted = is_trusted
         self._members = {str(PurePosixPath(member.name)): member for member in tar}
         self._names: Collection[str] = self._members
 
@@ -106,45 +106,45 @@ class _Archive:
             manifest = self._oci_manifest(self._json("index.json"))
             layers = [_blob_name(layer) for layer in manifest["layers"]]
             return self._source(reference, _blob_name(manifest["config"]), layers)
-        raise self._wrong("not an image archive: it holds neither manifest.json nor index.json")
+        raise self._error("not an image archive: it has neither manifest.json nor index.json")
 
     def _choose(self, manifests: list[dict[str, Any]], reference: str) -> dict[str, Any]:
         names = [tag for entry in manifests for tag in entry.get("RepoTags") or []]
         for entry in manifests:
             if reference and familiar(reference) in (entry.get("RepoTags") or []):
                 return entry
-        # A file with one image is that image under any name: it may have been saved by id.
+        # The only image of a file matches any name: it may have been saved by id.
         if len(manifests) == 1 and (reference or names):
             return manifests[0]
-        raise self._wrong(f"it holds {len(manifests)} images ({', '.join(names) or 'unnamed'}); say which by its name")
+        raise self._error(f"it holds {len(manifests)} images ({', '.join(names) or 'unnamed'}); give the name of one")
 
     def _oci_manifest(self, index: dict[str, Any]) -> dict[str, Any]:
         while "layers" not in index:
             entries = [entry for entry in index.get("manifests", []) if not _is_attestation(entry)]
             if len(entries) != 1:
-                raise self._wrong(f"it holds {len(entries)} images or platforms; save it for one platform only")
+                raise self._error(f"it holds {len(entries)} images or platforms; save it for one platform only")
             index = self._json(_blob_name(entries[0]))
         return index
 
     def _source(self, reference: str, config_name: str, layer_names: list[str]) -> ImageSource:
         if not reference:
-            raise self._wrong("the image in it has no name; give the one it should have on the hosts")
-        config, place = self._blob(config_name)
+            raise self._error("the image in it has no name; give the name it should have on the hosts")
+        config, location = self._blob(config_name)
         details = self._json(config_name)
         if details.get("os", "linux") != "linux":
-            raise self._wrong(f"it is an image for {details['os']}, not linux")
+            raise self._error(f"it is an image for {details['os']}, not linux")
         diff_ids = details["rootfs"]["diff_ids"]
         if len(diff_ids) != len(layer_names):
-            raise self._wrong(f"damaged: {len(layer_names)} layers, but {len(diff_ids)} in its configuration")
-        blobs, layers = {config.sha256: place}, []
+            raise self._error(f"damaged: {len(layer_names)} layers, but {len(diff_ids)} in its configuration")
+        blobs, layers = {config.sha256: location}, []
         for name, diff_id in zip(layer_names, diff_ids, strict=True):
-            blob, place = self._blob(name, diff_id)
-            blobs[blob.sha256] = place
+            blob, location = self._blob(name, diff_id)
+            blobs[blob.sha256] = location
             layers.append(ImageLayer(diff_id, blob))
         return ImageSource(familiar(reference), f"sha256:{config.sha256}", config, tuple(layers), blobs)
 
     def _member(self, name: str) -> tarfile.TarInfo:
-        """Return a regular file, links followed (20.10 links a layer that occurs twice)."""
+        """Return a regular file; links are followed (20.10 links a layer that occurs twice)."""
         for _ in range(8):
             member = self._members.get(str(PurePosixPath(name)))
             if member is None:
@@ -152,7 +152,7 @@ class _Archive:
             if member.isreg():
                 return member
             name = _normal(PurePosixPath(name).parent / member.linkname) if member.issym() else member.linkname
-        raise self._wrong(f"damaged: {name} is missing")
+        raise self._error(f"damaged: {name} is missing")
 
     def _open(self, name: str) -> IO[bytes]:
         stream = self._tar.extractfile(self._member(name))
@@ -163,51 +163,51 @@ class _Archive:
         try:
             return json.loads(self._open(name).read())
         except ValueError as error:
-            raise self._wrong(f"damaged: {name} is not JSON") from error
+            raise self._error(f"damaged: {name} is not JSON") from error
 
-    def _blob(self, name: str, diff_id: str = "") -> tuple[Blob, BlobPlace]:
-        """Return a blob and its place; unless believed, its bytes are checked against name and diff id."""
-        place = self._place(name)
+    def _blob(self, name: str, diff_id: str = "") -> tuple[Blob, BlobLocation]:
+        """Return a blob and its location; unless the archive is trusted, check the bytes against name and diff id."""
+        location = self._location(name)
         expected = PurePosixPath(name).name.removesuffix(".json")
         with self._open(name) as stream:
-            named = _named_digest(stream, expected, diff_id) if self._is_believed else ""
+            named = _named_digest(stream, expected, diff_id) if self._is_trusted else ""
             packed, unpacked = (named, "") if named else _digests(stream)
         is_wrong = len(expected) == 64 and packed != expected
         if is_wrong or (diff_id and unpacked and diff_id != f"sha256:{unpacked}"):
-            raise self._wrong(f"damaged: the content of {name} does not have the digest it should")
-        return Blob(packed, place.size_bytes), place
+            raise self._error(f"damaged: the content of {name} does not have the expected digest")
+        return Blob(packed, location.size_bytes), location
 
-    def _place(self, name: str) -> BlobPlace:
+    def _location(self, name: str) -> BlobLocation:
         member = self._member(name)
-        return BlobPlace(self._path, member.offset_data, member.size)
+        return BlobLocation(self._path, member.offset_data, member.size)
 
-    def _wrong(self, message: str) -> InputError:
+    def _error(self, message: str) -> InputError:
         return InputError(message, file=self._path, next_step="make it with: docker save IMAGE -o FILE")
 
 
 class _Directory(_Archive):
-    """The same, unpacked: a blob is a whole file."""
+    """An unpacked archive: a blob is a whole file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._files = {each.relative_to(path).as_posix(): each for each in path.rglob("*") if each.is_file()}
+        self._files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
         self._names = self._files
 
     def _file(self, name: str) -> Path:
-        found = self._files.get(str(PurePosixPath(name)))
-        if found is None:
-            raise self._wrong(f"damaged: {name} is missing")
-        return found
+        file = self._files.get(str(PurePosixPath(name)))
+        if file is None:
+            raise self._error(f"damaged: {name} is missing")
+        return file
 
     def _open(self, name: str) -> IO[bytes]:
         return self._file(name).open("rb")
 
-    def _place(self, name: str) -> BlobPlace:
-        return BlobPlace(self._file(name), 0, self._file(name).stat().st_size)
+    def _location(self, name: str) -> BlobLocation:
+        return BlobLocation(self._file(name), 0, self._file(name).stat().st_size)
 
 
 def _named_digest(stream: IO[bytes], name: str, diff_id: str) -> str:
-    """Return the digest of a member that its name says, or, of a layer that is not packed, its diff id; else ""."""
+    """Return the digest in a member's name, or the diff id of an uncompressed layer; else ""."""
     if len(name) == 64:
         return name
     is_packed = stream.read(4).startswith((GZIP, ZSTD))
@@ -216,7 +216,7 @@ def _named_digest(stream: IO[bytes], name: str, diff_id: str) -> str:
 
 
 def _digests(stream: IO[bytes]) -> tuple[str, str]:
-    """Return the sha256 of the bytes, and of what they unpack to ("" when that can't be told here: zstd)."""
+    """Return the sha256 of the bytes, and of their uncompressed content ("" for zstd, which is not read here)."""
     magic = stream.read(4)
     stream.seek(0)
     packed = hashlib.sha256()

@@ -142,6 +142,7 @@ def test_a_stack_comes_after_its_contents_and_before_its_leftovers() -> None:
 
 def test_another_content_is_another_name_and_a_secrets_name_tells_nothing() -> None:
     """The same content always has the same name; a secret's digest is slow to guess and differs by its own name."""
+
     def name(content: str | Secret, base: str = "key") -> str:
         return MountedFile("/x", content, name=base).object_name("shop")
 
@@ -153,6 +154,7 @@ def test_another_content_is_another_name_and_a_secrets_name_tells_nothing() -> N
 
 def test_how_many_run_is_not_part_of_the_definition() -> None:
     """Scaling redeploys nothing; everything else in the service's entry does."""
+
     def definition(service: ContainerService, deploy: Deploy) -> str:
         [found] = [each for each in stack("shop", [SwarmService(service, deploy)]) if isinstance(each, Stack)]
         return found.services[0].definition
@@ -191,7 +193,7 @@ EARLY = Deploy(publish="host", update=Change(order="start-first"))
         (SwarmService(replace(PLAIN, ports=("80:80",)), Deploy(endpoint_mode="dnsrr")), "ingress mesh"),
         (SwarmService(replace(PLAIN, ports=("80:80",)), EARLY), "start-first"),
         (SwarmService(replace(PLAIN, ports=("80:80",)), replace(HOST, max_per_node=2)), "same port"),
-        (SwarmService(PLAIN, Deploy(constraints=("disk=ssd",))), "no placement constraint"),
+        (SwarmService(PLAIN, Deploy(constraints=("disk=ssd",))), "not a placement constraint"),
         (SwarmService(replace(PLAIN, volumes=("data:/data",))), "another, empty one on every node"),
         (SwarmService(replace(PLAIN, volumes=("/srv:/data",))), "must be on every node"),
         (SwarmService(replace(PLAIN, volumes=("./srv:/data",)), Deploy(keeps_anywhere=True)), "not an absolute path"),
@@ -199,7 +201,7 @@ EARLY = Deploy(publish="host", update=Change(order="start-first"))
         (SwarmService(replace(PLAIN, runs_once=True), Deploy(mode="global")), "run once and run on every"),
         (SwarmService(PLAIN, Deploy(rollback=Change(on_failure="rollback"))), "cannot be rolled back"),
         (SwarmService(PLAIN, Deploy(update=Change(max_failure_ratio=2))), "failure ratio"),
-        (SwarmService(PLAIN, Deploy(labels={"orchestr.x": "1"})), "not yours to set"),
+        (SwarmService(PLAIN, Deploy(labels={"orchestr.x": "1"})), "is reserved"),
         (SwarmService(replace(PLAIN, name="w" * 60)), "longer than 63"),
         (SwarmService(PLAIN, files=(MountedFile("etc/x", "a"),)), "not an absolute path"),
         (SwarmService(PLAIN, files=(MountedFile("/etc/x", "a"), MountedFile("/etc/x", "b"))), "two files or mounts"),
@@ -239,7 +241,7 @@ def test_several_replicas_may_publish_one_port() -> None:
 
 def test_networks_of_a_stack_span_nodes() -> None:
     """A bridge is refused, a misspelt one gets a suggestion, an external one is named."""
-    with pytest.raises(InputError, match="stays on one node"):
+    with pytest.raises(InputError, match="spans only one node"):
         entry(networks=[Network("back", driver="bridge")])
     with pytest.raises(InputError, match="back"):
         entry(networks=[Network("backs")])
