@@ -127,9 +127,22 @@ def describe(error: Exception) -> Dict[str, str]:
         return {"message": str(error), "stderr": "", "next_step": step}
     import traceback
 
-    where = traceback.format_exception(type(error), error, error.__traceback__)
-    return {
-        "message": "%s: %s" % (type(error).__name__, error),
-        "stderr": "".join(where)[-STDERR_LIMIT:],
-        "next_step": "this is a fault in orchestr itself; please report it with these lines",
-    }
+    trace = traceback.format_exception(type(error), error, error.__traceback__)
+    return dict(
+        _place_in_role(error),
+        message="%s: %s" % (type(error).__name__, error),
+        stderr="".join(trace)[-STDERR_LIMIT:],
+        next_step="this is a fault in orchestr itself; please report it with these lines",
+    )
+
+
+def _place_in_role(error: Exception) -> Dict[str, str]:
+    """Return ``module`` and ``line`` of the innermost call in a role's code; the controller knows the file."""
+    place: Dict[str, str] = {}
+    trace = error.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if name.startswith("orchestr_roles."):
+            place = {"module": name, "line": str(trace.tb_lineno)}
+        trace = trace.tb_next
+    return place

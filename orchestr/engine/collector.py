@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestr import events
 from orchestr.agent.resource import Task
+from orchestr.engine.faults import name_role
 
 
 class Collector:
@@ -51,7 +52,7 @@ class Collector:
                 verdict=str(message["verdict"]),
                 diff=self._redacted(str(message.get("diff", ""))),
                 reason=self._redacted(str(message.get("reason", ""))),
-                error={key: self._redacted(str(text)) for key, text in message.get("error", {}).items()},
+                error={key: self._redacted(str(text)) for key, text in name_role(message.get("error", {})).items()},
                 elapsed_s=float(message.get("elapsed_s", 0.0)),
                 title=title,
             )

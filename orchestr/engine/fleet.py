@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestr.agent.wire import BEAT_S
+from orchestr.engine.faults import describe_fault
 from orchestr.engine.session import Connector, Session, SessionOptions
 from orchestr.errors import EXIT_FAILED, HostError, InputError
 from orchestr.events import Consumer, HostConnected, HostUnreachable
@@ -180,14 +181,7 @@ def _to_all(work: Callable[[T], None], items: list[T], forks: int, give_up_s: fl
 
 def _fault(host: str, error: Exception) -> HostUnreachable:
     """What breaks while one host is being connected to is that host's failure, not the end of the run."""
-    import traceback
-
-    from orchestr.redaction import redact
-
-    written = "".join(traceback.format_exception(error))
-    message, _, lines = redact(f"{type(error).__name__}: {error}\0{written}").partition("\0")
-    step = "this is a fault in orchestr; please report it with these lines"
-    return HostUnreachable(host, message, step, lines[-2000:], exit_code=EXIT_FAILED)
+    return HostUnreachable(host, **describe_fault(error), exit_code=EXIT_FAILED)
 
 
 def _holder(run: str) -> dict[str, Any]:

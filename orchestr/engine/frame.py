@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from orchestr.errors import EXIT_FAILED, EXIT_INTERRUPTED
+from orchestr.errors import EXIT_FAILED, EXIT_INTERRUPTED, InputError
 from orchestr.events import Consumer, Event, Note, RunFinished, RunStarted, RunStopped
 from orchestr.redaction import redact
 
@@ -61,6 +61,10 @@ def carry_out(
     except KeyboardInterrupt:
         emit(RunStopped(when_interrupted))
         result.exit_code = EXIT_INTERRUPTED
+    except InputError as error:
+        emit(RunStopped(hidden(error.message)))
+        result.exit_code = error.exit_code
+        raise
     except BaseException as error:
         emit(RunStopped(redact(f"broken off: {type(error).__name__}: {error}")))
         result.exit_code = EXIT_FAILED

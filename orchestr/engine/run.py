@@ -15,7 +15,7 @@ from orchestr.engine.frame import INTERRUPTED, Emitter, carry_out
 from orchestr.engine.journal import new_run_id
 from orchestr.engine.options import RunOptions as RunOptions
 from orchestr.engine.redaction import HostSecrets
-from orchestr.engine.selection import PlayHosts
+from orchestr.engine.selection import PlayHosts, check_limit
 from orchestr.engine.steps import Player
 from orchestr.engine.steps import Step as Step
 from orchestr.errors import InputError
@@ -24,6 +24,7 @@ from orchestr.paths import state_directory
 from orchestr.planning.plan import PlanContext, assign
 from orchestr.planning.role import secrets_in
 from orchestr.planning.tags import check_tags
+from orchestr.planning.unused import check_roles
 from orchestr.results import RunResult
 
 if TYPE_CHECKING:
@@ -64,8 +65,11 @@ class Run:
                 file=playbook.path,
                 next_step="orchestr inventory INVENTORY --graph shows the groups",
             )
+        if options.limit is not None:
+            check_limit(inventory, options.limit, self.hosts, playbook)
         assign(self.context, self._selection.all)
-        check_tags(self.context, options.tags, options.skip_tags)
+        if options.verb != "verify":
+            check_roles(self.context)
         self.emit = Emitter(result_type.of_hosts(self.id, options.verb, self.hosts), consumer)
         secrets = HostSecrets()
         for host in self.hosts:
@@ -189,6 +193,8 @@ class Run:
         for step in schedule(self):
             if step.batches and not self._play(fleet, step):
                 return
+        if not any(host.has_failed for host in self.result.hosts.values()):
+            check_tags(self.context, self.options.tags, self.options.skip_tags, self.player.task_count)
 
     def _play(self, fleet: Fleet, step: Step) -> bool:
         """Carry out one step, of this run or of the departing hosts' run; return True if the next may begin."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from orchestr.errors import InputError
@@ -72,3 +73,16 @@ class PlayHosts:
 def _only_narrows(terms: list[str]) -> bool:
     """Return True if a pattern only narrows (``&``, ``!``), which Ansible reads as narrowing all hosts."""
     return all(term[:1] in "&!" for term in terms)
+
+
+def check_limit(inventory: Inventory, limit: str, hosts: Iterable[str], playbook: Playbook) -> None:
+    """Raise InputError for a host or group that --limit adds, of which no play has a host."""
+    in_plays = set(hosts)
+    for term in split_pattern(limit):
+        if term[:1] in "&!@" or in_plays.intersection(host.name for host in inventory.select("all", term)):
+            continue
+        raise InputError(
+            f"--limit {term}: no play of the playbook has a host of it",
+            file=playbook.path,
+            next_step=f"leave it out, or add it to the hosts of a play; orchestr inventory {inventory.path} --graph",
+        )

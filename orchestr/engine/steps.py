@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestr import events
 from orchestr.engine.collector import Collector, ForecastCollector
+from orchestr.engine.faults import describe_fault
 from orchestr.errors import EXIT_FAILED, HostError, OrchestrError
 from orchestr.planning.plan import plan_host
 from orchestr.redaction import redact
@@ -57,6 +58,7 @@ class Player:
     emit: Emitter
     secrets: HostSecrets
     forecast: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    task_count: int = 0  # tasks that hosts were given
     _failed_hosts: set[str] = field(default_factory=set)  # in an earlier play: they take no part in later ones
 
     def play(self, fleet: Fleet, step: Step) -> bool:
@@ -125,6 +127,7 @@ class Player:
         try:
             tasks = self._plan(step, host)
             self._tell_notes()
+            self.task_count += len(tasks)
             if tasks:
                 check = self.options.check or step.forecast
                 session.run_tasks(tasks, check=check, on_message=self._collector(step, host, tasks))
@@ -170,8 +173,4 @@ def _broken_host(host: str, error: HostError) -> events.HostFailed | events.Host
 
 
 def _fault(host: str, error: Exception) -> events.HostFailed:
-    import traceback  # slow to import, and needed after a fault only
-
-    text = redact("".join(traceback.format_exception(error)))[-2000:]
-    step = "this is a fault in the role or in orchestr; please report it with these lines"
-    return events.HostFailed(host, redact(f"{type(error).__name__}: {error}"), step, text)
+    return events.HostFailed(host, **describe_fault(error))

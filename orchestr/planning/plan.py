@@ -46,6 +46,7 @@ class PlanContext:
     departing: PlanContext | None = None  # of the inventory an upgrade leaves, for the hosts that it lets go
     staying: PlanContext | None = None  # the other way round: of the inventory that comes
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
+    task_tags: set[str] = field(default_factory=set)  # of all tasks planned so far, also those that tags left out
     _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
     _with_role: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
     _roles: tuple[Role, ...] | None = None
@@ -170,6 +171,7 @@ def plan_host(
             resource = item.resource if isinstance(item, Task) else _a_resource(item, assignment.role)
             names = dict.fromkeys((assignment.role.name, assignment.role.kind))
             its_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, *names)
+            context.task_tags.update(its_tags)
             if _is_wanted(its_tags, wanted, unwanted):
                 label = f"{assignment.role.name}/{resource.kind}:{resource.label}"
                 is_bare = resource is item

@@ -193,6 +193,9 @@ def _play(item: Any, position: Position | None) -> Play:
         what = f"hosts is a host pattern, found {kind(item['hosts'])}"
         raise input_error(value_position(item, "hosts"), what, next_step=_HOSTS)
     roles = _expect(item, "roles", list)
+    if not roles:
+        step = "write: roles: [NAME], or remove the play"
+        raise input_error(value_position(item, "roles") or position, "the play has no roles", next_step=step)
     return Play(
         name=str(item.get("name") or hosts),
         hosts=hosts,

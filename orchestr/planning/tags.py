@@ -1,13 +1,11 @@
-"""Refuse words of --tags and --skip-tags that nothing here is called by, before anybody is connected to.
+"""Words of --tags and --skip-tags that selected nothing: known once every task is planned.
 
-A role names its own tags in Python, which cannot be known without planning it; a tag of its own stands in its source.
+A role can give tags of its own to its tasks, in Python; they are known only when it has been planned for every host.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestr.errors import InputError
@@ -19,33 +17,32 @@ if TYPE_CHECKING:
 ALWAYS = "always"
 
 
-def check_tags(context: PlanContext, wanted: Iterable[str], unwanted: Iterable[str]) -> None:
-    """Raise InputError for the first word that is no role, no tag of a play or role, and in no role's source."""
-    words = [("--tags", word) for word in wanted] + [("--skip-tags", word) for word in unwanted]
-    if not words:
-        return
-    known = sorted({ALWAYS, *_given(context)})
-    roles = {each.role.path for uses in context.assignments.values() for each in uses}
-    for option, word in words:
-        if word not in known and not any(_is_quoted(word, _source(role)) for role in roles):
-            raise InputError(
-                f"{option} {word}: nothing in {context.playbook.path} has this tag",
-                suggestion=closest(word, known),
-                next_step=f"known: {', '.join(known)}",
-            )
+def check_tags(context: PlanContext, wanted: Iterable[str], unwanted: Iterable[str], task_count: int) -> None:
+    """Raise InputError for the first word that no task of the run's hosts has as a tag.
+
+    A word of --skip-tags may also be a tag or role of the playbook whose hosts are not in this run. ``task_count`` is
+    the number of selected tasks: a selection without any is an error too.
+    """
+    wanted, unwanted = list(wanted), list(unwanted)
+    on_tasks = {ALWAYS, *context.task_tags}
+    in_playbook = set(_playbook_tags(context))
+    for option, word in [("--tags", word) for word in wanted] + [("--skip-tags", word) for word in unwanted]:
+        if word in on_tasks or (option == "--skip-tags" and word in in_playbook):
+            continue
+        known = sorted(on_tasks)
+        reason = "no task of these hosts has this tag" if word in in_playbook else "no task has this tag"
+        raise InputError(
+            f"{option} {word}: {reason}", suggestion=closest(word, known), next_step=f"known: {', '.join(known)}"
+        )
+    if not task_count and (wanted or unwanted):
+        words = [*(f"--tags {word}" for word in wanted), *(f"--skip-tags {word}" for word in unwanted)]
+        raise InputError(
+            f"{' '.join(words)}: no task is selected", next_step=f"tags of the tasks: {', '.join(sorted(on_tasks))}"
+        )
 
 
-def _given(context: PlanContext) -> Iterator[str]:
+def _playbook_tags(context: PlanContext) -> Iterator[str]:
     for play in context.playbook.plays:
         yield from play.tags
         for use in play.roles:
             yield from (use.name, *use.tags)
-
-
-def _is_quoted(word: str, source: str) -> bool:
-    return f'"{word}"' in source or f"'{word}'" in source
-
-
-@functools.lru_cache(maxsize=64)
-def _source(role: Path) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted(role.rglob("*.py")))

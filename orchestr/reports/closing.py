@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from orchestr.errors import EXIT_INTERRUPTED, EXIT_LOCKED
+from orchestr.errors import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_LOCKED
 from orchestr.events import RunFinished, RunStarted
 from orchestr.reports.lines import count
 from orchestr.results import VERDICTS, HostResult, RunResult
@@ -69,6 +69,8 @@ def closing(result: RunResult, check: bool, again: Again) -> tuple[str, str]:
         )
     if result.locked:
         return "Nothing was done: another run holds a host (see above).", again.command(result.verb)
+    if result.exit_code == EXIT_INPUT:
+        return f"Ended by an error in the input; {_changes(result, check)}.", ""
     if failed:
         return _failure(result, failed, check, again)
     if result.verb in _ENDINGS:

@@ -242,8 +242,17 @@ BAD = {
     "--limit that leaves nobody": Bad("no play", BOOK, "--graph", words=(*PLAN, "--limit", "web:&db")),
     "--limit that is empty": Bad("--limit is empty", "", "all is every host", words=(*PLAN, "--limit", "")),
     "--limit of a missing file": Bad("No such file", "none", words=(*PLAN, "--limit", "@none")),
-    "--tags misspelt": Bad("nothing in", "", "app", words=(*PLAN, "--tags", "ap")),
-    "--skip-tags misspelt": Bad("nothing in", "", "app", words=(*PLAN, "--skip-tags", "appp")),
+    "a play without roles": Bad("the play has no roles", f"{BOOK}:3:10", "roles: [NAME]", _role("[]")),
+    "a role with deploy misspelt": Bad(
+        "no deploy(), but deplyo()", f"{ROLE_FILE}:18", "deploy", {ROLE_FILE: ROLE.replace("deploy", "deplyo")}
+    ),
+    "a role that does nothing": Bad(
+        "no deploy(): it does", ROLE_FILE, "define deploy", {ROLE_FILE: ROLE[: ROLE.index("def deploy")]}
+    ),
+    "--limit with a host of no play": Bad(
+        "--limit spare: no play", BOOK, "leave it out", {SITE: INVENTORY + "    spare: {hosts: {s1: }}\n",
+        BOOK: PLAYBOOK.replace("all", "web")}, (*PLAN, "--limit", "web1:spare"),
+    ),
     "--tags that are empty": Bad("--tags is empty", "", "leave it out", words=(*PLAN, "--tags", "")),
     "-e without a value": Bad("is not NAME=VALUE", "", "-e takes", words=(*PLAN, "-e", "app_word")),
     "-e with a space": Bad("what follows app_word=…", "", "quote", words=(*PLAN, "-e", f"app_word=a {CANARY}")),

@@ -152,7 +152,7 @@ def test_what_connects_to_nobody(orchestr: Orchestr, words: list[str]) -> None:
     """The other verbs print one object too, and exit with 0."""
     orchestr("run", SITE)
     outcome = orchestr(*words, "--json")
-    assert (outcome.code, outcome.out.count("\n")) == (0, 1)
+    assert (outcome.code, outcome.out.count("\n")) == (0, 1), outcome.err
     assert isinstance(json.loads(outcome.out), dict)
 
 

@@ -71,8 +71,44 @@ def test_limit_tags_and_forks(orchestr: Orchestr) -> None:
     """--limit takes Ansible's patterns; what --skip-tags names is left out."""
     found = json.loads(orchestr("run", SITE, "-l", "all:!db", "-f", "1", "--json").out)
     assert set(found["hosts"]) == {"web1", "web2"}
-    nothing = json.loads(orchestr("run", SITE, "--skip-tags", "always,app", "--json").out)
-    assert [host["ok"] + host["changed"] for host in nothing["hosts"].values()] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "hint"),
+    [
+        (("--tags", "ap"), "--tags ap: no task has this tag", "app"),
+        (("--tags", "app,wordd"), "--tags wordd: no task has this tag", "known: always, app"),
+        (("--skip-tags", "appp"), "--skip-tags appp: no task has this tag", "app"),
+        (("--skip-tags", "app"), "--skip-tags app: no task is selected", "tags of the tasks: always, app"),
+        (("--tags", "app", "--skip-tags", "app"), "--tags app --skip-tags app: no task is selected", "always, app"),
+    ],
+)
+def test_a_tag_that_selects_nothing_is_an_error(
+    orchestr: Orchestr, words: tuple[str, ...], says: str, hint: str
+) -> None:
+    """It is known when all hosts are planned: one message, the closest tag, exit 2."""
+    outcome = orchestr("plan", SITE, *words)
+    assert outcome.code == 2
+    assert (outcome.err.count("error: "), says in outcome.err, hint in outcome.err) == (1, True, True), outcome.err
+    assert "Nothing to change" not in outcome.out
+    found = json.loads(orchestr("plan", SITE, "--json", *words).out)
+    assert (found["exit"], says in found["error"]["message"]) == (2, True)
+
+
+def test_a_tag_may_be_of_hosts_elsewhere_when_it_is_skipped(orchestr: Orchestr, project: Path) -> None:
+    """--skip-tags may name a tag of the playbook that these hosts have no task of; --tags may not."""
+    (project / "playbooks/site.yml").write_text(
+        "- {name: a, hosts: web, roles: [app]}\n- {name: b, hosts: db, tags: [data], roles: [app]}\n"
+    )
+    assert orchestr("plan", SITE, "--limit", "web", "--skip-tags", "data").code == 3
+    outcome = orchestr("plan", SITE, "--limit", "web", "--tags", "data")
+    assert (outcome.code, "no task of these hosts has this tag" in outcome.err) == (2, True)
+
+
+def test_a_tag_is_not_judged_while_a_host_is_unplanned(orchestr: Orchestr, hosts: dict[str, MemoryHost]) -> None:
+    """A host that was not reached could have had the task."""
+    del hosts["10.0.0.2"]
+    assert orchestr("plan", SITE, "--tags", "elsewhere").code == 4
 
 
 def test_unreachable_hosts(orchestr: Orchestr, hosts: dict[str, MemoryHost]) -> None:

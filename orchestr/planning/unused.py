@@ -1,0 +1,54 @@
+"""Roles that would do nothing: refused before any connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestr.errors import InputError
+from orchestr.inventory.closest import closest
+from orchestr.planning.role import Role
+
+if TYPE_CHECKING:
+    from orchestr.planning.plan import PlanContext
+
+#: Functions that are enough for a role to be of use without ``deploy``; besides, it may name phases of its own.
+OTHER_FUNCTIONS = (
+    "backup",
+    "drain",
+    "hand_over",
+    "leave",
+    "logs",
+    "ports",
+    "preflight",
+    "restart",
+    "restore",
+    "start",
+    "status",
+    "stop",
+    "upgrade",
+)
+
+def check_roles(context: PlanContext) -> None:
+    """Raise InputError for a role that defines no lifecycle function, or misspells ``deploy``."""
+    roles = {assignment.role.path: assignment.role for uses in context.assignments.values() for assignment in uses}
+    for role in roles.values():
+        _check_role(role)
+
+
+def _check_role(role: Role) -> None:
+    if role.within or role.function("deploy") is not None:
+        return
+    others = [name for name in OTHER_FUNCTIONS if role.function(name) is not None]
+    written = [name for name, value in vars(role.module).items() if callable(value) and not name.startswith("_")]
+    misspelt = closest("deploy", [name for name in written if name not in others])
+    if misspelt is None and (others or role.phases):
+        return
+    line = getattr(getattr(getattr(role.module, misspelt or "", None), "__code__", None), "co_firstlineno", None)
+    hint = f", but {misspelt}()" if misspelt else ""
+    raise InputError(
+        f"the role {role.name} has no deploy(){hint}: it does nothing",
+        file=role.path / "__init__.py",
+        line=line,
+        suggestion="deploy" if misspelt else None,
+        next_step="define deploy(host, params), a generator of resources",
+    )
