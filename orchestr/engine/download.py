@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from orchestr.blobs import BlobStore, Incoming
 
 
+MOST_TIMES, SLACK_BYTES = 4, 1 << 30  # an offer's size is an estimate: small files weigh more in an archive
+
+
 class Download:
     """One offer at a time, of one host. ``send`` gives the host its answer; nothing is kept of what was refused."""
 
@@ -16,6 +19,7 @@ class Download:
         self._blobs, self._send = blobs, send
         self._transfer = 0
         self._incoming: Incoming | None = None
+        self._left_bytes = 0
 
     def begin(self, transfer: int, size_bytes: int) -> None:
         """Take in an offer of about this size."""
@@ -25,6 +29,7 @@ class Download:
             if self._blobs is None:
                 raise OSError("this run keeps no content")
             self._incoming = self._blobs.incoming(size_bytes)
+            self._left_bytes = MOST_TIMES * size_bytes + SLACK_BYTES
         except OSError as error:
             self._refuse(str(error))
 
@@ -33,6 +38,9 @@ class Download:
         if self._incoming is None or transfer != self._transfer:
             return
         try:
+            self._left_bytes -= len(chunk)
+            if self._left_bytes < 0:
+                raise OSError("it is far larger than was said")
             self._incoming.write(chunk)
         except OSError as error:
             self._refuse(str(error))

@@ -62,7 +62,7 @@ def carry_out(
         emit(RunStopped(when_interrupted))
         result.exit_code = EXIT_INTERRUPTED
     except InputError as error:
-        emit(RunStopped(hidden(error.message)))
+        emit(RunStopped(redact(error.message)))
         result.exit_code = error.exit_code
         raise
     except BaseException as error:

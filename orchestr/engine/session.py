@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent import wire
-from orchestr.agent.record import is_record
 from orchestr.agent.resource import Task
 from orchestr.engine import bundle
 from orchestr.engine.download import Download
+from orchestr.engine.messages import read_message
+from orchestr.engine.preamble import START_TIMEOUT_S, skip_preamble
 from orchestr.engine.privilege import agent_command, answer_password_prompt
-from orchestr.engine.start_errors import locked, no_agent
+from orchestr.engine.reachability import Reachability
+from orchestr.engine.request import Request, classes_in
+from orchestr.engine.start_errors import locked
+from orchestr.engine.upload import Upload
 from orchestr.errors import AgentError, HostError, UnreachableError
 
 if TYPE_CHECKING:
@@ -23,12 +28,10 @@ if TYPE_CHECKING:
     from orchestr.inventory import ConnectionSettings
     from orchestr.transport.base import Channel, Connection
 
-START_TIMEOUT_S = 30.0  # from the command's start to the agent's first message
 LAST_WORDS_S = 2.0  # how long an agent that ended is listened to
-REACH_PAUSE_S = 0.5  # between two attempts to reach a host anew
-WINDOW = 4 * 1024 * 1024  # bytes of a blob that may be on their way without being acknowledged
-PREAMBLE_LIMIT = 1024 * 1024  # bytes of banners and shell noise read before giving up
-_SCALARS = frozenset((str, int, float, bool, bytes, type(None)))
+OFFER = "orchestr.agent.offer"  # the module of resources that send content to the controller
+FIRST = ("hello", "locked", "fatal")
+QUESTIONS = ("need", "got", "offer", "offered", "lacking", "reachable")
 Connector = Callable[["ConnectionSettings"], "Connection"]
 OnMessage = Callable[[dict[str, Any]], None]
 
@@ -41,15 +44,6 @@ class SessionOptions:
     lock: bool = False
     lock_wait_s: float = 3.0
     holder: dict[str, Any] | None = None
-
-
-@dataclass
-class _Upload:
-    """A blob on its way to the host."""
-
-    transfer: int
-    chunks: Iterator[bytes]
-    on_the_way_bytes: int = 0
 
 
 class Session:
@@ -68,7 +62,6 @@ class Session:
         self.facts: dict[str, Any] = {}
         self._connector = connector
         self._options = options
-        self._blobs = blobs
         self._connection: Connection | None = None
         self._channel: Channel | None = None
         self._decoder = wire.Decoder()
@@ -76,8 +69,9 @@ class Session:
         self._close_lock = threading.Lock()
         self._sent_modules: set[str] = set()
         self._bytecode = ""
-        self._upload: _Upload | None = None
+        self._upload = Upload(blobs, self._send_frames)
         self._download = Download(blobs, self._send)
+        self._reachability = Reachability(settings, connector, self._send, lambda: self.is_open)
         self._closed = False
         self._has_hello = False  # before the agent's hello nothing but the handshake may travel
 
@@ -89,7 +83,7 @@ class Session:
             self._connection = self._connector(self.settings)
             self._refuse_if_closed()
             self._start_agent()
-            hello = self._next_message(time.monotonic() + START_TIMEOUT_S + self._options.lock_wait_s)
+            hello = self._next_message(START_TIMEOUT_S + self._options.lock_wait_s, is_first=True)
         except BaseException as error:
             if isinstance(error, HostError):
                 error.host = error.host or self.host
@@ -97,15 +91,15 @@ class Session:
             raise
         if hello["type"] == "locked":
             self.close()
-            raise locked(self.host, hello.get("holder", {}))
+            raise locked(self.host, hello["holder"])
         if hello["type"] == "fatal":
             self.close()
-            raise AgentError(f"the agent could not begin: {hello.get('message', '')}", host=self.host)
-        if hello["type"] != "hello" or hello.get("protocol") != wire.PROTOCOL:
+            raise AgentError(f"the agent could not begin: {hello['message']}", host=self.host)
+        if hello["protocol"] != wire.PROTOCOL:
             self.close()
-            raise AgentError(f"the agent's first message was {hello['type']}, not hello", host=self.host)
+            raise AgentError(f"the agent speaks protocol {hello['protocol']}, not {wire.PROTOCOL}", host=self.host)
         self._has_hello = True
-        self.facts, self._bytecode = hello["facts"], str(hello.get("bytecode", ""))
+        self.facts, self._bytecode = hello["facts"], hello.get("bytecode", "")
         self.facts["clock_offset_s"] = round(float(self.facts["time"]) - time.time(), 3)
         return self.facts
 
@@ -136,37 +130,11 @@ class Session:
         try:
             self._channel.write(program)
         except UnreachableError as error:
-            # A command that ended at once takes no input; what it said tells why.
-            self._skip_preamble(nonce.encode(), seen, error)
+            # A command that ended at once takes no input; its output tells why.
+            failure: UnreachableError | None = error
         else:
-            self._skip_preamble(nonce.encode(), seen)
-
-    def _skip_preamble(self, nonce: bytes, seen: bytes, failure: UnreachableError | None = None) -> None:
-        """Discard everything before the nonce's line: banners, .bashrc output, sudo's lecture.
-
-        ``seen`` came already. ``failure`` is raised when nothing was said that explains it.
-        """
-        assert self._channel is not None
-        give_up = time.monotonic() + START_TIMEOUT_S
-        while True:
-            asked = seen.find(nonce + b"?\n")
-            if asked >= 0:  # the host's python is another one than ours
-                seen = seen[asked + len(nonce) + 2 :]
-                self._channel.write(bundle.agent_sources())
-            found = seen.find(nonce + b"\n")
-            if found >= 0:
-                self._decoder.feed(seen[found + len(nonce) + 1 :])
-                return
-            try:
-                data = self._channel.read(65536, max(0.1, give_up - time.monotonic()))
-            except TimeoutError:
-                raise no_agent(self.settings, seen, None, "said nothing for 30 s") from None
-            status = self._channel.exit_status() if not data else None
-            if not data and not seen and failure is not None and status is None:
-                raise failure
-            if not data or len(seen) > PREAMBLE_LIMIT:
-                raise no_agent(self.settings, seen, status, "ended before it began")
-            seen += data
+            failure = None
+        self._decoder.feed(skip_preamble(self._channel, self.settings, nonce.encode(), seen, failure))
 
     def close(self) -> None:
         """Tell the agent to stop and drop the connection. Never raises; may be called twice and from any thread."""
@@ -202,51 +170,61 @@ class Session:
         except UnreachableError:
             self._raise_last_words()
             raise
+        request = Request(tasks, may_offer=_may_offer(frozenset(_modules_of(tasks))))
+        self._upload.allow(request.digests)
         try:
             while True:
-                message = self._next_message(time.monotonic() + silence_s)
+                message = self._next_message(silence_s)
                 if message["type"] == "done":
                     return
                 if message["type"] == "fatal":
-                    raise AgentError(str(message["message"]), host=self.host)
-                if message["type"] == "fine":
-                    first, elapsed_s = int(message["first"]), message["elapsed_s"]
-                    for task, each_s in zip(tasks[first:], elapsed_s, strict=False):
-                        on_message({"type": "result", "task": task.id, "verdict": "ok", "elapsed_s": each_s})
-                elif not self._is_answered(message):
-                    on_message(message)
+                    raise AgentError(message["message"], host=self.host)
+                if message["type"] in QUESTIONS:
+                    self._answer(message, request)
+                else:
+                    for result in request.take(message):
+                        on_message(result)
+        except wire.ProtocolError as error:
+            raise self._broken(error) from error
         finally:
             self._download.forget()
+            self._upload.forget()
 
-    def _is_answered(self, message: dict[str, Any]) -> bool:
-        """Do what a task on the host asks of the controller; tell whether the message was such a wish."""
+    def _answer(self, message: dict[str, Any], request: Request) -> None:
+        """Do what a task on the host asks of the controller. Raises ProtocolError if it may not ask for that."""
         kind = message["type"]
         if kind == "need":
-            self._begin_upload(str(message["digest"]), int(message["transfer"]))
+            self._upload.begin(message["digest"], message["transfer"])
         elif kind == "got":
-            self._continue_upload(int(message["size_bytes"]))
+            self._upload.acknowledge(message["size_bytes"])
         elif kind == "offer":
-            self._download.begin(int(message["transfer"]), int(message["size_bytes"]))
+            if not request.may_offer:
+                raise wire.ProtocolError("content offered that no task asked for")
+            self._download.begin(message["transfer"], message["size_bytes"])
         elif kind == "offered":
-            self._download.end(int(message["transfer"]), str(message["sha256"]), int(message["size_bytes"]))
+            self._download.end(message["transfer"], message["sha256"], message["size_bytes"])
         elif kind == "lacking":
-            self._send_module(str(message["module"]))
+            self._send_module(message["module"])
         elif kind == "reachable":
-            threading.Thread(target=self._prove_reachable, args=(float(message["window_s"]),), daemon=True).start()
-        else:
-            return False
-        return True
+            self._reachability.begin(message["window_s"])
+
+    def _broken(self, error: Exception) -> AgentError:
+        return AgentError(
+            f"the agent's output broke: {error}",
+            host=self.host,
+            next_step="see whether anything else prints to the session; if not, the host may be compromised",
+        )
 
     def _raise_last_words(self) -> None:
         """Raise AgentError when an agent that takes nothing more has said why."""
         with contextlib.suppress(UnreachableError):
             while True:
-                message = self._next_message(time.monotonic() + LAST_WORDS_S)
+                message = self._next_message(LAST_WORDS_S)
                 if message["type"] == "fatal":
-                    raise AgentError(str(message["message"]), host=self.host)
+                    raise AgentError(message["message"], host=self.host)
 
     def _module_frame(self, tasks: Sequence[Task]) -> bytes:
-        classes = {cls for task in tasks for cls in _classes_in(task)}
+        classes = {cls for task in tasks for cls in classes_in(task)}
         modules = [name for name in bundle.modules_for(classes) if name not in self._sent_modules]
         if not modules:
             return b""
@@ -286,26 +264,28 @@ class Session:
         with self._write_lock:
             self._channel.write(data)
 
-    def _next_message(self, give_up: float) -> dict[str, Any]:
-        """Return the next message but heartbeats, each of which puts ``give_up`` off."""
+    def _next_message(self, silence_s: float, *, is_first: bool = False) -> dict[str, Any]:
+        """Return the next message that is no heartbeat; each of these begins ``silence_s`` anew.
+
+        ``is_first``: there are no heartbeats and no content before the first message, so that the time holds for all.
+        """
         assert self._channel is not None
-        wait_s = give_up - time.monotonic()
+        give_up = time.monotonic() + silence_s
         while True:
             try:
-                found = self._decoder.next_frame()
-                if found is not None and found[0] == b"B":
-                    self._download.take(*wire.split_chunk(found[1]))
+                message = self._next_in_buffer(is_first)
+                if message is not None and message["type"] != "beat":
+                    return message
+                if message is not None:
                     continue
-                if found is not None:
-                    message = wire.decode(found[1])
-                    if message["type"] != "beat":
-                        return message
-                    continue
-                data = self._channel.read(1 << 18, wait_s)
+                left_s = give_up - time.monotonic() if is_first else silence_s
+                if left_s <= 0:
+                    raise TimeoutError
+                data = self._channel.read(1 << 18, left_s)
             except TimeoutError:
-                raise UnreachableError(f"no sign of life for {wait_s:.0f} s", host=self.host) from None
+                raise UnreachableError(f"no sign of life for {silence_s:.0f} s", host=self.host) from None
             except wire.ProtocolError as error:
-                raise AgentError(f"the agent's output broke: {error}", host=self.host) from error
+                raise self._broken(error) from error
             if not data:
                 raise UnreachableError(
                     "the connection ended in the middle of the run",
@@ -314,66 +294,28 @@ class Session:
                 )
             self._decoder.feed(data)
 
-    # -- blobs and reachability -----------------------------------------------------------------------------------
-    def _begin_upload(self, digest: str, transfer: int) -> None:
-        chunks = self._blobs.chunks(digest) if self._blobs is not None else iter(())
-        self._upload = _Upload(transfer, chunks)
-        self._continue_upload(0)
-
-    def _continue_upload(self, acknowledged: int) -> None:
-        upload = self._upload
-        if upload is None:
-            return
-        upload.on_the_way_bytes -= acknowledged
-        while upload.on_the_way_bytes < WINDOW:
-            try:
-                chunk = next(upload.chunks, b"")
-            except (KeyError, OSError):
-                chunk = b""
-            self._send_frames(wire.chunk_frame(upload.transfer, chunk))
-            if not chunk:
-                self._upload = None
-                return
-            upload.on_the_way_bytes += len(chunk)
-
-    def _prove_reachable(self, window_s: float) -> None:
-        """Reach the host on a new connection, as a next run would, and tell the agent whether and why not.
-
-        Tried until the window closes: a daemon that is just starting may drop a first attempt.
-        """
-        give_up = time.monotonic() + window_s - REACH_PAUSE_S  # so that the reason arrives before it closes
-        why = self._why_unreachable(window_s)
-        while why and time.monotonic() + REACH_PAUSE_S < give_up and self.is_open:
-            time.sleep(REACH_PAUSE_S)
-            why = self._why_unreachable(give_up - time.monotonic())
-        with contextlib.suppress(HostError, OSError):
-            self._send({"type": "confirm", "reached": not why, "why": why})
-
-    def _why_unreachable(self, timeout_s: float) -> str:
-        """Return why a new connection does not get through to a command, "" when it does."""
-        try:
-            connection = self._connector(self.settings)
-            try:
-                status = connection.start(["true"]).exit_status(timeout_s)
-            finally:
-                connection.close()
-        except (HostError, OSError) as error:
-            return getattr(error, "message", "") or str(error) or type(error).__name__
-        return "" if status == 0 else f"a command on it ended with {status}"
+    def _next_in_buffer(self, is_first: bool) -> dict[str, Any] | None:
+        """Return the next message that arrived, None when none is whole. Raises ProtocolError."""
+        while True:
+            frame = self._decoder.next_frame()
+            if frame is None:
+                return None
+            kind, payload = frame
+            if kind == b"J":
+                message = read_message(payload)
+                if is_first and message["type"] not in FIRST:
+                    raise wire.ProtocolError(f"the first message is {message['type']}, not hello")
+                return message
+            if kind != b"B" or is_first or len(payload) < 4:
+                raise wire.ProtocolError("content that no task asked for")
+            self._download.take(*wire.split_chunk(payload))
 
 
-def _classes_in(value: Any) -> Iterator[type]:
-    """Yield the classes of a task's resource and of the registered values within it."""
-    if isinstance(value, tuple):
-        for item in value:
-            if type(item) not in _SCALARS:
-                yield from _classes_in(item)
-    elif isinstance(value, Task):
-        yield from _classes_in(value.resource)
-        if value.until is not None:
-            yield from _classes_in(value.until)
-    elif hasattr(type(value), "kind") and is_record(type(value)):
-        yield type(value)
-        for inner in vars(value).values():
-            if type(inner) not in _SCALARS:
-                yield from _classes_in(inner)
+def _modules_of(tasks: Sequence[Task]) -> set[str]:
+    return {cls.__module__ for task in tasks for cls in classes_in(task)}
+
+
+@functools.lru_cache(maxsize=256)
+def _may_offer(modules: frozenset[str]) -> bool:
+    """Return True if a resource of these modules may send content to the controller."""
+    return bool(bundle.modules_asked_for(OFFER, modules))

@@ -15,9 +15,9 @@ from orchestr import blobs
 from orchestr.agent import wire
 from orchestr.agent.resource import Task
 from orchestr.blobs import BlobStore, Incoming
-from orchestr.engine import session as engine_session
 from orchestr.engine.download import Download
 from orchestr.engine.session import Session, SessionOptions
+from orchestr.engine.upload import WINDOW
 from orchestr.errors import UnreachableError
 from orchestr.inventory import ConnectionSettings
 from orchestr.transport.local import LocalConnection
@@ -26,7 +26,7 @@ from tests.agent.offering import Offering
 
 LOCAL = ConnectionSettings(address="localhost", connection="local")
 ENDLESS = Offering(("cat", "/dev/zero"))
-LARGE_BYTES = 2 * engine_session.WINDOW + 12345
+LARGE_BYTES = 2 * WINDOW + 12345
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_damaged_content_is_refused(session: Session, tmp_path: Path) -> None:
     """Content whose digest differs from the promised one never takes the file's place."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("genuine")
-    blob = session._blobs.add_file(source)  # type: ignore[union-attr]
+    blob = session._upload._blobs.add_file(source)  # type: ignore[union-attr]
     source.write_text("forged!")
     target.write_text("before")
     (result,) = results(session, Task(owned(target, blob)))
