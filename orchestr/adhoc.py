@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from orchestr import events
 from orchestr.agent.resource import Task
+from orchestr.engine.faults import describe_fault
 from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
 from orchestr.engine.frame import Emitter, carry_out
 from orchestr.engine.journal import new_run_id
@@ -175,6 +176,9 @@ def _execute(round_: _Round, fleet: Fleet, host: str, task: Task) -> None:
     except HostError as error:
         fleet.drop(host)
         round_.emit(events.HostUnreachable(host, error.message, error.next_step, error.stderr, error.exit_code))
+    except Exception as error:
+        fleet.drop(host)
+        round_.emit(events.HostFailed(host, **describe_fault(error)))
 
 
 def _take(round_: _Round, host: str, task: Task, message: dict[str, Any]) -> None:
@@ -182,22 +186,27 @@ def _take(round_: _Round, host: str, task: Task, message: dict[str, Any]) -> Non
     if message["type"] == "started":
         round_.emit(events.TaskStarted(host, task.id, label))
     elif message["type"] == "output":
-        round_.emit(events.TaskOutput(host, task.id, str(message["text"])))
+        round_.emit(events.TaskOutput(host, task.id, message["text"]))
     elif message["type"] == "result":
-        found = round_.result.hosts[host]
-        assert isinstance(found, HostOutput)
+        output = round_.result.hosts[host]
+        assert isinstance(output, HostOutput)
         outcome = message.get("outcome", {})
-        found.exit, found.stdout, found.stderr = (outcome.get(name, "") for name in ("exit", "stdout", "stderr"))
-        round_.emit(_finished(host, task, message, found))
+        output.exit = outcome["exit"] if type(outcome.get("exit")) is int else None
+        output.stdout, output.stderr = _text(outcome.get("stdout")), _text(outcome.get("stderr"))
+        round_.emit(_finished(host, task, message, output))
 
 
-def _finished(host: str, task: Task, message: dict[str, Any], found: HostOutput) -> events.TaskFinished:
-    """Return the event of an ended command: it changed who knows what, so it is ok, or failed."""
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _finished(host: str, task: Task, message: dict[str, Any], output: HostOutput) -> events.TaskFinished:
+    """Return the event of an ended command: ok if it ended with 0, else failed; it is never called a change."""
     error = dict(message.get("error", {}))
-    if not isinstance(found.exit, int):
-        found.exit = None
-    elif found.exit != 0:
-        error = {"message": f"it ended with {found.exit}", "stderr": found.stderr[-2000:], "next_step": ""}
+    if output.exit is None:
+        error = error or {"message": "the host did not say how the command ended", "stderr": "", "next_step": ""}
+    elif output.exit != 0:
+        error = {"message": f"it ended with {output.exit}", "stderr": output.stderr[-2000:], "next_step": ""}
     return events.TaskFinished(
         host=host,
         task=task.id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import sys
@@ -70,8 +69,9 @@ class Invocation(Options):
     def print_json(self, value: Any) -> None:
         """Print the one object of --json."""
         from orchestr.cli.problems import write_stdout
+        from orchestr.reports.visible import json_line
 
-        write_stdout(json.dumps(value, ensure_ascii=False) + "\n")
+        write_stdout(json_line(value) + "\n")
 
     @contextlib.contextmanager
     def reporting(self, diffs: bool = False, instead: Report | None = None) -> Iterator[Consumer]:

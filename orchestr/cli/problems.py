@@ -48,7 +48,9 @@ def tell(error: OrchestrError, as_json: bool) -> int:
     if host:
         text += "".join(f"\n  | {line}" for line in stderr.splitlines())
         text += f"\n  → {error.next_step}" if error.next_step and error.next_step not in text else ""
-    print(f"error: {text}", file=sys.stderr)
+    from orchestr.reports.visible import visible_lines  # an error is rare, and may quote a host
+
+    print(f"error: {visible_lines(text)}", file=sys.stderr)
     if as_json:
         write_stdout(json.dumps(found, ensure_ascii=False) + "\n")
     return error.exit_code

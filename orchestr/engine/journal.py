@@ -145,17 +145,17 @@ def events_of(run: str) -> Iterator[dict[str, Any]]:
     """Yield what happened in a run (the beginning of its name will do; ``last`` is the newest). Raises InputError."""
     path = find_run(run) / EVENTS
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        data = path.read_bytes()
     except OSError as problem:
         what = f"the record of this run is damaged: {problem.strerror}"
         raise InputError(what, file=path, next_step=_OTHERS) from None
-    for line in text.splitlines():
+    for line in data.split(b"\n"):  # not at the other line ends of Unicode: texts of hosts may hold them
         try:
-            found = json.loads(line)
-        except ValueError:
-            continue  # the line a killed controller was writing
-        if isinstance(found, dict):
-            yield found
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # the line a killed controller was writing, or one that was damaged since
+        if isinstance(event, dict):
+            yield event
 
 
 def find_run(run: str) -> Path:
@@ -196,7 +196,22 @@ def _record_in(directory: Path) -> dict[str, Any] | None:
     """Return what a run's directory says it was, None when that is not whole."""
     try:
         record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    is_whole = isinstance(record, dict) and all(isinstance(record.get(key), str) for key in _ESSENTIAL)
-    return record if is_whole else None
+    return record if isinstance(record, dict) and _is_whole(record) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < 1e11  # also of seconds since 1970; no NaN
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Return True if a record has the fields that say what was run, and each of them is of its type."""
+    hosts = record.get("hosts", ())
+    results = hosts.values() if isinstance(hosts, dict) else ()
+    return (
+        all(isinstance(record.get(key), str) for key in _ESSENTIAL)
+        and all(_is_number(record.get(key, 0)) for key in ("started", "elapsed_s", "exit_code"))
+        and isinstance(hosts, (dict, list, tuple))
+        and all(isinstance(result, dict) and isinstance(result.get("changed", 0), int) for result in results)
+    )

@@ -12,7 +12,7 @@ TEXT, INTEGER, NUMBER, OBJECT, NUMBERS, TEXTS = "a text", "an integer", "a numbe
 VERDICTS = ("ok", "changed", "failed", "skipped", "unknown")
 LARGEST_BYTES = 32 * 1024 * 1024  # of one JSON message; a command's output in an outcome is at most a quarter of it
 MOST_VALUES = 4_000_000  # values in one message, counted by their commas
-MOST_CONTAINERS = 200_000  # lists and objects in one message
+MOST_CONTAINERS = 1_000_000  # lists and objects in one message
 DEEPEST = 64  # levels of lists and objects within each other
 
 #: Message type → required fields, optional fields.
@@ -51,11 +51,11 @@ def read_message(payload: bytes) -> dict[str, Any]:
         raise ProtocolError("a message of too many values")
     try:
         message = decode(payload, _check_secret)
+        _check(message)
     except ProtocolError:
         raise
-    except Exception as error:  # a RecursionError, or a class of ours that its fields do not fit
+    except Exception as error:  # a RecursionError, an OverflowError, a class of ours that its fields do not fit
         raise ProtocolError(f"not a message: {type(error).__name__}") from None
-    _check(message)
     return message
 
 
@@ -75,11 +75,13 @@ def _check(message: dict[str, Any]) -> None:
         _check_result(message)
     elif kind == "hello":
         _check_facts(message["facts"])
-    elif kind in ("need", "got", "offer", "offered") and min(message.get(key, 0) for key in _COUNTS) < 0:
-        raise ProtocolError(f"a message {kind} with a negative number")
+    elif kind in ("need", "got", "offer", "offered") and not _is_possible(message):
+        raise ProtocolError(f"a message {kind} with an impossible number")
 
 
-_COUNTS = ("transfer", "size_bytes")
+def _is_possible(message: dict[str, Any]) -> bool:
+    transfer, size_bytes = int(message.get("transfer", 0)), int(message.get("size_bytes", 0))
+    return 0 <= transfer < 1 << 32 and 0 <= size_bytes < 1 << 63
 
 
 def _check_result(message: dict[str, Any]) -> None:
@@ -90,7 +92,7 @@ def _check_result(message: dict[str, Any]) -> None:
 
 
 def _check_facts(facts: dict[str, Any]) -> None:
-    if "time" not in facts or not _is_plain(facts, DEEPEST):
+    if "time" not in facts or not _is_plain(facts, DEEPEST, (str, int, float)):
         raise ProtocolError("facts that are no plain data, or without the time")
     for name, value in facts.items():
         wanted = _FACTS.get(name)
@@ -113,13 +115,13 @@ def _is(value: Any, wanted: str) -> bool:
     return isinstance(value, dict)
 
 
-def _is_plain(value: Any, levels: int) -> bool:
+def _is_plain(value: Any, levels: int, scalars: tuple[type, ...] = (str, int, float, bytes, Secret)) -> bool:
     """Return True for data without objects of ours (resources, tasks), and not nested deeper than ``levels``."""
     if isinstance(value, dict):
-        return levels > 0 and all(_is_plain(item, levels - 1) for item in value.values())
+        return levels > 0 and all(_is_plain(item, levels - 1, scalars) for item in value.values())
     if isinstance(value, tuple):
-        return levels > 0 and all(_is_plain(item, levels - 1) for item in value)
-    return value is None or isinstance(value, (str, int, float, bytes, Secret))
+        return levels > 0 and all(_is_plain(item, levels - 1, scalars) for item in value)
+    return value is None or isinstance(value, scalars)
 
 
 def _check_secret(secret: Secret) -> None:

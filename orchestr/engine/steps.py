@@ -140,6 +140,7 @@ class Player:
             message = str(error).partition("\n  → ")[0]
             self.emit(events.HostFailed(host, redact(message), redact(error.next_step)))
         except Exception as error:
+            fleet.drop(host)  # its session may be in the middle of a request
             self.emit(_fault(host, error))
 
     def _plan(self, step: Step, host: str) -> tuple[Task, ...]:

@@ -15,6 +15,7 @@ from orchestr import events
 from orchestr.reports.closing import Again, closing, counts, finished, state_of
 from orchestr.reports.lines import Wording
 from orchestr.reports.output import LastingStream
+from orchestr.reports.visible import visible
 from orchestr.results import VERDICTS, RunResult
 
 STYLES = {
@@ -116,7 +117,7 @@ class Board:
         elif isinstance(event, events.HostConnected):
             self._now.pop(event.host, None)
         elif isinstance(event, events.TaskStarted):
-            self._now[event.host] = (event.name, began)
+            self._now[event.host] = (visible(event.name), began)
         elif isinstance(event, events.TaskFinished):
             self._done[event.host] = self._done.get(event.host, 0) + 1
             self._now.pop(event.host, None)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from orchestr.events import Event, HostUnreachable, RunStarted, TaskFinished, TaskOutput
 from orchestr.reports.output import Output
+from orchestr.reports.visible import visible
 from orchestr.reports.width import cells, padded
+
+LONGEST_LINE = 8 * 1024 * 1024  # characters of a line that wait for its end
 
 
 class HostLines:
@@ -13,6 +16,7 @@ class HostLines:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._begun: dict[str, list[str]] = {}  # pieces, joined once: a line may be megabytes long
+        self._waiting: dict[str, int] = {}  # characters of these pieces
         self._width = 0
 
     def __call__(self, event: Event) -> None:
@@ -24,10 +28,15 @@ class HostLines:
             for begun in others:
                 self._write(event.host, "".join(self._begun[event.host]))
                 self._begun[event.host] = [begun]
+            waiting = len(first) + self._waiting.get(event.host, 0) if not others else len(others[-1])
+            self._waiting[event.host] = waiting
+            if waiting > LONGEST_LINE:
+                self._waiting[event.host] = 0
+                self._write(event.host, "".join(self._begun.pop(event.host)))
         elif isinstance(event, (TaskFinished, HostUnreachable)):
             rest = "".join(self._begun.pop(event.host, ()))
             if rest:
                 self._write(event.host, rest)
 
     def _write(self, host: str, line: str) -> None:
-        self._output.write(f"{padded(host, self._width)} | {line}".rstrip())
+        self._output.write(visible(f"{padded(host, self._width)} | {line}".rstrip()))

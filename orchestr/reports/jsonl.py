@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from orchestr.events import Event
 from orchestr.reports.output import Output
+from orchestr.reports.visible import json_line
 
 
 class JsonLines:
@@ -16,4 +16,4 @@ class JsonLines:
         self._output = output
 
     def __call__(self, event: Event) -> None:
-        self._output.write(json.dumps({"time": round(time.time(), 3), **event.to_json()}, ensure_ascii=False))
+        self._output.write(json_line({"time": round(time.time(), 3), **event.to_json()}))

@@ -11,13 +11,13 @@ The first word is the verdict, the second the host, so that ``grep ^failed`` and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from orchestr import events
 from orchestr.paths import nearby
+from orchestr.reports.visible import json_line, visible
 from orchestr.reports.width import cells, padded
 
 VERDICT_WIDTH = len("unreachable")
@@ -46,12 +46,13 @@ class Wording:
     def lines(self, event: events.Event) -> Iterator[Line]:
         """Yield what is to be said about an event: nothing for most, unless more is asked for."""
         if self._verbosity >= 3:
-            yield Line(f"· {json.dumps(event.to_json(), ensure_ascii=False)}", "engine")
+            yield Line(f"· {json_line(event.to_json())}", "engine")
         if isinstance(event, events.RunStarted):
             self._host_width = max([4, *(cells(host) for host in event.hosts)])
         speak = _SPEAKERS.get(type(event))
         if speak is not None:
-            yield from speak(self, event)
+            for line in speak(self, event):
+                yield Line(visible(line.text), line.style)
 
     # -- one method per event -------------------------------------------------------------------------------------
     def _run_started(self, event: events.RunStarted) -> Iterator[Line]:

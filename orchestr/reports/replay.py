@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestr import events
 from orchestr.errors import EXIT_INTERRUPTED
-from orchestr.results import HostResult, RunResult
+from orchestr.results import VERDICTS, HostResult, RunResult
 
 _KINDS = {kind.__name__: kind for kind in events.Event.__subclasses__()}
 
@@ -28,12 +28,37 @@ def from_json(record: dict[str, Any]) -> events.Event | None:
     kind = _KINDS.get(str(record.get("event")))
     if kind is None:
         return None
-    known = {field.name for field in fields(kind)}
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items() if name in known}
+    types = {field.name: str(field.type) for field in fields(kind)}
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items() if name in types}
+    if not all(_is_of(value, types[name]) for name, value in given.items()):
+        return None
+    if given.get("verdict", "ok") not in VERDICTS:
+        return None
     try:
         return kind(**given)
-    except TypeError:
+    except TypeError:  # a field is missing
         return None
+
+
+def _is_of(value: Any, annotation: str) -> bool:
+    """Return True if a value is of the type that a field of an event has."""
+    if annotation == "tuple[str, ...]":
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    if annotation == "dict[str, str]":
+        return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    if annotation == "dict[str, dict[str, Any]]":
+        return isinstance(value, dict) and all(_is_host(item) for item in value.values())
+    if annotation == "float":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value).__name__ == annotation
+
+
+def _is_host(value: Any) -> bool:
+    """Return True for the object of a host in RunFinished, as far as reports read it."""
+    if not isinstance(value, dict) or not all(isinstance(value.get(verdict, 0), int) for verdict in VERDICTS):
+        return False
+    lists = [value.get(name, []) for name in ("changes", "errors")]
+    return all(isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists)
 
 
 def recorded_result(happened: Iterable[events.Event]) -> RunResult:

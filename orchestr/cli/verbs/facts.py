@@ -32,13 +32,16 @@ def command(call: Invocation, pattern: str) -> int:
 
 
 def _show(name: str, facts: dict[str, Any]) -> None:
+    from orchestr.reports.visible import visible  # as late as all reports: --help does not need them
+
     print(name)
     width = max(len(key) for key in facts)
     for key in sorted(facts):
         value = facts[key]
         text = ", ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
-        print(f"  {key.ljust(width)}  {_with_unit(key, value, text)}".rstrip())
+        print(visible(f"  {key.ljust(width)}  {_with_unit(key, value, text)}".rstrip()))
 
 
 def _with_unit(key: str, value: Any, text: str) -> str:
-    return f"{text} ({value / (1 << 30):.1f} GiB)" if key.endswith("_bytes") else text
+    is_size = key.endswith("_bytes") and isinstance(value, int)
+    return f"{text} ({value / (1 << 30):.1f} GiB)" if is_size else text

@@ -49,10 +49,13 @@ def _summary(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(found: list[dict[str, Any]]) -> None:
+    from orchestr.reports.visible import visible  # as late as all reports: --help does not need them
+
     print(f"{'run':<21} {'started':<19} {'verb':<9} {'exit':>4} {'hosts':>5} {'changed':>7}  inventory")
     for each in found:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["started"] or 0))
         ended = "-" if each["exit"] is None else each["exit"]
         changed = "-" if each["changed"] is None else each["changed"]
         numbers = f"{ended:>4} {each['hosts']:>5} {changed:>7}"
-        print(f"{each['run']:<21} {started:<19} {each['verb']:<9} {numbers}  {nearby(str(each['inventory']))}")
+        line = f"{each['run']:<21} {started:<19} {each['verb']:<9} {numbers}  {nearby(str(each['inventory']))}"
+        print(visible(line))
