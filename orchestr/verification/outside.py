@@ -1,4 +1,4 @@
-"""The cluster as it looks from this machine: which ports answer, what a server says. Standard library only."""
+"""The cluster as it looks from this machine: which ports answer, what a server says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from orchestr.verification.websocket import WebSocket
+from orchestr.verification.websocket import WebSocket, open_websocket
 
 PortState = Literal["open", "closed", "filtered"]
 
@@ -114,7 +114,7 @@ class Outside:
         way = connection(where, address, ca=ca, verify=verify, timeout_s=timeout_s)
         try:
             path = (where.path or "/") + (f"?{where.query}" if where.query else "")
-            return WebSocket(way, host or where.netloc.rpartition("@")[2], path, headers or {})
+            return open_websocket(way, host or where.netloc.rpartition("@")[2], path, headers or {}, timeout_s)
         except BaseException:
             way.close()
             raise

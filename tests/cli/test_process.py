@@ -17,7 +17,10 @@ from tests.waiting import HANG_S, wait_until
 
 SITE = "inventories/site.yml"
 LOCAL = "all:\n  vars: {ansible_connection: local}\n  hosts: {here: {}}\n"
-PACKAGES = ("fabric", "paramiko", "cryptography", "pydantic", "jinja2", "rich", "tenacity", "pytest", "testinfra")
+PACKAGES = (
+    *("fabric", "paramiko", "cryptography", "pydantic", "jinja2", "rich", "tenacity", "pytest", "testinfra"),
+    "websockets",
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from orchestr.verification.websocket import WebSocket
+from orchestr.verification.websocket import open_websocket
 from tests.lab.cluster import SITE, authority
 from tests.lab.conftest import ADDRESSES
 
@@ -45,8 +45,8 @@ class Participant:
     def __init__(self, room: str, identity: str, holding: bool = False) -> None:
         status, answer = ask("POST", "/api/token", {"room": room, "identity": identity})
         assert status == 200, answer
-        self.socket = WebSocket(site(), SITE, f"/rtc?access_token={answer['token']}", {})
-        self.welcome: dict[str, Any] = json.loads(self.socket.receive_text(10))
+        self.socket = open_websocket(site(), SITE, f"/rtc?access_token={answer['token']}", {})
+        self.welcome: dict[str, Any] = json.loads(self._next_text())
         self.echoes = 0
         self.broken: BaseException | None = None
         self._leaving = threading.Event()
@@ -54,11 +54,15 @@ class Participant:
         if holding:
             self._talking.start()
 
+    def _next_text(self) -> str:
+        """Return the next text message, passing over binary ones."""
+        return next(message for message in iter(lambda: self.socket.receive(10), None) if isinstance(message, str))
+
     def _talk(self) -> None:
         try:
             for number in itertools.count():
-                self.socket.send_text(f"still here {number}")
-                if self.socket.receive_text(10) != f"still here {number}":
+                self.socket.connection.send(f"still here {number}")
+                if self._next_text() != f"still here {number}":
                     raise ConnectionError("another echo than was said")
                 self.echoes += 1
                 if self._leaving.wait(PAUSE_S):
