@@ -1,4 +1,4 @@
-"""Addresses that roles name other machines by: as peers reach them, and as firewalls let them in."""
+"""Addresses of other machines in roles: for connections between peers, and for the sources of firewall rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def as_address(text: str, host: str) -> str:
-    """Return an IP address, looked up when ``text`` is a name. Raises InputError when ``host`` has none by it."""
+    """Return an IP address; look ``text`` up if it is a name. Raises InputError when the name of ``host`` has none."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -23,13 +23,13 @@ def as_address(text: str, host: str) -> str:
         return str(socket.getaddrinfo(text, None, type=socket.SOCK_STREAM)[0][4][0])
     except OSError:
         raise InputError(
-            f"{host}: {text!r} has no address that peers could reach",
+            f"{host}: {text!r} does not resolve to an address that peers can reach",
             next_step=f"set ansible_host or private_address of {host} to its IP address",
         ) from None
 
 
 def as_network(word: str, inventory: Inventory) -> str:
-    """Return an address or network as firewall sources name it. Raises InputError for anything else."""
+    """Return an address or network in the notation of firewall sources. Raises InputError for any other word."""
     if word in ("any", "anywhere", "all"):
         return "0.0.0.0/0"
     try:
@@ -38,7 +38,7 @@ def as_network(word: str, inventory: Inventory) -> str:
     except ValueError:
         known = [*inventory.groups, *inventory.hosts]
         raise InputError(
-            f"{word!r} is neither a group, a host nor an address",
+            f"{word!r} is not a group, a host, or an address",
             file=inventory.path,
             suggestion=closest(word, known),
             next_step="write a group, a host, an address, or a network like 10.0.0.0/8",

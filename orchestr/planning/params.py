@@ -27,15 +27,15 @@ _NUMBERS = {int, float, bool}
 
 
 class Params(BaseModel):
-    """Base of every role's parameters: typed, frozen, unknown ones refused."""
+    """Base class of every role's parameters: typed and frozen; unknown parameters are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     @classmethod
     def entry_of(cls, parameter: str) -> tuple[str, str] | None:
-        """Return (field, key) of a mapping that a parameter of another name belongs to; None for an unknown name.
+        """Return (field, key) for a parameter that is an entry of a mapping field; None for an unknown name.
 
-        A role overrides it to take one parameter per application: ``shop_domain`` → ``("domains", "shop")``.
+        A role overrides it to accept one parameter per application: ``shop_domain`` → ``("domains", "shop")``.
         """
         return None
 
@@ -44,7 +44,7 @@ def _secret(value: Any) -> Any:
     return Secret(value) if isinstance(value, str) else value
 
 
-#: A parameter that is a secret from the moment of reading, whether or not the inventory encrypts it.
+#: A parameter that is a Secret as soon as it is read, whether or not the inventory encrypts it.
 SecretText = Annotated[Secret, BeforeValidator(_secret)]
 
 
@@ -55,12 +55,12 @@ def _fits_option_file(password: Secret) -> Secret:
     return password
 
 
-#: A password that stands in a server's option file, where quotes, backslashes and hashes would mean something.
+#: A password for a server's option file, where quotes, backslashes and hashes have a meaning.
 OptionFilePassword = Annotated[SecretText, AfterValidator(_fits_option_file)]
 
 
 def secrets_in(value: Any) -> Iterator[Secret]:
-    """Yield every Secret in parameters, however deep."""
+    """Yield every Secret in parameters, at any depth."""
     if isinstance(value, Secret):
         yield value
     elif isinstance(value, BaseModel):
@@ -68,27 +68,28 @@ def secrets_in(value: Any) -> Iterator[Secret]:
     elif isinstance(value, Mapping):
         yield from secrets_in(list(value.values()))
     elif isinstance(value, (list, tuple, set, frozenset)):
-        for each in value:
-            yield from secrets_in(each)
+        for item in value:
+            yield from secrets_in(item)
 
 
 def resolve_params(
     role: Role, use: RoleUse, play: Play, inventory: Inventory, host: str, names: Iterable[str] = ()
 ) -> Params:
-    """Return the role's parameters for one host: the inventory's, then the ``vars`` of the play and of the role in it.
+    """Return the role's parameters for one host: from the inventory, then from the ``vars`` of the play and the role.
 
-    ``names`` are those of all roles and of all instances in the playbook: a variable belongs to the longest that fits.
+    ``names`` are the names of all roles and of all instances in the playbook: a variable belongs to the longest name
+    that is a prefix of it.
 
-    Raises InputError where the value was written: an unknown parameter with the closest known one, a wrong type, a
-    missing one.
+    Raises InputError at the position of the value: for an unknown parameter (with the closest known one), a wrong
+    type, a missing parameter.
     """
     scope = inventory.scope(host, play.variables, use.variables)
     prefix = f"{role.name}_"
-    _refuse_strangers(role, use)
+    _refuse_names_without_prefix(role, use)
     longer = tuple(f"{name}_" for name in names if name.startswith(prefix))
     fields = role.params_class.model_fields
     values: dict[str, Any] = {}
-    written: dict[tuple[str, str], str] = {}  # entries of mappings → the variable they were written as
+    written: dict[tuple[str, str], str] = {}  # entry of a mapping → name of its variable
     for name in dict.fromkeys((*inventory.host(host).variables, *play.variables, *use.variables)):
         if not isinstance(name, str) or not name.startswith(prefix):
             continue
@@ -96,14 +97,14 @@ def resolve_params(
         entry = role.params_class.entry_of(parameter)
         if parameter in fields:
             if _takes_text(fields[parameter].annotation):
-                check_texts(scope.written(name), _origin(name, use, play, inventory, host))
+                check_texts(scope.written(name), _position_of(name, use, play, inventory, host))
             values[parameter] = scope.value(name)
         elif entry is not None:
             values[entry[0]] = {**values.get(entry[0], {}), entry[1]: scope.value(name)}
             written[entry] = name
         elif not name.startswith(longer or ("\0",)):
             raise input_error(
-                _origin(name, use, play, inventory, host),
+                _position_of(name, use, play, inventory, host),
                 f"the role {role.name} has no parameter {parameter!r}",
                 suggestion=_with_prefix(prefix, closest(parameter, fields)),
                 next_step=f"orchestr doc {role.kind} lists its parameters",
@@ -116,20 +117,19 @@ def resolve_params(
 
 
 def _takes_text(annotation: Any) -> bool:
-    """Return True if a parameter takes texts and numbers alike: what it is used for is text."""
+    """Return True if a parameter accepts both texts and numbers, and so is used as text."""
     inner = get_args(annotation)
     return (str in inner and bool(_NUMBERS & {*inner})) or any(map(_takes_text, inner))
 
 
-def _refuse_strangers(role: Role, use: RoleUse) -> None:
-    """Refuse ``vars: {port: 80}`` of a role: what was meant is its parameter, and would be passed over in silence."""
-
+def _refuse_names_without_prefix(role: Role, use: RoleUse) -> None:
+    """Raise InputError for ``vars: {port: 80}`` of a role: a parameter without its prefix would have no effect."""
     fields = role.params_class.model_fields
     for name in use.variables:
         if name in fields and not str(name).startswith(f"{role.name}_"):
             raise input_error(
                 key_position(use.variables, name),
-                f"{name!r} is no variable of the role {role.name}: its parameters are named after it",
+                f"{name!r} is not a variable of the role {role.name}: its parameters begin with {role.name}_",
                 suggestion=f"{role.name}_{name}",
                 next_step=f"orchestr doc {role.kind} lists its parameters",
             )
@@ -139,11 +139,13 @@ def _with_prefix(prefix: str, name: str | None) -> str | None:
     return prefix + name if name else None
 
 
-def _origin(name: str, use: RoleUse, play: Play, inventory: Inventory, host: str, *path: str | int) -> Position | None:
-
-    for holder in (use.variables, play.variables):
-        if name in holder:
-            return value_position(holder, name)
+def _position_of(
+    name: str, use: RoleUse, play: Play, inventory: Inventory, host: str, *path: str | int
+) -> Position | None:
+    """Return the position of a variable's value: in the role of the play, else in the play, else in the inventory."""
+    for variables in (use.variables, play.variables):
+        if name in variables:
+            return value_position(variables, name)
     return inventory.position(host, name, *path)
 
 
@@ -175,23 +177,23 @@ def _params_error(
         )
     shown = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
     return input_error(
-        _origin(name, use, play, inventory, host, *inner),
+        _position_of(name, use, play, inventory, host, *inner),
         f"{host}: {shown}: {_plain(first, _may_be_secret(role.params_class.model_fields.get(str(location[0]))))}",
         next_step=f"orchestr doc {role.kind} describes {name}",
     )
 
 
 def _may_be_secret(annotation: Any) -> bool:
-    """Tell whether a type, or anything in it, is a Secret: then what was written there is not shown."""
+    """Return True if a type is or contains Secret: messages do not show its values."""
     annotation = getattr(annotation, "annotation", annotation)
     inner = list(get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        inner = [each.annotation for each in annotation.model_fields.values()]
-    return annotation is Secret or any(_may_be_secret(each) for each in inner)
+        inner = [info.annotation for info in annotation.model_fields.values()]
+    return annotation is Secret or any(_may_be_secret(item) for item in inner)
 
 
 def _plain(problem: Mapping[str, Any], is_secret: bool = False) -> str:
-    """Return a pydantic problem as a sentence, with what was found unless it is to stay secret."""
+    """Return a pydantic problem as a sentence, with the wrong value unless it may be a secret."""
     text = str(problem["msg"]).removeprefix("Value error, ")
     text = text.replace("Input should be a valid", "expected a").replace("Input should be", "expected")
     text = text.replace("expected a integer", "expected an integer")

@@ -1,6 +1,6 @@
-"""Phases: a role's steps of a play, each with a barrier after it.
+"""Phases: the steps of a role within a play; all hosts finish one before the next begins.
 
-A role that needs more than ``deploy`` names them in its module; for an application they are derived:
+A role that needs more than ``deploy`` lists them in its module; for an application they are derived:
 
     PHASES = (Phase("survey"), Phase("join", group="managers", is_serial=True, is_fatal=True), Phase("join", "workers"))
 """
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Phase:
-    """A function of a role that the hosts of a play run, before the next phase begins on any of them.
+    """A function of a role that all hosts of a play run before the next phase begins.
 
     ``group``: only hosts of this inventory group take part. ``is_early``: before all plays of the run. ``is_serial``:
     one host after the other. ``is_fatal``: a failure on one host ends the run. ``reaches_swarm``: all nodes of the
-    swarm take part as well, for data that is on them. ``reaches_departing``: in an upgrade, so do the hosts that it
-    removes, before those that stay, planned by the inventory they were in.
+    swarm take part as well, for data that is on them. ``reaches_departing``: in an upgrade, departing hosts take part
+    as well, before the hosts that stay, planned by the old inventory.
     """
 
     function: str

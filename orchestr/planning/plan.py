@@ -1,4 +1,4 @@
-"""Inventory, roles and facts become tasks: a value that can be compared, printed and tested without a host."""
+"""Plan tasks from inventory, roles and facts: values that can be compared, printed and tested without a host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A role, its parameters for one host, and the tags it was given in the playbook."""
+    """A role, its parameters for one host, and its tags from the playbook."""
 
     role: Role
     params: Params
@@ -33,7 +33,7 @@ class Assignment:
 
 @dataclass
 class PlanContext:
-    """What planning may look at: the inventory, who gets which role, facts of connected hosts, outcomes so far."""
+    """The input of planning: the inventory, the roles of each host, facts of connected hosts, outcomes so far."""
 
     inventory: Inventory
     playbook: Playbook
@@ -43,8 +43,8 @@ class PlanContext:
     outcomes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
     new_hosts: frozenset[str] = frozenset()
-    departing: PlanContext | None = None  # of the inventory an upgrade leaves, for the hosts that it lets go
-    staying: PlanContext | None = None  # the other way round: of the inventory that comes
+    departing: PlanContext | None = None  # of the old inventory of an upgrade, for its departing hosts
+    staying: PlanContext | None = None  # for a departing host: of the new inventory
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
     task_tags: set[str] = field(default_factory=set)  # of all tasks planned so far, also those that tags left out
     _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
@@ -54,22 +54,22 @@ class PlanContext:
     _looking_up: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def group(self, name: str) -> tuple[Peer, ...]:
-        """Return the hosts of a group, gathered once for all who ask."""
-        with self._looking_up:  # hosts that ask at the same time wait for the first instead of looking too
+        """Return the hosts of a group; the result is cached."""
+        with self._looking_up:  # threads of several hosts: the others wait for the first look-up
             if name not in self._groups:
                 members = self.inventory.members(name) if name in self.inventory.groups else ()
                 self._groups[name] = tuple(Peer(self, host) for host in members)
             return self._groups[name]
 
     def addresses_of(self, group: str) -> dict[str, None]:
-        """Return the addresses of a group's hosts, each once, looked up once. Raises InputError as `Peer.address`."""
+        """Return the addresses of a group's hosts, each once; cached. Raises InputError as `Peer.address`."""
         with self._looking_up:
             if group not in self._addresses_of:
                 self._addresses_of[group] = dict.fromkeys(peer.address for peer in self.group(group))
             return self._addresses_of[group]
 
     def with_role(self, role: str) -> tuple[Peer, ...]:
-        """Return the hosts that get a role in some play, gathered once for all who ask."""
+        """Return the hosts that get a role in any play; the result is cached."""
         with self._looking_up:
             if role not in self._with_role:
                 assignments = self.assignments.items()
@@ -79,19 +79,19 @@ class PlanContext:
             return self._with_role[role]
 
     def roles(self) -> tuple[Role, ...]:
-        """Return the role instances of the playbook that some host gets, each once, in the order of the plays."""
+        """Return the role instances that at least one host gets, each once, in the order of the plays."""
         with self._looking_up:
             if self._roles is None:
-                every = (use.role for _, uses in sorted(self.assignments.items()) for use in uses)
-                self._roles = tuple({role.name: role for role in every}.values())
+                assigned = (use.role for _, uses in sorted(self.assignments.items()) for use in uses)
+                self._roles = tuple({role.name: role for role in assigned}.values())
             return self._roles
 
     def has(self, host: str) -> bool:
-        """Tell whether a host is in the inventory."""
+        """Return True if a host is in the inventory."""
         return host in self.inventory.hosts
 
     def take_notes(self) -> Iterator[tuple[str, str]]:
-        """Yield each note once, whichever of the hosts' threads asks."""
+        """Yield each note once, also when several threads call this."""
         while True:
             try:
                 yield self.notes.pop(0)
@@ -105,9 +105,9 @@ class PlanContext:
 
 
 def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
-    """Load all roles and resolve all parameters, for every play and host. Raises InputError; nothing is connected."""
+    """Load all roles and resolve all parameters, for every play and host. Raises InputError; connects to no host."""
     root, plays = context.inventory.root, context.playbook.plays
-    roles = [[(use, role) for use in play.roles for role in _loaded(use, root)] for play in plays]
+    roles = [[(use, role) for use in play.roles for role in _load_with_parts(use, root)] for play in plays]
     names = dict.fromkeys((*role_names(root), *(role.name for play_roles in roles for _, role in play_roles)))
     for number, play in enumerate(plays):
         for host in play_hosts[number]:
@@ -116,25 +116,25 @@ def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
                 Assignment(role, resolve_params(role, use, play, context.inventory, host, names), tags, use)
                 for use, role in roles[number]
                 for tags in [(*play.tags, *use.tags)]
-                if _is_for(role, groups, context.inventory)
+                if _is_assigned(role, groups, context.inventory)
             )
 
 
-def _loaded(use: RoleUse, root: Path) -> Iterator[Role]:
-    """Yield the role of a play, with the applications that run inside it."""
+def _load_with_parts(use: RoleUse, root: Path) -> Iterator[Role]:
+    """Yield the applications that run inside a role of a play, then the role."""
     return with_own_parts(load_role(use.name, root, use.position, instance=use.instance), root)
 
 
-def _is_for(role: Role, groups: Iterable[str], inventory: Inventory) -> bool:
+def _is_assigned(role: Role, groups: Iterable[str], inventory: Inventory) -> bool:
     """Return True if a host with these groups gets a role of its play.
 
-    A part of an application is for the hosts of its group. Hosts of such groups get the application itself only when
-    they are in the group of its name, where there is one.
+    The hosts of a part's group get the part. They get the application itself only if they are also in the group that
+    has its name, or if the inventory does not have that group.
     """
     if role.within:
         return role.name in groups
-    is_for_parts = any(use.own and use.name in groups for use in role.uses)
-    return not is_for_parts or role.name in groups or role.name not in inventory.groups
+    has_part = any(use.own and use.name in groups for use in role.uses)
+    return not has_part or role.name in groups or role.name not in inventory.groups
 
 
 def with_own_parts(role: Role, root: Path) -> Iterator[Role]:
@@ -155,9 +155,9 @@ def plan_host(
     tags: Iterable[str] = (),
     skip_tags: Iterable[str] = (),
 ) -> tuple[Task, ...]:
-    """Return the tasks of one host in play ``number``, ids set and unique. Raises InputError from roles.
+    """Return the tasks of one host in play ``number``, each with a unique id. Raises InputError from roles.
 
-    ``role``: of this role alone, also on a host that has only a part of it, or some of its data.
+    ``role``: plan only this role, also on a host that runs only a part of it or has only its data.
     """
     inventory_host = context.inventory.host(host)
     tasks: list[Task] = []
@@ -166,34 +166,35 @@ def plan_host(
         function = assignment.role.function(lifecycle)
         if function is None:
             continue
-        seen = Host(context, inventory_host, assignment.role)
-        for item in function(seen, assignment.params):
-            resource = item.resource if isinstance(item, Task) else _a_resource(item, assignment.role)
+        view = Host(context, inventory_host, assignment.role)
+        for item in function(view, assignment.params):
+            resource = item.resource if isinstance(item, Task) else _check_resource(item, assignment.role)
             names = dict.fromkeys((assignment.role.name, assignment.role.kind))
-            its_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, *names)
-            context.task_tags.update(its_tags)
-            if _is_wanted(its_tags, wanted, unwanted):
+            task_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, *names)
+            context.task_tags.update(task_tags)
+            if _is_wanted(task_tags, wanted, unwanted):
                 label = f"{assignment.role.name}/{resource.kind}:{resource.label}"
                 is_bare = resource is item
-                task = Task(item, id=label, tags=its_tags) if is_bare else replace(item, id=label, tags=its_tags)
+                task = Task(item, id=label, tags=task_tags) if is_bare else replace(item, id=label, tags=task_tags)
                 tasks.append(task)
-    return _unique(tasks)
+    return _with_unique_ids(tasks)
 
 
 def _assignments(context: PlanContext, number: int, host: str, role: str) -> tuple[Assignment, ...]:
     if not role:
         return context.assignments[(number, host)]
-    own = tuple(each for each in context.assignments.get((number, host), ()) if each.role.name == role)
-    play = (each for (play, _), every in context.assignments.items() if play == number for each in every)
-    return own or tuple(itertools.islice((each for each in play if each.role.name == role), 1))
+    own = tuple(item for item in context.assignments.get((number, host), ()) if item.role.name == role)
+    in_play = (item for (play, _), assigned in context.assignments.items() if play == number for item in assigned)
+    return own or tuple(itertools.islice((item for item in in_play if item.role.name == role), 1))
 
 
-def _a_resource(item: Any, role: Role) -> Resource:
+def _check_resource(item: Any, role: Role) -> Resource:
+    """Return the item that a role yielded. Raises InputError when it is not a resource."""
     if not isinstance(item, Resource):
         raise InputError(
-            f"the role {role.name} yielded a {type(item).__name__}; it yields resources or Tasks",
+            f"the role {role.name} yielded a {type(item).__name__}, expected a resource or a Task",
             file=role.path / "__init__.py",
-            next_step="yield what orchestr.resources has, or a Task around it",
+            next_step="yield a resource of orchestr.resources, or a Task with one",
         )
     return item
 
@@ -204,10 +205,10 @@ def _is_wanted(tags: tuple[str, ...], wanted: set[str], unwanted: set[str]) -> b
     return not wanted or "always" in tags or bool(wanted.intersection(tags))
 
 
-def _unique(tasks: list[Task]) -> tuple[Task, ...]:
+def _with_unique_ids(tasks: list[Task]) -> tuple[Task, ...]:
     counts: dict[str, int] = {}
-    named = []
+    renamed = []
     for task in tasks:
         counts[task.id] = counts.get(task.id, 0) + 1
-        named.append(task if counts[task.id] == 1 else replace(task, id=f"{task.id}#{counts[task.id]}"))
-    return tuple(named)
+        renamed.append(task if counts[task.id] == 1 else replace(task, id=f"{task.id}#{counts[task.id]}"))
+    return tuple(renamed)

@@ -1,4 +1,4 @@
-"""Playbooks: an ordered list of plays, each a set of hosts and the roles they get. Logic lives in roles, in Python."""
+"""Playbooks: an ordered list of plays, each with hosts and their roles. Roles have the logic, in Python."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Order = Literal["inventory", "reverse_inventory", "sorted", "reverse_sorted"]
 
 @dataclass(frozen=True)
 class RoleUse:
-    """A role in a play, with the variables and tags given there, and its instance where it is not the only one."""
+    """A role in a play, with its variables and tags there; ``instance`` is its name if it is not the only one."""
 
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -54,9 +54,9 @@ class RoleUse:
 
 @dataclass(frozen=True)
 class Play:
-    """Hosts by pattern, and what they get. ``serial`` are batch sizes: counts, or percentages as ``"50%"``.
+    """A host pattern and the roles of its hosts. ``serial`` are batch sizes: counts, or percentages as ``"50%"``.
 
-    ``phases`` are functions of the roles to play instead of their deploy, one after the other.
+    ``phases`` are functions of the roles to run instead of ``deploy``, one after the other.
     """
 
     name: str
@@ -98,9 +98,9 @@ class Playbook:
 
 
 def playbook_path(inventory: Inventory) -> Path:
-    """Return the playbook the inventory names (``orchestr_playbook``, relative to the project), else site.yml.
+    """Return the playbook that the inventory names (``orchestr_playbook``, relative to the project), else site.yml.
 
-    A named playbook that the project does not have may be one that ships with orchestr: ``playbooks/livekit.yml``.
+    If the project does not have it, a playbook that ships with orchestr is used: ``playbooks/livekit.yml``.
     Raises InputError when hosts name different playbooks.
     """
     named = {_named_playbook(inventory, name): name for name in inventory.hosts}
@@ -115,12 +115,12 @@ def playbook_path(inventory: Inventory) -> Path:
         path = inventory.root / str(name)
         shipped = _shipped_playbook(str(name))
         if not is_file(path) and shipped is None:
-            raise _no_playbook(path, inventory.position(host, "orchestr_playbook"), f"no such playbook: {name}")
+            raise _no_playbook(path, inventory.position(host, "orchestr_playbook"), f"playbook not found: {name}")
         return path if shipped is None or is_file(path) else shipped
     path = inventory.root / "playbooks/site.yml"
     if not is_file(path):
         raise _no_playbook(
-            path, None, "no such playbook", "name one: orchestr_playbook in the inventory, or --playbook"
+            path, None, "playbook not found", "name one: orchestr_playbook in the inventory, or --playbook"
         )
     return path
 
@@ -148,18 +148,18 @@ _NAME_IT = "give the path of a file, like playbooks/site.yml"
 
 def _no_playbook(path: Path, position: Position | None, message: str, step: str = _NAME_IT) -> InputError:
     directory = path if path.is_dir() else path.parent
-    near = [os.path.relpath(found) for found in sorted(directory.glob("*.yml"))]
+    near = [os.path.relpath(file) for file in sorted(directory.glob("*.yml"))]
     if near:
         step = f"playbooks there: {', '.join(near)}"
-    where = position or Position(str(path))
-    return where.error(message, suggestion=closest(os.path.relpath(path), near), next_step=step)
+    position = position or Position(str(path))
+    return position.error(message, suggestion=closest(os.path.relpath(path), near), next_step=step)
 
 
 def load_playbook(path: str | Path) -> Playbook:
     """Return the plays of a YAML file. Raises InputError at file, line and column."""
     path = Path(path)
     if not is_file(path):
-        raise _no_playbook(path, None, "is a directory, not a playbook" if path.is_dir() else "no such playbook")
+        raise _no_playbook(path, None, "is a directory, not a playbook" if path.is_dir() else "playbook not found")
     document = read_document(path)
     if not isinstance(document, list):
         raise InputError(
@@ -184,14 +184,14 @@ def _play(item: Any, position: Position | None) -> Play:
             raise input_error(position, f"the play has no {required!r}", next_step=f"add '{required}:' to it")
     hosts = item["hosts"]
     if isinstance(hosts, list):
-        for number, each in enumerate(hosts):
-            if not isinstance(each, str):
-                what = f"hosts are host patterns, found {kind(each)}"
-                raise input_error(value_position(hosts, number), what, next_step=_HOSTS)
+        for number, pattern in enumerate(hosts):
+            if not isinstance(pattern, str):
+                message = f"hosts are host patterns, found {kind(pattern)}"
+                raise input_error(value_position(hosts, number), message, next_step=_HOSTS)
         hosts = ":".join(hosts)
     if not isinstance(hosts, str) or not hosts:
-        what = f"hosts is a host pattern, found {kind(item['hosts'])}"
-        raise input_error(value_position(item, "hosts"), what, next_step=_HOSTS)
+        message = f"hosts is a host pattern, found {kind(item['hosts'])}"
+        raise input_error(value_position(item, "hosts"), message, next_step=_HOSTS)
     roles = _expect(item, "roles", list)
     if not roles:
         step = "write: roles: [NAME], or remove the play"
@@ -199,7 +199,7 @@ def _play(item: Any, position: Position | None) -> Play:
     return Play(
         name=str(item.get("name") or hosts),
         hosts=hosts,
-        roles=tuple(_role(each, value_position(roles, n)) for n, each in enumerate(roles)),
+        roles=tuple(_role(role, value_position(roles, n)) for n, role in enumerate(roles)),
         variables=_expect(item, "vars", dict, {}),
         serial=_serial(item),
         order=_choice(item, "order", ORDERS),
@@ -217,8 +217,8 @@ def _role(item: Any, position: Position | None) -> RoleUse:
     if isinstance(item, str) and item:
         return RoleUse(item, position=position)
     if not isinstance(item, dict):
-        what = f"a role is a name or a mapping with 'role', found {kind(item)}"
-        raise input_error(position, what, next_step="write '- role: NAME'")
+        message = f"a role is a name or a mapping with 'role', found {kind(item)}"
+        raise input_error(position, message, next_step="write '- role: NAME'")
     _known_keys(item, ROLE_KEYS, "a role")
     name = item.get("role", item.get("name"))
     if not isinstance(name, str) or not name:
@@ -234,15 +234,15 @@ def _instance(item: Mapping[str, Any]) -> str:
     return instance
 
 
-def _known_keys(item: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
+def _known_keys(item: Mapping[str, Any], known: tuple[str, ...], subject: str) -> None:
     for key in item:
         if key in known:
             continue
         if key in NOT_OURS:
-            step = "orchestr's playbooks hold roles only: put tasks into a role's deploy(), in Python"
-            message = f"{key!r} is Ansible's and not part of {what} here"
+            step = "playbooks of orchestr contain only roles: put tasks into a role's deploy(), in Python"
+            message = f"{key!r} is a key of Ansible, which orchestr does not support in {subject}"
             raise input_error(key_position(item, key), message, next_step=step)
-        message, step = f"{shown(key)} is not a key of {what}", f"known: {', '.join(known)}"
+        message, step = f"{shown(key)} is not a key of {subject}", f"known: {', '.join(known)}"
         raise input_error(key_position(item, key), message, suggestion=closest(str(key), known), next_step=step)
 
 
@@ -271,8 +271,8 @@ def _tags(item: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(tags, str):
         tags = [tag.strip() for tag in tags.split(",")]
     if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
-        what = f"tags are a name or a list of names, found {kind(tags)}"
-        raise input_error(value_position(item, "tags"), what, next_step="write: tags: [one, two]")
+        message = f"tags are a name or a list of names, found {kind(tags)}"
+        raise input_error(value_position(item, "tags"), message, next_step="write: tags: [one, two]")
     return tuple(tags)
 
 
@@ -290,19 +290,19 @@ def _serial(item: Mapping[str, Any]) -> tuple[int | str, ...]:
         return ()
     sizes = value if isinstance(value, list) else [value]
     for number, size in enumerate(sizes):
-        is_share = isinstance(size, str) and size.endswith("%") and size[:-1].isdigit() and 0 < int(size[:-1]) <= 100
+        is_percentage = isinstance(size, str) and size[-1:] == "%" and size[:-1].isdigit() and 0 < int(size[:-1]) <= 100
         is_count = isinstance(size, int) and not isinstance(size, bool) and size > 0
-        if not is_share and not is_count:
-            where = value_position(sizes, number) if isinstance(value, list) else value_position(item, "serial")
-            what = f'a batch size is a count like 1 or a share like "50%", found {shown(size)}'
-            raise input_error(where, what, next_step='write: serial: [1, "50%"], or leave it out')
+        if not is_percentage and not is_count:
+            position = value_position(sizes, number) if isinstance(value, list) else value_position(item, "serial")
+            message = f'a batch size is a count like 1 or a percentage like "50%", found {shown(size)}'
+            raise input_error(position, message, next_step='write: serial: [1, "50%"], or leave it out')
     return tuple(sizes)
 
 
 def _percentage(item: Mapping[str, Any]) -> float:
     value = item.get("max_fail_percentage", 100)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-        where = value_position(item, "max_fail_percentage")
-        what = f"max_fail_percentage is a number from 0 to 100, found {shown(value)}"
-        raise input_error(where, what, next_step="write: max_fail_percentage: 25, or leave it out")
+        position = value_position(item, "max_fail_percentage")
+        message = f"max_fail_percentage is a number from 0 to 100, found {shown(value)}"
+        raise input_error(position, message, next_step="write: max_fail_percentage: 25, or leave it out")
     return float(value)

@@ -1,4 +1,4 @@
-"""What roles and resources say of themselves, as values: what ``orchestr doc`` shows and docs/reference is made of."""
+"""Reference of roles and resources as values: ``orchestr doc`` and docs/reference are made from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestr.planning.role import Params, Role, load_role, role_names
 
 @dataclass(frozen=True)
 class Field:
-    """A parameter or an attribute; ``default`` is None when it must be given."""
+    """A parameter or an attribute; ``default`` is None for a required one."""
 
     name: str
     type: str
@@ -30,7 +30,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Entry:
-    """A role or a resource. ``name`` is what the user writes; ``alias`` another name it is found by."""
+    """A role or a resource. ``name`` is its name in files; ``alias`` another name for it; ``place`` its source."""
 
     kind: str
     name: str
@@ -49,7 +49,7 @@ class Entry:
 
 
 def role_entries(root: Path) -> list[Entry]:
-    """Return the roles that can be used in the project at ``root``. Raises InputError for one that can't be loaded."""
+    """Return the roles available to the project at ``root``. Raises InputError for a role that cannot be loaded."""
     return [_role_entry(load_role(name, root)) for name in role_names(root)]
 
 
@@ -71,12 +71,12 @@ def _parameter(role: str, name: str, info: Any) -> Field:
 
 def _type_name(info: Any) -> str:
     name = type_name(info.annotation)
-    limits = [text for each in info.metadata for text in _limits(each)]
+    limits = [text for constraint in info.metadata for text in _limits(constraint)]
     return f"{name} ({', '.join(limits)})" if limits else name
 
 
 def _limits(constraint: Any) -> Iterator[str]:
-    """Yield what a constraint of pydantic's demands, in words."""
+    """Yield the limits of a pydantic constraint in words."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     words |= {"min_length": "length at least", "max_length": "length at most", "pattern": "matches"}
     for name, word in words.items():
@@ -86,7 +86,7 @@ def _limits(constraint: Any) -> Iterator[str]:
 
 
 def type_name(annotation: Any) -> str:
-    """Return a type as a person writes it.
+    """Return a type in the notation of annotations.
 
     >>> type_name(int), type_name(typing.Optional[str]), type_name(tuple[int, ...]), type_name(list[str])
     ('int', 'str | None', 'tuple[int, ...]', 'list[str]')
@@ -101,9 +101,9 @@ def type_name(annotation: Any) -> str:
     if origin is typing.Annotated:
         return type_name(inner[0])
     if origin is not None and str(origin) in ("typing.Union", "<class 'types.UnionType'>"):
-        return " | ".join(type_name(each) for each in inner)
+        return " | ".join(type_name(member) for member in inner)
     name = getattr(origin or annotation, "__name__", str(annotation))
-    return f"{name}[{', '.join(type_name(each) for each in inner)}]" if inner else name
+    return f"{name}[{', '.join(type_name(member) for member in inner)}]" if inner else name
 
 
 def _shown(value: Any) -> str:
@@ -113,12 +113,12 @@ def _shown(value: Any) -> str:
 
 
 def resource_entries() -> list[Entry]:
-    """Return every resource type in ``orchestr/resources`` and in the roles loaded so far, by name."""
+    """Return every resource type of ``orchestr/resources`` and of the roles loaded so far, sorted by name."""
     import orchestr.resources as package
 
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
-    # A role that another one replaced took its modules along.
+    # The modules of a role that another one replaced are no longer in sys.modules.
     loaded = {kind: cls for kind, cls in kinds().items() if cls.__module__ in sys.modules}
     entries = [_resource_entry(kind, cls) for kind, cls in loaded.items() if issubclass(cls, Resource)]
     return sorted(entries, key=lambda entry: entry.name)

@@ -1,4 +1,4 @@
-"""Roles: Python packages under ``roles/``, loaded, and the lifecycle functions they have or that are derived.
+"""Roles: loaded Python packages of ``roles/``, with their own or derived lifecycle functions.
 
 A role's lifecycle functions (``deploy``, ``backup``, ``drain`` …) are generators that yield resources or Tasks and
 never touch a host. ``ports(host, params)`` yields the firewall Rules the role needs; the firewall role collects them.
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from orchestr.planning.phases import Phase
 
 
-#: A lifecycle function, of a role or derived: host and parameters → resources or tasks. ``ports`` gives firewall rules.
+#: A lifecycle function, of a role or derived: host and parameters → resources or tasks; ``ports`` → firewall rules.
 Lifecycle = Callable[["Host", Any], Any]
 
 
 @dataclass(frozen=True)
 class Role:
-    """A role's package, loaded: its parameters' class and the functions it has.
+    """A loaded role: the class of its parameters and its functions.
 
-    ``name`` is that of the instance, ``kind`` that of the package: they differ where a playbook has the role more than
-    once (``instance: newapi_redis``). ``within`` names the application that this one runs inside, if any.
+    ``name`` is the name of the instance, ``kind`` the name of the package: they differ if a playbook has the role more
+    than once (``instance: newapi_redis``). ``within`` names the application that this one runs inside, if any.
     """
 
     name: str
@@ -62,33 +62,33 @@ class Role:
 
     @property
     def describe(self) -> Callable[[Host, Any], Application] | None:
-        """The function that describes the application, None for a role that yields its own steps."""
+        """The function that describes the application; None for a role with its own lifecycle functions."""
         return getattr(self.module, "application", None)
 
     @property
     def uses(self) -> tuple[Use, ...]:
-        """The applications that this one says it needs."""
+        """The applications that this one needs."""
         return tuple(getattr(self.module, "USES", ()))
 
     @property
     def is_proxy(self) -> bool:
-        """Whether this is a reverse proxy: it routes to the sites of all applications."""
+        """True for a reverse proxy: it routes to the sites of all applications."""
         return bool(getattr(self.module, "IS_PROXY", False))
 
     @property
     def front_door(self) -> Callable[[Host, Any, str], FrontDoor] | None:
-        """A proxy's function that tells how users meet an application."""
+        """The function of a proxy that returns the users' entry to an application."""
         return getattr(self.module, "front_door", None)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The steps of a play that the role names itself; those of an application are derived from its description."""
+        """The phases that the role lists itself; the phases of an application are derived from its description."""
         return tuple(getattr(self.module, "PHASES", ()))
 
     def function(self, name: str) -> Lifecycle | None:
-        """Return a lifecycle function: the role's own, else the one derived from its description; None without one.
+        """Return a lifecycle function: the role's own, else the one derived from its description; else None.
 
-        An application that runs inside another has none: the other one's include it.
+        None for an application that runs inside another one: the functions of the outer one cover it.
         """
         if self.within:
             return None
@@ -101,44 +101,44 @@ class Role:
 
 
 def role_directories(root: Path) -> list[Path]:
-    """Return where roles are searched: the project's own ``roles/`` first, then those that ship with orchestr."""
-    searched = (root / "roles", shipped_directory("roles"))
-    return [path for path in dict.fromkeys(searched) if path is not None and path.is_dir()]
+    """Return the directories to search for roles: ``roles/`` of the project first, then the roles of orchestr."""
+    directories = (root / "roles", shipped_directory("roles"))
+    return [path for path in dict.fromkeys(directories) if path is not None and path.is_dir()]
 
 
 @functools.lru_cache(maxsize=64)
 def role_names(root: Path) -> tuple[str, ...]:
-    """Return the names of all roles that can be used in the project at ``root``, sorted."""
-    found = {entry.parent.name for place in role_directories(root) for entry in place.glob("*/__init__.py")}
-    return tuple(sorted(found))
+    """Return the names of all roles available to the project at ``root``, sorted."""
+    names = {file.parent.name for directory in role_directories(root) for file in directory.glob("*/__init__.py")}
+    return tuple(sorted(names))
 
 
 def load_role(name: str, root: Path, position: Position | None = None, *, instance: str = "", within: str = "") -> Role:
-    """Return the role ``name``, as an instance if need be.
+    """Return the role ``name``, under the name of an instance if one is given.
 
     Raises InputError, with the closest known name, for a role that is not found or cannot be loaded.
     """
     for directory in role_directories(root):
         path = directory / name
         if name.isidentifier() and (path / "__init__.py").is_file():
-            return _checked(Role(instance or name, path, _module(name, path, position), name, within))
+            return _check_params(Role(instance or name, path, _module(name, path, position), name, within))
     known = role_names(root)
     raise input_error(
-        position, f"there is no role {name!r}", suggestion=closest(name, known), next_step=f"roles: {', '.join(known)}"
+        position, f"role {name!r} not found", suggestion=closest(name, known), next_step=f"roles: {', '.join(known)}"
     )
 
 
-def _checked(role: Role) -> Role:
-    """Return the role. Raises InputError when its Params is not of the kind that checks itself."""
-    found: object = getattr(role.module, "Params", Params)
-    if isinstance(found, type) and issubclass(found, Params):
+def _check_params(role: Role) -> Role:
+    """Return the role. Raises InputError when its Params is not a subclass of orchestr.Params, which validates."""
+    params_class: object = getattr(role.module, "Params", Params)
+    if isinstance(params_class, type) and issubclass(params_class, Params):
         return role
     file = role.path / "__init__.py"
     step = "from orchestr import Params as Base, then: class Params(Base):"
-    raise InputError(f"Params of the role {role.name} is no subclass of orchestr.Params", file=file, next_step=step)
+    raise InputError(f"Params of the role {role.name} is not a subclass of orchestr.Params", file=file, next_step=step)
 
 
-#: A module stands in sys.modules before it is complete: only the thread that loads it may see it then.
+#: sys.modules has a module before it is complete: only the thread that loads it may see it then.
 _loading = threading.RLock()
 
 
@@ -152,12 +152,12 @@ def _load_module(name: str, path: Path, position: Position | None) -> ModuleType
     module = sys.modules.get(key)
     if module is not None and getattr(module, "__file__", None) == str(path / "__init__.py"):
         return module
-    for stale in [each for each in sys.modules if each.startswith(f"{key}.")]:
-        del sys.modules[stale]  # modules of another project's role of that name
+    for stale in [module_name for module_name in sys.modules if module_name.startswith(f"{key}.")]:
+        del sys.modules[stale]  # modules of a role of the same name in another project
     spec = importlib.util.spec_from_file_location(key, path / "__init__.py", submodule_search_locations=[str(path)])
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # A package of the same name, of another project or edited since, must not lend its modules to this one.
+    # This role must not import modules of another package of the same name, of another project or edited since.
     for other in [name for name in sys.modules if name.startswith(f"{key}.")]:
         del sys.modules[other]
     sys.modules[key] = module
@@ -170,7 +170,7 @@ def _load_module(name: str, path: Path, position: Position | None) -> ModuleType
             f"the role {name} cannot be loaded: {type(error).__name__}: {error}",
             file=path / "__init__.py",
             line=line,
-            next_step="put the role's Python right",
+            next_step="fix the error in the role",
         ) from error
     return module
 

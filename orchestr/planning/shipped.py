@@ -1,4 +1,4 @@
-"""What ships with orchestr for projects to use: roles, playbooks, example inventories."""
+"""The roles, playbooks and example inventories that ship with orchestr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 def shipped_directory(name: str) -> Path | None:
     """Return the directory of the ``roles``, ``playbooks`` or ``inventories`` that ship with orchestr.
 
-    In a checkout it is the one beside the package, in a wheel the package ``orchestr_NAME``.
+    In a checkout it is beside the package; in a wheel it is the package ``orchestr_NAME``.
     """
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "setup.cfg").is_file() and (checkout / name).is_dir():

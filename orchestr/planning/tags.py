@@ -1,6 +1,6 @@
-"""Words of --tags and --skip-tags that selected nothing: known once every task is planned.
+"""Find words of --tags and --skip-tags that select nothing, after the planning of every task.
 
-A role can give tags of its own to its tasks, in Python; they are known only when it has been planned for every host.
+A role sets tags of its own tasks in Python; they are known only after it has been planned for every host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Roles that would do nothing: refused before any connection."""
+"""Refuse roles without any lifecycle function, before the first connection."""
 
 from __future__ import annotations
 

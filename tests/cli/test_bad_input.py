@@ -189,26 +189,26 @@ BAD = {
     # -- playbooks
     "roles as a text": Bad("roles is a list, found text", f"{BOOK}:3:10", files=_role("app")),
     "serial 0": Bad("a count like 1", f"{BOOK}:4:11", files=_play("serial: 0")),
-    "serial in quotes": Bad('a share like "50%"', f"{BOOK}:4:11", files=_play("serial: '50'")),
+    "serial in quotes": Bad('a percentage like "50%"', f"{BOOK}:4:11", files=_play("serial: '50'")),
     "too much failure": Bad("from 0 to 100", f"{BOOK}:4:24", files=_play("max_fail_percentage: 200")),
-    "unknown role": Bad("no role 'apps'", f"{BOOK}:3:11", "app", _role("[apps]")),
-    "role outside": Bad("no role '../app'", f"{BOOK}:3:11", "app", _role("[../app]")),
+    "unknown role": Bad("role 'apps' not found", f"{BOOK}:3:11", "app", _role("[apps]")),
+    "role outside": Bad("role '../app' not found", f"{BOOK}:3:11", "app", _role("[../app]")),
     "parameter of a role, misspelt": Bad(
         "no parameter 'prot'", f"{BOOK}:3:40", "app_port", _role("[{role: app, vars: {app_prot: 1}}]")
     ),
     "parameter without its role's name": Bad(
-        "named after it", f"{BOOK}:3:30", "app_port", _role("[{role: app, vars: {port: 1}}]")
+        "its parameters begin with app_", f"{BOOK}:3:30", "app_port", _role("[{role: app, vars: {port: 1}}]")
     ),
     "hosts that are no patterns": Bad(
         "found a mapping", f"{BOOK}:2:11", files={BOOK: PLAYBOOK.replace("hosts: all", "hosts: [{a: 1}]")}
     ),
     "unknown group": Bad("'we_b' is neither a host", f"{BOOK}:2:10", "web", {BOOK: PLAYBOOK.replace("all", "we_b")}),
-    "tasks in a play": Bad("is Ansible's", f"{BOOK}:4:3", "deploy()", _play("tasks: []")),
-    "playbook missing": Bad("no such", "playbooks/stie.yml", BOOK, words=(*PLAN, "--playbook", "playbooks/stie.yml")),
+    "tasks in a play": Bad("is a key of Ansible", f"{BOOK}:4:3", "deploy()", _play("tasks: []")),
+    "playbook missing": Bad("not found", "playbooks/stie.yml", BOOK, words=(*PLAN, "--playbook", "playbooks/stie.yml")),
     "playbook that is a directory": Bad("a directory", "playbooks", BOOK, words=(*PLAN, "--playbook", "playbooks")),
     "playbook that is an inventory": Bad("found a mapping", f"{SITE}:1:1", "- name", words=(*PLAN, "--playbook", SITE)),
     "playbook named in the inventory": Bad(
-        "no such playbook: playbooks/stie.yml", f"{SITE}:3:24", BOOK, _all("orchestr_playbook: playbooks/stie.yml")
+        "playbook not found: playbooks/stie.yml", f"{SITE}:3:24", BOOK, _all("orchestr_playbook: playbooks/stie.yml")
     ),
     "playbooks as a list": Bad("found a list", f"{SITE}:3:24", files=_all("orchestr_playbook: [a, b]")),
     # -- parameters
@@ -262,7 +262,7 @@ BAD = {
     "-e of the wrong type": Bad("an integer", "--extra-vars", "orchestr doc", words=(*PLAN, "-e", "app_port=x")),
     "-e of a misspelt parameter": Bad("no parameter", "--extra-vars", "app_port", words=(*PLAN, "-e", "app_prot=1")),
     "-e of a wrong port": Bad("found '22a'", "--extra-vars", words=(*PLAN, "-e", "ansible_port=22a")),
-    "--playbook that is nowhere": Bad("no such", "/nope", "like playbooks/", words=(*PLAN, "--playbook", "/nope")),
+    "--playbook that is nowhere": Bad("not found", "/nope", "like playbooks/", words=(*PLAN, "--playbook", "/nope")),
     "--forks that is no number": Bad("'abc' is not a whole number", "", "--help", words=(*PLAN, "-f", "abc")),
     "--forks 0": Bad("0 is less than 1", "", "--help", words=(*PLAN, "-f", "0")),
     "two inventories": Bad("unexpected extra argument", "", "--help", words=(*PLAN, SITE)),
@@ -279,7 +279,7 @@ BAD = {
     "exec of nothing": Bad("no command", "", "name a program", words=("exec", SITE, "all", "--", "")),
     "no such run": Bad("no run '../..'", "", "orchestr history", words=("show", "../..")),
     "a role's Params of another kind": Bad(
-        "no subclass", ROLE_FILE, "class Params(Base)", {ROLE_FILE: ROLE.replace("Params(Base)", "Params")}
+        "not a subclass", ROLE_FILE, "class Params(Base)", {ROLE_FILE: ROLE.replace("Params(Base)", "Params")}
     ),
     "a role that is no Python": Bad("SyntaxError", f"{ROLE_FILE}:1", files={ROLE_FILE: "def deploy(:\n"}),
 }  # fmt: skip
@@ -329,7 +329,7 @@ def test_no_playbook_anywhere(orchestr: Orchestr, project: Path) -> None:
     (project / BOOK).unlink()
     outcome = orchestr("plan", SITE)
     assert outcome.code == 2
-    assert "playbooks/site.yml: no such playbook\n  → name one: orchestr_playbook in the inventory" in outcome.err
+    assert "playbooks/site.yml: playbook not found\n  → name one: orchestr_playbook in the inventory" in outcome.err
 
 
 @pytest.mark.parametrize(

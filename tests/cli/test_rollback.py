@@ -114,7 +114,7 @@ def test_the_playbook_of_the_upgrade_is_used(
     assert "→ orchestr verify inventories/site.yml --playbook playbooks/other.yml" in done.out
     assert "/opt/app/word" not in hosts["10.0.0.2"].nodes
     assert [host for host in hosts.values() if "/opt/wrong" in host.nodes] == []
-    assert "no such playbook" in orchestr("rollback", "last", "--playbook", "none.yml").err
+    assert "playbook not found" in orchestr("rollback", "last", "--playbook", "none.yml").err
 
 
 def test_variables_of_the_upgrade_must_be_given_again(orchestr: Orchestr, project: Path) -> None:
