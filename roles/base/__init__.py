@@ -1,4 +1,4 @@
-"""What every machine gets: a few packages, and, where asked for, a time zone, kernel settings and directories."""
+"""The basics of every machine: a few packages and, optionally, a time zone, kernel settings and directories."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Params(Base):
-    """Nothing is required; what is left empty is left alone on the host."""
+    """Nothing is required; an empty parameter changes nothing on the host."""
 
     packages: tuple[str, ...] = Field(
-        default=("ca-certificates", "curl"), description="packages every machine has; never upgraded or removed"
+        default=("ca-certificates", "curl"),
+        description="packages of every machine; never upgraded or removed",
     )
     timezone: str = Field(default="", description="a name of the time zone database: Asia/Shanghai, Europe/Berlin, UTC")
     sysctl: dict[str, str | int] = Field(
@@ -42,12 +43,12 @@ class Params(Base):
             if not path.startswith("/"):
                 raise ValueError(f"{path} is not an absolute path")
             if not (mode.isdigit() and int(mode, 8) <= 0o7777):
-                raise ValueError(f"the mode of {path} is written in quotes, in octal: '0750'")
+                raise ValueError(f"the mode of {path} is not valid: write it in quotes, in octal: '0750'")
         return wanted
 
 
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what every machine has."""
+    """Yield the packages, the time zone, the kernel settings and the directories."""
     packages = (*params.packages, *(("tzdata",) if params.timezone else ()))
     if packages:
         yield Package(tuple(dict.fromkeys(packages)))

@@ -1,4 +1,4 @@
-"""What every machine was promised is on it."""
+"""The machine has its packages, kernel settings, time zone and directories."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ def test_packages_are_installed(host: Any, params: Params) -> None:
 def test_kernel_settings_hold(host: Any, params: Params) -> None:
     """The kernel runs with the settings of base_sysctl."""
     for name, value in params.sysctl.items():
-        found = host.check_output("sysctl -n %s", name).split()
-        assert found == str(value).split(), (
-            f"{name} is {' '.join(found)}, not {value}: something set it later; look at: grep -rs {name} /etc/sysctl*"
+        current = host.check_output("sysctl -n %s", name).split()
+        assert current == str(value).split(), (
+            f"{name} is {' '.join(current)}, not {value}: another program set it; look at: grep -rs {name} /etc/sysctl*"
         )
 
 
 def test_time_zone_is_the_one_wanted(host: Any, params: Params) -> None:
-    """The clock shows the time zone of base_timezone, where one is set."""
+    """The host uses the time zone of base_timezone, where one is set."""
     if params.timezone:
-        found = host.run("readlink /etc/localtime").stdout.strip()
-        assert found == f"/usr/share/zoneinfo/{params.timezone}", (
-            f"/etc/localtime leads to {found or 'nowhere'}, not to {params.timezone}; look at: timedatectl"
+        target = host.run("readlink /etc/localtime").stdout.strip()
+        assert target == f"/usr/share/zoneinfo/{params.timezone}", (
+            f"/etc/localtime points to {target or 'nothing'}, not to {params.timezone}; look at: timedatectl"
         )
 
 
 def test_directories_are_there(host: Any, params: Params) -> None:
-    """The directories of base_directories are there, root's, with their modes."""
+    """The directories of base_directories exist, are owned by root and have their modes."""
     for path, mode in params.directories.items():
-        found = host.run("stat -c '%%F %%U %%a' %s", path).stdout.strip()
+        current = host.run("stat -c '%%F %%U %%a' %s", path).stdout.strip()
         wanted = f"directory root {int(mode, 8):o}"
-        assert found == wanted, f"{path} is {found or 'missing'}, not {wanted}; look at: ls -ld {path}"
+        assert current == wanted, f"{path} is {current or 'missing'}, not {wanted}; look at: ls -ld {path}"

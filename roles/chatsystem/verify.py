@@ -13,9 +13,9 @@ from orchestr.applications.parts import own_part
 from orchestr.applications.placement import is_on_swarm
 from orchestr.applications.stack_form import runs_stack
 from orchestr.planning.plan import Host
+from orchestr.verification.applications import containers, on, where
 from orchestr.verification.inside import outside_address
 from orchestr.verification.outside import Outside
-from orchestr.verification.system_services import containers, on, where
 from orchestr.verification.websocket import HandshakeRefused
 
 from . import Params, has_gateway

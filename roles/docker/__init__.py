@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from orchestr import Host
 
 CONFIG = "/etc/docker/daemon.json"
-#: Where compose v2 is: Docker's own repository, Ubuntu, Debian 13.
+#: Packages with compose v2: of Docker's own repository, Ubuntu, Debian 13.
 COMPOSE_PACKAGES = ("docker-compose-plugin", "docker-compose-v2", "docker-compose")
 
 
 class Login(Base):
-    """Who this host is to a registry."""
+    """The credentials of this host at a registry."""
 
     username: str
-    password: SecretText = Field(description="a password or an access token; one that may only read is enough")
+    password: SecretText = Field(description="a password or an access token; read access is enough")
 
 
 class Params(Base):
@@ -36,21 +36,22 @@ class Params(Base):
     )
     compose_packages: tuple[str, ...] = Field(
         default=COMPOSE_PACKAGES,
-        description="packages that may bring compose v2 where it is missing: the first offered in version 2 or later",
+        description="packages that may provide compose v2 where it is missing: the first with version 2 or later",
     )
     log_max_size: str = Field(default="10m", description="size at which a container's log is rotated")
-    log_max_file: int = Field(default=3, ge=1, description="how many of its log files are kept")
+    log_max_file: int = Field(default=3, ge=1, description="number of log files kept per container")
     live_restore: bool = Field(
-        default=True, description="containers go on while the engine restarts; must be off for a swarm"
+        default=True, description="containers keep running while the engine restarts; must be off for a swarm"
     )
     registry_mirrors: tuple[str, ...] = Field(default=(), description="mirrors of Docker Hub, as URLs")
     registry_logins: dict[str, Login] = Field(
         default={},
         description="logins for pulls, by registry (registry.example.com; Docker Hub's name is the address that "
-        "`docker login` writes): kept in a file only root reads (0600), in no command line and no environment",
+        "`docker login` writes): kept in a file that only root can read (0600), never in arguments or the environment",
     )
     daemon: dict[str, Any] = Field(
-        default={}, description="more settings of daemon.json, as they are called there; they win over the ones above"
+        default={},
+        description="more settings of daemon.json, by their names there; they override those above",
     )
 
     @field_validator("log_max_size")
@@ -66,7 +67,7 @@ class Params(Base):
         pairs = {name: f"{login.username}:{login.password.reveal()}" for name, login in self.registry_logins.items()}
         coded = {name: base64.b64encode(pair.encode()).decode() for name, pair in pairs.items()}
         passwords = [str(login.password.reveal()) for login in self.registry_logins.values()]
-        text = json.dumps({"auths": {name: {"auth": each} for name, each in coded.items()}}, indent=2) + "\n"
+        text = json.dumps({"auths": {name: {"auth": login} for name, login in coded.items()}}, indent=2) + "\n"
         return Secret(text, [*passwords, *coded.values()])
 
     @property
@@ -80,7 +81,7 @@ class Params(Base):
 
 
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the engine, its settings in use, and compose v2."""
+    """Yield the engine with its settings in use, compose v2 and the logins."""
     yield Package(params.packages)
     yield ComposePlugin(params.compose_packages)
     yield Directory("/etc/docker")

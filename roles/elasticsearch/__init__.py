@@ -1,4 +1,4 @@
-"""Elasticsearch, one node without security of its own: only its application's network reaches it."""
+"""Elasticsearch, one node without authentication, reachable only in its application's network."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestr.applications.container_role import ContainerParams
-from orchestr.applications.model import Application, Data, Service
-from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy
-from orchestr.resources.sysctl import Sysctl
+from orchestr import (
+    Application,
+    ApplicationService,
+    ContainerParams,
+    ContainerService,
+    Data,
+    Deploy,
+    HealthCheck,
+    Limits,
+    Sysctl,
+)
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 PORT, TRANSPORT_PORT = 9200, 9300
 LEAST_MAP_COUNT = 262144
@@ -23,26 +29,23 @@ _SIZE = re.compile(r"(\d+)([kmg])")
 
 def size_bytes(text: str) -> int:
     """Return 512m as bytes. Raises ValueError."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
+    match = _SIZE.fullmatch(text)
+    if match is None:
         raise ValueError("expected a size such as 512m or 1g")
-    return int(found[1]) << {"k": 10, "m": 20, "g": 30}[found[2]]
+    return int(match[1]) << {"k": 10, "m": 20, "g": 30}[match[2]]
 
 
 class Params(ContainerParams):
-    """Nothing is required where the default image can be had."""
+    """Nothing is required if the default image is available."""
 
     image: str = Field(default="elasticsearch:8.11.0", description="the image, with its tag")
     heap: str = Field(default="512m", description="Java's heap; at most half of elasticsearch_memory")
-    memory: str = Field(default="1g", description="the most memory it may take")
+    memory: str = Field(default="1g", description="memory limit")
     max_map_count: int = Field(
         default=LEAST_MAP_COUNT,
-        description="vm.max_map_count of its host, at least 262144; 0: somebody else sets it",
+        description="vm.max_map_count of its host, at least 262144; 0: not managed here",
     )
-
-    open_files: int = Field(
-        default=65536, ge=0, description="how many files it may have open; 0: as many as the engine gives"
-    )
+    open_files: int = Field(default=65536, ge=0, description="limit of open files; 0: the engine's default")
 
     @field_validator("heap", "memory")
     @classmethod
@@ -60,7 +63,7 @@ class Params(ContainerParams):
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return the one node, and the kernel setting that its host must have."""
+    """Return the one node, and the kernel setting that its host needs."""
     service = ContainerService(
         "elasticsearch",
         params.image,
@@ -76,13 +79,13 @@ def application(host: Host, params: Params) -> Application:
         stop_grace_period_s=60,
     )
     return Application(
-        services=(Service(service, deploy=Deploy(endpoint_mode="dnsrr")),),
+        services=(ApplicationService(service, deploy=Deploy(endpoint_mode="dnsrr")),),
         before=(Sysctl("vm.max_map_count", params.max_map_count),) if params.max_map_count else (),
         data=(Data("es-data", "elasticsearch", volume="es-data"),),
     )
 
 
 def probe() -> str:
-    """Return a shell line that holds when the node answers with a usable state: curl upstream, wget elsewhere."""
+    """Return a shell line that succeeds if the node's state is usable: curl in upstream's image, wget in others."""
     url = f"http://127.0.0.1:{PORT}/_cluster/health"
     return f'(curl -fsS {url} 2>/dev/null || wget -q -O - {url}) | grep -Eq \'"status" *: *"(green|yellow)"\''

@@ -1,4 +1,4 @@
-"""etcd, one member: the registry in which an application's services find each other. Only its network reaches it."""
+"""etcd with one member: the service registry of an application, reachable only in the application's network."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from orchestr.applications.container_role import ContainerParams
-from orchestr.applications.model import Application, Service
-from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy
+from orchestr import Application, ApplicationService, ContainerParams, ContainerService, Deploy, HealthCheck, Limits
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
 
 
 class Params(ContainerParams):
-    """Nothing is required where the default image can be had."""
+    """Nothing is required if the default image is available."""
 
     image: str = Field(default="coreos/etcd:v3.5.9", description="the image, with its tag; etcd 3.4 or later")
-    memory: str = Field(default="256m", description="the most memory it may take")
-    quota_bytes: int = Field(default=2 << 30, ge=1 << 20, description="size of the store at which etcd takes no more")
+    memory: str = Field(default="256m", description="memory limit")
+    quota_bytes: int = Field(default=2 << 30, ge=1 << 20, description="store size above which etcd refuses writes")
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return the one member. Every client can write to it, so it has no address outside the application's network."""
+    """Return the one member. Every client can write to it, so only the application's network reaches it."""
     service = ContainerService(
         "etcd",
         params.image,
@@ -45,4 +42,4 @@ def application(host: Host, params: Params) -> Application:
         healthcheck=HealthCheck(("etcdctl", "endpoint", "health"), 5, 5, 6, 20),
         limits=Limits(memory=params.memory),
     )
-    return Application(services=(Service(service, deploy=Deploy(endpoint_mode="dnsrr")),))
+    return Application(services=(ApplicationService(service, deploy=Deploy(endpoint_mode="dnsrr")),))

@@ -1,7 +1,7 @@
-"""MySQL, one server: the database is made once, from your own SQL, and never again.
+"""MySQL, one server: the database is created once, from your own SQL, and never recreated.
 
-By itself, the hosts that use it reach it; inside an application, only the application's network. Passwords reach it by
-files, never by its environment.
+On its own, it is reachable from the hosts that use it; inside an application, only in the application's network. It
+reads passwords from files, never from its environment.
 """
 
 from __future__ import annotations
@@ -12,18 +12,27 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from orchestr.applications.container_role import ContainerParams
-from orchestr.applications.model import Application, Data, Dump, Placement, Service
-from orchestr.applications.parts import clients
-from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy, MountedFile
-from orchestr.errors import InputError
-from orchestr.planning.role import OptionFilePassword
-from orchestr.resources.firewall.rules import Rule
-from orchestr.secret import Secret
+from orchestr import (
+    Application,
+    ApplicationService,
+    ContainerParams,
+    ContainerService,
+    Data,
+    Deploy,
+    Dump,
+    HealthCheck,
+    InputError,
+    Limits,
+    MountedFile,
+    OptionFilePassword,
+    Placement,
+    Rule,
+    Secret,
+    clients,
+)
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 PORT = 3306
 SERVICE = "mysql"
@@ -45,25 +54,25 @@ class Params(ContainerParams):
     )
     image: str = Field(default="mysql:8.0", description="the image, with its tag")
     root_password: OptionFilePassword = Field(
-        description="root's password; counts when the data is made, as MySQL's own does"
+        description="root's password; used only when the data is created, as in MySQL itself"
     )
-    database: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="the database")
-    user: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="the user its services log in as")
-    password: OptionFilePassword = Field(description="the password of that user; counts when the data is made")
+    database: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="name of the database")
+    user: str = Field(default="app", pattern=r"^[A-Za-z0-9_]+$", description="the user that clients log in as")
+    password: OptionFilePassword = Field(description="the password of that user; used only when the data is created")
     init_sql: str = Field(
         default="",
-        description="a file of this machine (relative to the project) whose SQL makes the tables, run once, "
-        "when there is no data yet; its DROP TABLE can therefore drop nothing",
+        description="a file of this machine (relative to the project) whose SQL creates the tables, run once, "
+        "when there is no data yet, so its DROP TABLE has nothing to drop",
     )
-    max_connections: int = Field(default=200, ge=10, description="how many may be connected at once")
-    memory: str = Field(default="1g", description="the most memory it may take")
+    max_connections: int = Field(default=200, ge=10, description="limit of simultaneous connections")
+    memory: str = Field(default="1g", description="memory limit")
     buffer_pool: str = Field(default="256M", pattern=r"^\d+[MG]$", description="InnoDB's buffer pool")
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return the one server: inside an application's network, or by itself on a port for the hosts that use it.
+    """Return the one server: inside an application's network, or on its own with a port for the hosts that use it.
 
-    Its probe logs in over TCP and asks: `mysqladmin ping` is content with wrong passwords.
+    Its probe logs in over TCP and runs a query: `mysqladmin ping` succeeds even with a wrong password.
     """
     service = _service(host, params)
     if host.role.within:
@@ -79,7 +88,7 @@ def application(host: Host, params: Params) -> Application:
 
 
 def firewall_rules(host: Host, params: Params) -> tuple[Rule, ...]:
-    """Return the rule for other hosts that need it."""
+    """Return the rule for the other hosts that use it."""
     if params.clients is not None:
         sources = host.sources(*params.clients)
     else:
@@ -88,11 +97,11 @@ def firewall_rules(host: Host, params: Params) -> tuple[Rule, ...]:
 
 
 def service_name(host: Host) -> str:
-    """Return the name of the service, by which its application's network knows it."""
+    """Return the name of the service in its application's network."""
     return host.role.name if host.role.within else SERVICE
 
 
-def _service(host: Host, params: Params) -> Service:
+def _service(host: Host, params: Params) -> ApplicationService:
     name = service_name(host)
     container = ContainerService(
         name,
@@ -108,11 +117,11 @@ def _service(host: Host, params: Params) -> Service:
         limits=Limits(memory=params.memory),
         stop_grace_period_s=120,
     )
-    return Service(container, files=tuple(_files(host, params)), deploy=Deploy(endpoint_mode="dnsrr"))
+    return ApplicationService(container, files=tuple(_files(host, params)), deploy=Deploy(endpoint_mode="dnsrr"))
 
 
 def _dump(host: Host, params: Params) -> Dump:
-    """Return how the database is saved whole, with its routines, and loaded into an empty server."""
+    """Return the commands that save the whole database, with routines, and load it into an empty server."""
     login = root_login(host, params)
     assert isinstance(login, Secret)
     client = ("--defaults-extra-file=/login", "-h", service_name(host))

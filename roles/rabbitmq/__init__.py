@@ -1,4 +1,4 @@
-"""RabbitMQ, one node with its management plugin: only its application's network reaches it."""
+"""RabbitMQ, one node with its management plugin, reachable only in its application's network."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from orchestr.applications.container_role import ContainerParams
-from orchestr.applications.model import Application, Data, Service
-from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Deploy, MountedFile
-from orchestr.planning.role import OptionFilePassword
+from orchestr import (
+    Application,
+    ApplicationService,
+    ContainerParams,
+    ContainerService,
+    Data,
+    Deploy,
+    HealthCheck,
+    Limits,
+    MountedFile,
+    OptionFilePassword,
+)
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 PORT, MANAGEMENT_PORT = 5672, 15672
 USER_ID = 100  # in the alpine images; in the others 999
@@ -23,16 +30,16 @@ class Params(ContainerParams):
     """Only the password is required."""
 
     image: str = Field(default="rabbitmq:3.12-management-alpine", description="the image, with its tag")
-    user: str = Field(default="chat", pattern=r"^[A-Za-z0-9_-]+$", description="the user it is made with")
+    user: str = Field(default="chat", pattern=r"^[A-Za-z0-9_-]+$", description="the user that is created with the data")
     password: OptionFilePassword = Field(
-        description="its password; counts when the data is made, as RabbitMQ's own does"
+        description="its password; used only when the data is created, as in RabbitMQ itself"
     )
-    memory: str = Field(default="512m", description="the most memory it may take")
-    user_id: int = Field(default=USER_ID, ge=1, description="RabbitMQ's user in the image, who reads its login")
+    memory: str = Field(default="512m", description="memory limit")
+    user_id: int = Field(default=USER_ID, ge=1, description="id of RabbitMQ's user in the image, which reads the login")
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return the one node. Its data is filed under the hostname, which therefore stays the same wherever it runs."""
+    """Return the one node. Its data directory is named after the hostname, which is therefore fixed."""
     service = ContainerService(
         "rabbitmq",
         params.image,
@@ -46,6 +53,6 @@ def application(host: Host, params: Params) -> Application:
     target = "/etc/rabbitmq/conf.d/20-orchestr.conf"
     file = MountedFile(target, login, "rabbitmq.conf", mode=0o400, uid=params.user_id, gid=params.user_id)
     return Application(
-        services=(Service(service, files=(file,), deploy=Deploy(endpoint_mode="dnsrr")),),
+        services=(ApplicationService(service, files=(file,), deploy=Deploy(endpoint_mode="dnsrr")),),
         data=(Data("rabbitmq-data", "rabbitmq", volume="rabbitmq-data"),),
     )

@@ -1,19 +1,18 @@
-"""RabbitMQ runs and is healthy, and nobody outside the system's network reaches it."""
+"""RabbitMQ is healthy, and only its application's network reaches it."""
 
 from __future__ import annotations
 
-from orchestr.planning.plan import Host
-from orchestr.verification.outside import Outside
-from orchestr.verification.system_services import assert_healthy, assert_within_the_system
+from orchestr import Host, Outside
+from orchestr.verification.applications import assert_closed, assert_healthy
 
 from . import MANAGEMENT_PORT, PORT
 
 
 def test_is_healthy(machine: Host) -> None:
-    """RabbitMQ runs once, wherever the inventory puts it, and its own health check passes."""
+    """RabbitMQ runs exactly once, and its own health check passes."""
     assert_healthy(machine, "rabbitmq")
 
 
-def test_is_reached_within_the_system_only(outside: Outside, machine: Host) -> None:
-    """Neither from outside nor from another host does a port of it answer."""
-    assert_within_the_system(outside, machine, (PORT, MANAGEMENT_PORT))
+def test_is_closed_to_other_hosts(outside: Outside, machine: Host) -> None:
+    """Its ports answer neither from outside nor from another host."""
+    assert_closed(outside, machine, (PORT, MANAGEMENT_PORT))

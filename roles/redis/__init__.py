@@ -1,4 +1,4 @@
-"""One Redis with a password, in a container, reachable from the hosts that need it and from nowhere else."""
+"""One Redis with a password, in a container, reachable only from the hosts that need it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.container_role import ContainerParams
-from orchestr.applications.model import Application, Data, Service
-from orchestr.applications.parts import clients
-from orchestr.containers.compose import ContainerService, HealthCheck
-from orchestr.containers.stack import Deploy, MountedFile
-from orchestr.errors import InputError
-from orchestr.planning.role import SecretText
-from orchestr.resources.commands import Command
-from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall.firewall import Rule
-from orchestr.secret import Secret
+from orchestr import (
+    Application,
+    ApplicationService,
+    Command,
+    ContainerParams,
+    ContainerService,
+    Data,
+    Deploy,
+    Directory,
+    File,
+    HealthCheck,
+    InputError,
+    MountedFile,
+    Resource,
+    Rule,
+    Secret,
+    SecretText,
+    clients,
+)
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 CONFIG = "/usr/local/etc/redis/redis.conf"  # in the container
 DEFAULT_PORT = 6379
@@ -31,19 +38,19 @@ class Params(ContainerParams):
     """Only the password is required."""
 
     image: str = Field(default="redis:7.2.5", description="the image, with its tag")
-    password: SecretText = Field(description="the password of clients; at least 16 characters")
+    password: SecretText = Field(description="password that clients log in with; at least 16 characters")
     port: int = Field(default=DEFAULT_PORT, ge=1, le=65535, description="the port it listens on")
     clients: tuple[str, ...] | None = Field(
         default=None,
         description="the hosts that may connect: groups, hosts, addresses, networks; "
         "not set: the hosts with a role that uses this Redis",
     )
-    maxmemory: str = Field(default="", description="the most memory its data may take, such as 512mb; empty: no limit")
-    maxmemory_policy: str = Field(default="noeviction", description="the policy once that is reached")
+    maxmemory: str = Field(default="", description="memory limit of the data, such as 512mb; empty: no limit")
+    maxmemory_policy: str = Field(default="noeviction", description="eviction policy at that limit")
     appendonly: bool = Field(default=True, description="write every change to disk within a second")
-    user_id: int = Field(default=999, ge=1, description="the user id of Redis in the image, which owns its files")
+    user_id: int = Field(default=999, ge=1, description="numeric id of Redis' user in the image, which owns its files")
     backup_data: bool = Field(
-        default=False, description="backups hold the data too, not only the configuration (rooms are short-lived)"
+        default=False, description="include the data in backups, not only the configuration (rooms are short-lived)"
     )
 
     @field_validator("password")
@@ -75,8 +82,8 @@ def application(host: Host, params: Params) -> Application:
     )
 
 
-def _service(host: Host, params: Params) -> Service:
-    """Return the service. Its probe has no password to show: a refusal (NOAUTH) proves life as well."""
+def _service(host: Host, params: Params) -> ApplicationService:
+    """Return the service. Its probe needs no password: the refusal NOAUTH shows that Redis works."""
     probe = f"redis-cli -h 127.0.0.1 -p {params.port} ping 2>&1 | grep -Eq 'PONG|NOAUTH'"
     config = config_path(host)
     container = ContainerService(
@@ -90,10 +97,10 @@ def _service(host: Host, params: Params) -> Service:
         stop_grace_period_s=30,
         config=(config,),
     )
-    return Service(container)
+    return ApplicationService(container)
 
 
-def _service_inside(host: Host, params: Params) -> Service:
+def _service_inside(host: Host, params: Params) -> ApplicationService:
     """Return the service at the default port of an application's network, with the same password and settings."""
     inside = params.model_copy(update={"port": DEFAULT_PORT})
     config = host.template("redis.conf.j2", inside, addresses=("*",))
@@ -107,7 +114,7 @@ def _service_inside(host: Host, params: Params) -> Service:
         stop_grace_period_s=30,
     )
     file = MountedFile(CONFIG, config, "redis.conf", mode=0o400, uid=params.user_id, gid=params.user_id)
-    return Service(container, files=(file,), deploy=Deploy(endpoint_mode="dnsrr"))
+    return ApplicationService(container, files=(file,), deploy=Deploy(endpoint_mode="dnsrr"))
 
 
 def _files(host: Host, params: Params) -> tuple[Resource, ...]:
@@ -126,28 +133,28 @@ def config_path(host: Host) -> str:
 
 
 def container_name(host: Host) -> str:
-    """Return the name of its container, as compose makes it."""
+    """Return the name that compose gives its container."""
     return f"{host.role.name}-redis-1"
 
 
 def bind_addresses(host: Host) -> tuple[str, ...]:
-    """Return the addresses that Redis listens on: loopback, and the one that peers use.
+    """Return the addresses that Redis listens on: loopback, and the address that peers use.
 
-    It listens there from the first day, so that a second machine needs no restart: the firewall keeps others out.
-    Raises InputError when that address is not the host's.
+    It always listens on both, so that a second machine needs no restart: the firewall keeps other hosts out.
+    Raises InputError if that address does not belong to the host.
     """
     own = host.facts.get("addresses")
     if own and host.address not in own:
         raise InputError(
             f"{host.name}: {host.address} is not an address of this machine (it has {', '.join(own)}), "
             "so Redis cannot listen on it",
-            next_step=f"set private_address of {host.name} to the one its peers use",
+            next_step=f"set private_address of {host.name} to the address that its peers use",
         )
     return tuple(dict.fromkeys(("127.0.0.1", host.address)))
 
 
 def firewall_rules(host: Host, params: Params) -> tuple[Rule, ...]:
-    """Return the rule for other hosts that need it; its own host needs none, nor does one inside an application."""
+    """Return the rule for the other hosts that use it; inside an application there is none."""
     if host.role.within:
         return ()
     if params.clients is not None:
@@ -174,6 +181,6 @@ def _assert_alone(host: Host) -> None:
     names = [peer.name for peer in host.with_role(host.role.name)]
     if len(names) > 1:
         raise InputError(
-            f"the role {host.role.name} is one Redis, and {len(names)} hosts are to get it: {', '.join(names)}",
-            next_step=f"leave one host in the group {host.role.name}: the others connect to it",
+            f"the role {host.role.name} is a single Redis, but {len(names)} hosts have it: {', '.join(names)}",
+            next_step=f"keep one host in the group {host.role.name}: the others connect to it",
         )

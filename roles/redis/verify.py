@@ -1,40 +1,41 @@
-"""Who needs it reaches it and must log in, nobody else reaches it at all."""
+"""The hosts that use Redis can reach it and must log in; no other host can reach it."""
 
 from __future__ import annotations
 
 import ipaddress
 from typing import Any
 
-from orchestr.planning.plan import Host, Peer
-from orchestr.verification.inside import Inside, closed_to_outside, connected, is_insider, views
-from orchestr.verification.outside import Outside
-from orchestr.verification.system_services import assert_healthy
+from orchestr import Host, Inside, Outside, Peer, closed_to_outside, is_insider
+from orchestr.verification.applications import assert_healthy
+from orchestr.verification.inside import connected, views
 
 from . import Params, config_path, container_name, firewall_rules
 
-FIREWALL = "look at: ufw status (a rule of somebody else's?), and whether the role firewall is on this host"
+FIREWALL = "look at: ufw status (is there a foreign rule?), and whether this host has the role firewall"
 
 
 def clients(machine: Host, params: Params) -> tuple[str, ...]:
-    """Return the addresses and networks that are let in from other hosts."""
+    """Return the addresses and networks of other hosts that may connect."""
     return tuple(source for rule in firewall_rules(machine, params) for source in rule.sources)
 
 
 def needs_it(peer: Peer, sources: tuple[str, ...]) -> bool:
-    """Tell whether a host is among those let in."""
+    """Return True if a host may connect."""
     address = ipaddress.ip_address(peer.address)
     return any(address in ipaddress.ip_network(source, strict=False) for source in sources)
 
 
 def test_closed_to_outside(outside: Outside, machine: Host, params: Params) -> None:
-    """From outside its port cannot be reached."""
+    """Its port is unreachable from outside."""
     if is_insider(machine, clients(machine, params)):
         return
-    assert closed_to_outside(outside, machine, params.port), f"Redis answers anybody at port {params.port}; {FIREWALL}"
+    assert closed_to_outside(outside, machine, params.port), (
+        f"Redis' port {params.port} is open to everyone; {FIREWALL}"
+    )
 
 
-def test_open_to_those_who_need_it_and_asks_for_the_password(machine: Host, params: Params) -> None:
-    """Every host that uses it reaches it, and is refused without the password."""
+def test_open_to_its_clients_and_asks_for_the_password(machine: Host, params: Params) -> None:
+    """Every host that uses it can reach it, and is refused without the password."""
     sources = clients(machine, params)
     for peer in connected(machine.group("all")):
         if peer.name == machine.name or not needs_it(peer, sources):
@@ -42,7 +43,7 @@ def test_open_to_those_who_need_it_and_asks_for_the_password(machine: Host, para
         answer = Inside.of(peer.name).says(machine.address, params.port, "PING")
         assert answer, (
             f"{peer.name} cannot reach Redis at {machine.address}:{params.port}; look at: ufw status on "
-            f"{machine.name}, docker logs {container_name(machine)} there, and what lies between the two"
+            f"{machine.name}, docker logs {container_name(machine)} there, and firewalls between the two"
         )
         assert answer.startswith("-NOAUTH"), (
             f"Redis answers {peer.name} without a password ({answer.strip()[:60]}); "
@@ -51,15 +52,15 @@ def test_open_to_those_who_need_it_and_asks_for_the_password(machine: Host, para
 
 
 def test_closed_to_hosts_without_need(machine: Host, params: Params) -> None:
-    """From hosts of the inventory that have no use for it, its port cannot be reached."""
+    """Its port is unreachable from hosts of the inventory that do not use it."""
     sources = clients(machine, params)
     others = [peer for peer in machine.group("all") if peer.name != machine.name and not needs_it(peer, sources)]
-    let_in = [name for name, found in views(others, machine.address, params.port).items() if found == "open"]
-    assert not let_in, f"Redis answers {', '.join(let_in)}, which have no use for it; {FIREWALL}"
+    let_in = [name for name, state in views(others, machine.address, params.port).items() if state == "open"]
+    assert not let_in, f"Redis answers {', '.join(let_in)}, which do not use it; {FIREWALL}"
 
 
 def test_asks_for_the_password_on_its_own_host(host: Any, machine: Host, params: Params) -> None:
-    """It runs, and tells nobody anything without the password, not even on its own host."""
+    """It runs, and answers nothing without the password, not even on its own host."""
     if machine.role.within:
         return
     answer = Inside(host).says("127.0.0.1", params.port, "PING")
@@ -75,18 +76,18 @@ def test_is_healthy(host: Any, machine: Host) -> None:
         assert_healthy(machine, "redis")
         return
     text = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
-    found = host.run("docker inspect --format %s %s", text, container_name(machine)).stdout.split()
-    assert found == ["running", "healthy"], (
-        f"the container is {' and '.join(found) or 'missing'}; look at: docker logs {container_name(machine)}"
+    state = host.run("docker inspect --format %s %s", text, container_name(machine)).stdout.split()
+    assert state == ["running", "healthy"], (
+        f"the container is {' and '.join(state) or 'missing'}; look at: docker logs {container_name(machine)}"
     )
 
 
 def test_password_file_is_private(host: Any, machine: Host, params: Params) -> None:
-    """The file with the password is readable for Redis alone."""
+    """The file with the password is readable only for Redis."""
     if machine.role.within:
         return
-    found = host.run("stat -c '%%u %%a' %s", config_path(machine)).stdout.strip()
-    assert found == f"{params.user_id} 600", (
-        f"{config_path(machine)} belongs to and is open to {found or 'nobody: it is missing'} (owner, mode), "
-        f"not {params.user_id} 600: the password is in it; run orchestr again"
+    current = host.run("stat -c '%%u %%a' %s", config_path(machine)).stdout.strip()
+    assert current == f"{params.user_id} 600", (
+        f"{config_path(machine)} has owner and mode {current or '(missing)'}, not {params.user_id} 600, "
+        "and contains the password; run orchestr again"
     )

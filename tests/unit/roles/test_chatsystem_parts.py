@@ -20,7 +20,7 @@ from orchestr.errors import InputError
 from orchestr.planning.plan import Host
 from orchestr.resources.sysctl import Sysctl
 from orchestr.secret import Secret
-from orchestr.verification import system_services
+from orchestr.verification import applications
 from tests.unit.roles.conftest import LAB, ROOT, Planned, plan_file, text_of
 
 PLAYBOOK = ROOT / "playbooks/chatsystem.yml"
@@ -155,7 +155,7 @@ LISTED = "\n".join(
 def test_a_services_container_is_found_in_both_forms() -> None:
     """By compose's labels or the stack's name, of this system only: another project's MySQL is not taken for ours."""
     host = SimpleNamespace(check_output=lambda *words: LISTED)
-    found = {name: system_services.containers(host, "chatsystem", name) for name in ("mysql", "redis", "etcd", "")}
+    found = {name: applications.containers(host, "chatsystem", name) for name in ("mysql", "redis", "etcd", "")}
     assert found == {"mysql": ["c1"], "redis": ["c3"], "etcd": [], "": []}
 
 
@@ -169,14 +169,14 @@ def test_ports_that_answer_are_told_from_those_that_refuse(listener: int) -> Non
     """All are tried at once; one that is refused is none that answers."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         free = gone.getsockname()[1]
-    words = [sys.executable, "-c", system_services._OPEN, "127.0.0.1", "5", str(free), str(listener)]
+    words = [sys.executable, "-c", applications._OPEN, "127.0.0.1", "5", str(free), str(listener)]
     done = subprocess.run(words, capture_output=True, check=True, text=True)
     assert json.loads(done.stdout) == [listener]
 
 
 def test_an_address_without_a_way_answers_nothing() -> None:
     """Where the kernel has no route, no port is open."""
-    words = [sys.executable, "-c", system_services._OPEN, "255.255.255.255", "5", "80"]
+    words = [sys.executable, "-c", applications._OPEN, "255.255.255.255", "5", "80"]
     assert json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout) == []
 
 
@@ -194,10 +194,10 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
         one.group = lambda name: [one, two]
         one.variable = lambda name, default: one.address
         answers = SimpleNamespace(check_output=lambda *words: json.dumps(near or []))
-        monkeypatch.setattr(system_services, "on", lambda peer: answers)
+        monkeypatch.setattr(applications, "on", lambda peer: answers)
         view: Any = SimpleNamespace(connects=lambda address, port, wait_s: "open" if port in outside else "filtered")
         try:
-            system_services.assert_within_the_system(view, one, (3306, 33060))  # type: ignore[arg-type]
+            applications.assert_closed(view, one, (3306, 33060))  # type: ignore[arg-type]
         except AssertionError as error:
             return str(error)
         return ""
@@ -208,7 +208,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_port_that_answers_outside_or_next_door_is_told(look: Any) -> None:
     """Which port, and who reaches it."""
     assert look() == ""
-    assert "port 3306 of 10.0.0.1 answers anybody" in look(outside={3306})
+    assert "port 3306 of 10.0.0.1 is open to everyone" in look(outside={3306})
     assert "b reaches port 33060 of 10.0.0.1" in look(near=[33060])
 
 
@@ -216,4 +216,4 @@ def test_a_port_that_answers_outside_or_next_door_is_told(look: Any) -> None:
 def test_every_part_is_checked_from_outside(role: str) -> None:
     """Its verify.py looks at its health and at its ports."""
     text = (Path(ROOT) / "roles" / role / "verify.py").read_text()
-    assert "assert_healthy(machine, " in text and "assert_within_the_system(outside, machine, " in text
+    assert "assert_healthy(machine, " in text and "assert_closed(outside, machine, " in text

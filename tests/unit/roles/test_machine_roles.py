@@ -112,7 +112,7 @@ def test_ssh_can_be_narrowed(changed: Callable[..., Planned]) -> None:
     [
         ({"base_timezone": "/etc/shadow"}, "expected a name of the time zone database"),
         ({"base_directories": {"srv": "0750"}}, "srv is not an absolute path"),
-        ({"base_directories": {"/srv": "rwx"}}, "the mode of /srv is written in quotes, in octal"),
+        ({"base_directories": {"/srv": "rwx"}}, "the mode of /srv is not valid"),
         ({"docker_log_max_size": "ten"}, "expected a size such as 10m"),
         ({"docker_log_maxsize": "1m"}, "did you mean 'docker_log_max_size'"),
         ({"firewall_rules": [{"port": 70000}]}, "firewall_rules[0].port: port 70000 is not between 1 and 65535"),

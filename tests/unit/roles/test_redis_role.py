@@ -60,7 +60,7 @@ def test_growing_changes_nothing_of_redis_itself(single: Planned, distributed: P
 def test_a_second_one_is_refused(refusal: Callable[..., str]) -> None:
     """Two hosts in the group redis would be two empty clusters; that is bad input."""
     said = refusal(lambda every: every["children"]["redis"]["hosts"].update({"lab3": None}))
-    assert "the role redis is one Redis, and 2 hosts are to get it: lab2, lab3" in said
+    assert "the role redis is a single Redis, but 2 hosts have it: lab2, lab3" in said
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A system's services as its hosts have them: which container is whose, is it healthy, who reaches it. For checks."""
+"""Checks of an application's services on its hosts: their containers, their health, the hosts that reach them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from orchestr.verification.outside import Outside
 
 _LABELS = ("com.docker.compose.project", "com.docker.compose.service", "com.docker.swarm.service.name")
 _FORMAT = "{{.ID}}\t" + "\t".join(f'{{{{.Label "{label}"}}}}' for label in _LABELS)
-# All ports at once: silence is waited for once. Standard library of any Python 3; prints the ports that answer.
+# Tries all ports at once, with one timeout for all. Standard library of any Python 3; prints the ports that answer.
 _OPEN = """
 import errno, json, select, socket, sys, time
 address, give_up = sys.argv[1], time.monotonic() + float(sys.argv[2])
 waiting = {}
 for port in map(int, sys.argv[3:]):
-    way = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    way.setblocking(False)
-    if way.connect_ex((address, port)) in (0, errno.EINPROGRESS):
-        waiting[way] = port
-found = []
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    connection.setblocking(False)
+    if connection.connect_ex((address, port)) in (0, errno.EINPROGRESS):
+        waiting[connection] = port
+answering = []
 while waiting and time.monotonic() < give_up:
     ready = select.select([], list(waiting), [], max(0, give_up - time.monotonic()))[1]
-    for way in ready:
-        port = waiting.pop(way)
-        if way.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-            found.append(port)
-print(json.dumps(sorted(found)))
+    for connection in ready:
+        port = waiting.pop(connection)
+        if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+            answering.append(port)
+print(json.dumps(sorted(answering)))
 """
 
 
@@ -50,50 +50,50 @@ def application_of(machine: Host) -> str:
 def containers(host: Any, project: str, service: str) -> list[str]:
     """Return the running containers of a service on a host, of the compose project or of the stack."""
     lines = host.check_output("docker ps --format %s", _FORMAT).splitlines()
-    found = [(line.split("\t") + [""] * 3)[:4] for line in lines]
+    rows = [(line.split("\t") + [""] * 3)[:4] for line in lines]
     own = ((project, service, ""), ("", "", f"{project}_{service}"))
-    return [words[0] for words in found if tuple(words[1:]) in own]
+    return [row[0] for row in rows if tuple(row[1:]) in own]
 
 
 def where(machine: Host, service: str) -> tuple[Any, str]:
-    """Return (view of the host, container) of a service that is one. Fails when it runs nowhere, or twice."""
+    """Return (view of the host, container) of a service with one replica. Fail unless it runs exactly once."""
     project = application_of(machine)
     views = [on(peer) for peer in connected(machine.group("all"))]
-    found = [(view, each) for view in views for each in containers(view, project, service)]
-    assert len(found) == 1, f"{service} runs {len(found)} times, not once; look at: docker ps, docker service ls"
-    return found[0]
+    running = [(view, container) for view in views for container in containers(view, project, service)]
+    assert len(running) == 1, f"{service} runs {len(running)} times, not once; look at: docker ps, docker service ls"
+    return running[0]
 
 
 def assert_healthy(machine: Host, service: str) -> None:
-    """Fail unless the service's one container is up, and its own health check passes."""
+    """Fail unless the service's one container is up and its own health check passes."""
     host, container = where(machine, service)
     text = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
-    found = host.check_output("docker inspect --format %s %s", text, container).split()
-    assert found == ["running", "healthy"], f"{service} is {' and '.join(found)}; look at: docker logs {container}"
+    state = host.check_output("docker inspect --format %s %s", text, container).split()
+    assert state == ["running", "healthy"], f"{service} is {' and '.join(state)}; look at: docker logs {container}"
 
 
-def assert_within_the_system(outside: Outside, machine: Host, ports: Sequence[int]) -> None:
-    """Fail when a port of a host answers this machine, or another host: what it is for is in the system's network."""
+def assert_closed(outside: Outside, machine: Host, ports: Sequence[int]) -> None:
+    """Fail if a port of a host answers this machine or another host: only the application's network may reach it."""
     address = outside_address(machine)
     peers = [peer for peer in connected(machine.group("all")) if peer.name != machine.name]
     asked = [] if is_insider(machine, ()) else [*ports]
     with ThreadPoolExecutor(len(peers) + len(ports)) as pool:
         near = {peer.name: pool.submit(copy_context().run, _answering, peer, machine.address, ports) for peer in peers}
         far = {port: pool.submit(copy_context().run, outside.connects, address, port, SILENCE_S) for port in asked}
-        answering = {name: each.result() for name, each in near.items()}
-        is_open = [port for port, each in far.items() if each.result() == "open"]
+        answering = {name: attempt.result() for name, attempt in near.items()}
+        is_open = [port for port, attempt in far.items() if attempt.result() == "open"]
     look = f"look at: docker ps and ss -ltnp on {machine.name}, and its firewall"
-    assert not is_open, f"{_words(is_open)} of {address} answers anybody; {look}"
-    let_in = {name: found for name, found in answering.items() if found}
-    told = "; ".join(f"{name} reaches {_words(found)} of {machine.address}" for name, found in let_in.items())
-    assert not let_in, f"{told}: only the system's own network should; {look}"
+    assert not is_open, f"{_words(is_open)} of {address} is open to everyone; {look}"
+    let_in = {name: open_ports for name, open_ports in answering.items() if open_ports}
+    reached = "; ".join(f"{name} reaches {_words(numbers)} of {machine.address}" for name, numbers in let_in.items())
+    assert not let_in, f"{reached}: only the application's own network may; {look}"
 
 
 def _answering(peer: Peer, address: str, ports: Sequence[int]) -> list[int]:
     words = " ".join(["%s"] * (len(ports) + 3))
-    said = on(peer).check_output(f"python3 -c {words}", _OPEN, address, str(SILENCE_S), *map(str, ports))
-    found: list[int] = json.loads(said)
-    return found
+    answer = on(peer).check_output(f"python3 -c {words}", _OPEN, address, str(SILENCE_S), *map(str, ports))
+    open_ports: list[int] = json.loads(answer)
+    return open_ports
 
 
 def _words(ports: Sequence[int]) -> str:
