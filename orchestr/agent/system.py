@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as stat_module
 import time
@@ -16,7 +17,7 @@ from orchestr.agent.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+    from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of a command's stdout or stderr
 ENVIRONMENT = {
@@ -130,7 +131,7 @@ class Reader:
     def read_bytes(self, path: str, limit: Optional[int] = None) -> Optional[bytes]:
         """Return a file's content, None when there is no such file. Raises OSError otherwise."""
         try:
-            with open(path, "rb") as stream:
+            with _open_regular(path) as stream:
                 return stream.read() if limit is None else stream.read(limit)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -172,7 +173,7 @@ class Reader:
         if path in self.predicted:
             return self.predicted[path]
         try:
-            with open(path, "rb") as stream:
+            with _open_regular(path) as stream:
                 digest = new_sha256(os.fstat(stream.fileno()).st_size)
                 for chunk in iter(lambda: stream.read(1 << 20), b""):
                     digest.update(chunk)
@@ -353,6 +354,20 @@ class System(Reader):
     def confirm_reachable(self, window_s: float) -> bool:
         """Ask the controller for a new connection to this host; return True when it came within ``window_s``."""
         return self._confirm is not None and self._confirm(window_s)
+
+
+def _open_regular(path: str) -> "BinaryIO":
+    """Open a regular file to read. Raises OSError for anything else: a FIFO or a device would block or never end.
+
+    A user of the host may put one where a file is expected; neither waits here for a writer.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    mode = os.fstat(descriptor).st_mode
+    if not stat_module.S_ISREG(mode):
+        os.close(descriptor)
+        number = errno.EISDIR if stat_module.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", path)
+    return os.fdopen(descriptor, "rb")
 
 
 def _id_in(table: Optional[str], name: str) -> Optional[int]:
