@@ -185,7 +185,7 @@ def test_a_controller_is_missed_while_the_line_takes_nothing(monkeypatch: pytest
     agent = Agent(read, write, {"run": "r"}, gather_facts=dict, on_lost=lost.set)
     threading.Thread(target=agent.serve, daemon=True).start()
     assert lost.wait(HANG_S)
-    agent._ending.set()
+    agent.line.end()
     never.set()
 
 

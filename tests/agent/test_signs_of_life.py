@@ -44,7 +44,7 @@ def test_what_waits_for_company_leaves_without_any(monkeypatch: pytest.MonkeyPat
     line = Line()
     line.serve()
     for number in range(3):
-        line.agent.send({"type": "output", "task": str(number), "text": ""})
+        line.agent.line.send({"type": "output", "task": str(number), "text": ""})
     assert [line.sent.get(timeout=HANG_S)["task"] for _ in range(3)] == ["0", "1", "2"]
 
 
@@ -98,6 +98,6 @@ def test_threads_end_with_the_agent() -> None:
         setattr(line.agent.line, name, telling(name))
     serving = line.serve()
     line.incoming.put(wire.encode({"type": "stop"}))
-    assert {ended.get(timeout=HANG_S) for _ in range(2)} == {"_beat", "_watch"}
+    assert {ended.get(timeout=HANG_S) for _ in range(2)} == {"beat", "watch"}
     serving.join(HANG_S)
     assert not serving.is_alive()
