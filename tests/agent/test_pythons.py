@@ -61,10 +61,14 @@ def python(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def session(python: str) -> Iterator[Session]:
-    store = BlobStore()
+def blobs() -> BlobStore:
+    return BlobStore()
+
+
+@pytest.fixture
+def session(python: str, blobs: BlobStore) -> Iterator[Session]:
     session = Session(
-        "here", replace(LOCAL, python=python), lambda settings: LocalConnection(), SessionOptions("run"), store
+        "here", replace(LOCAL, python=python), lambda settings: LocalConnection(), SessionOptions("run"), blobs
     )
     yield session
     session.close()
@@ -98,12 +102,11 @@ def test_tasks_are_done_and_done_only_once(session: Session, tmp_path: Path) -> 
     assert (tmp_path / "d/out").read_text() == "é"
 
 
-def test_a_large_file_arrives(session: Session, tmp_path: Path) -> None:
+def test_a_large_file_arrives(session: Session, blobs: BlobStore, tmp_path: Path) -> None:
     """Fetched in chunks by its digest."""
     content = os.urandom(3_000_000)
     (tmp_path / "content").write_bytes(content)
-    assert session._blobs is not None
-    blob = session._blobs.add_file(tmp_path / "content")
+    blob = blobs.add_file(tmp_path / "content")
     file = File(str(tmp_path / "f"), blob, owner=str(os.getuid()), group=str(os.getgid()))
     session.open()
     messages: list[dict[str, Any]] = []
