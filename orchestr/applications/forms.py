@@ -1,4 +1,4 @@
-"""An application as a compose project on a host: its images, its files, the project running, stopped, restarted."""
+"""An application as a compose project on a host: its images, its files, and the project to start, stop or restart."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def project_directory(host: Host, application: Application) -> str:
-    """Return the directory of the application's compose file: ``/opt/NAME`` unless the description names another."""
+    """Return the directory of the application's compose file: ``/opt/NAME`` unless the description sets another."""
     return application.directory or f"/opt/{host.role.name}"
 
 
 def bring_images(host: Host, application: Application) -> Iterator[Resource]:
-    """Yield what brings each image that this host needs, pulled or pushed, each once."""
+    """Yield the resource for each image that this host needs, pulled or pushed, each once."""
     for reference, source in _images(host, runs_on(host, host.role.name, application.services)).items():
         yield image_named(host, reference, source)[0]
 
 
 def image_ids(host: Host, application: Application) -> dict[str, str]:
-    """Return the ids of the application's images that are pushed (reference → id)."""
+    """Return the ids of the application's pushed images (reference → id)."""
     ids: dict[str, str] = {}
     for reference, source in _images(host, application.services).items():
         ids.update(image_named(host, reference, source)[1])
@@ -48,11 +48,11 @@ def _images(host: Host, services: Sequence[Service]) -> dict[str, str]:
 def compose_form(
     host: Host, application: Application, services: Sequence[Service], *, is_whole: bool = True
 ) -> Iterator[Resource]:
-    """Yield the files that the services read, the compose file, and last the project running.
+    """Yield the files of the services, the compose file, and last the running project.
 
-    ``is_whole``: these are all services of the host, and others of the project go.
+    ``is_whole``: these are all services of the host; other services of the project are removed.
     """
-    _assert_in_reach(host, application)
+    _assert_connected(host, application)
     directory = project_directory(host, application)
     files = list({file.base: file for service in services for file in service.files}.values())
     if files:
@@ -71,8 +71,8 @@ def compose_form(
     )
 
 
-def _assert_in_reach(host: Host, application: Application) -> None:
-    """Raise InputError when services that find each other by name would run on several hosts without a swarm."""
+def _assert_connected(host: Host, application: Application) -> None:
+    """Raise InputError if services that resolve each other by name would run on several hosts without a swarm."""
     name = host.role.name
     if application.spreads:
         return
@@ -80,19 +80,19 @@ def _assert_in_reach(host: Host, application: Application) -> None:
     if len(names) > 1:
         raise InputError(
             f"{name} on several hosts ({', '.join(names)}) needs a swarm",
-            next_step="put them into swarm_managers and swarm_workers, or leave one host in the groups of the play",
+            next_step="put them into swarm_managers and swarm_workers, or keep one host in the groups of the play",
         )
 
 
 def _file(directory: str, file: MountedFile) -> File:
-    """Return a mounted file on the host; a secret belongs to the user of its service and is closed to others."""
+    """Return a mounted file on the host; only the user of the service can read a secret."""
     mode = file.mode & 0o600 if isinstance(file.content, Secret) else file.mode
     path = f"{directory}/files/{file.base}"
     return File(path, content=file.content, mode=mode, owner=str(file.uid), group=str(file.gid))
 
 
 def _with_files(directory: str, service: Service) -> ContainerService:
-    """Return the container with its files mounted; a change of one of them is a new start."""
+    """Return the container with its files mounted; a change of one of them restarts it."""
     paths = [(f"{directory}/files/{file.base}", file.target) for file in service.files]
     container = service.container
     replicas = container.replicas if service.deploy.replicas is None else service.deploy.replicas
@@ -105,14 +105,14 @@ def _with_files(directory: str, service: Service) -> ContainerService:
 
 
 def stop_form(host: Host, application: Application, services: Sequence[Service]) -> ComposeProject:
-    """Return the project stopped."""
+    """Return the project in the stopped state."""
     containers = [service.container for service in services]
     directory = project_directory(host, application)
     return compose_project(directory, containers, networks=application.networks, running=False)[1]
 
 
 def restart_form(host: Host, application: Application, services: Sequence[Service]) -> Task:
-    """Return a restart of the project's containers."""
+    """Return a task that restarts the project's containers."""
     directory = project_directory(host, application)
     words = ("docker", "compose", "--project-directory", directory, "restart")
     grace_s = sum(service.container.stop_grace_period_s for service in services)

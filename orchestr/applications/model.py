@@ -1,7 +1,7 @@
 """The description of an application: services, data, sites, ports. Every verb is derived from it.
 
-A role that is an application has ``application(host, params) -> Application`` instead of ``deploy`` and its kin, and,
-where it needs other applications, a module constant ``USES``:
+A role that is an application has ``application(host, params) -> Application`` instead of ``deploy`` and the other
+lifecycle functions. If it needs other applications, it has a module constant ``USES``:
 
     USES = (Use("redis"),)
 
@@ -9,7 +9,7 @@ where it needs other applications, a module constant ``USES``:
         web = ContainerService("web", params.image, ports=(f"{host.listen_address}:{params.port}:8080",))
         return Application(services=(Service(web),), sites=(Site(params.port),))
 
-The function is pure: it reads the host's variables, facts and peers, and touches nothing.
+The function is pure: it reads the host's variables, facts and peers, and changes nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from orchestr.secret import Secret
 class Use:
     """Another application that this one needs, by the name of its role.
 
-    ``instance``: which one, where the playbook has several. ``own``: it runs inside this application, as one more
-    service of its project or stack, on the hosts of the group that is named like the instance.
+    ``instance``: its name if the playbook has several. ``own``: it runs inside this application, as one more service
+    of its project or stack, on the hosts of the group that has the name of the instance.
     """
 
     role: str
@@ -44,9 +44,9 @@ class Use:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a service runs: on the hosts of an inventory group.
+    """The hosts of a service: an inventory group.
 
-    ``otherwise`` counts while the inventory does not have the group: ``all`` of the application's, or its ``first``.
+    ``otherwise`` applies if the inventory does not have the group: ``all`` hosts of the application, or the ``first``.
     """
 
     group: str = ""
@@ -55,11 +55,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Service:
-    """One service: its container, the files and secrets it reads, where it runs, and how a swarm runs it.
+    """One service: its container, its files and secrets, its hosts, and its options in a swarm.
 
-    ``files`` reach the container wherever it runs: mounted files of a compose project, configs and secrets of a swarm.
-    ``image_source`` is set from the role's parameter of that name. ``part`` is set for the service of an application
-    that runs inside this one: the name of its instance.
+    ``files`` are mounted files in a compose project, configs and secrets in a swarm. ``image_source`` is set from the
+    role's parameter of that name. ``part`` is the name of the instance if the service is of an application that runs
+    inside this one.
     """
 
     container: ContainerService
@@ -76,11 +76,11 @@ class Service:
 
 @dataclass(frozen=True)
 class Dump:
-    """How the database of a service is saved and loaded by its own programs, which the service's image has.
+    """The commands that save and load the database of a service, with programs of the service's image.
 
-    They run in a container of their own, in the network of the application: ``save`` writes the dump to its output,
+    They run in a separate container, in the network of the application: ``save`` writes the dump to its output,
     ``load`` reads it, ``probe`` succeeds when the server answers. ``login`` is the content of the file ``/login`` in
-    that container. ``complete`` stands at the end of a whole dump. ``volume`` is measured before a move.
+    that container. A complete dump ends with ``complete``. ``volume`` is measured before a move.
     """
 
     service: str
@@ -94,11 +94,11 @@ class Dump:
 
 @dataclass(frozen=True)
 class Data:
-    """Data that must survive: a directory of the host (``path``) or a volume of the project (``volume``).
+    """Persistent data: a directory of the host (``path``) or a volume of the project (``volume``).
 
-    ``service`` uses it (at ``container_path``, if that is to be compared), and it belongs on the one host of
-    ``placement``. It moves with the service when the inventory names another host; a database moves as its `Dump`
-    when the application becomes a stack or a compose project, and is not Data.
+    ``service`` uses it (at ``container_path``, if a survey must compare that), on the one host of ``placement``. It
+    moves with the service when the inventory names another host. A database is not Data: it moves as its `Dump` when
+    the application changes between stack and compose project.
     """
 
     name: str
@@ -111,11 +111,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Site:
-    """What a reverse proxy routes to this application: paths of a name, or all of it, to ``port`` of its hosts.
+    """Requests that a reverse proxy routes to this application: paths of a domain, or all, to ``port`` of its hosts.
 
-    ``name`` is empty for the name that the proxy itself is given. Without ``paths`` the site takes the requests that no
-    other site of that name takes. ``health_path`` answers 200 on a host that may get requests; empty: every host may.
-    Checks ask ``check_path``, which answers 200; get tokens from ``token_path``; and read events at ``events_path``.
+    ``name`` is the domain; empty: the domain of the proxy. Without ``paths`` the site gets the requests that no other
+    site of that domain matches. ``health_path`` answers 200 on a host that may get requests; empty: every host may.
+    Checks request ``check_path``, which answers 200; get tokens from ``token_path``; read events at ``events_path``.
     """
 
     port: int
@@ -130,13 +130,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Application:
-    """Services that belong together, and all that is true of them.
+    """The description of an application: its services, their data, ports and sites.
 
-    ``before`` is needed on each host before its services start: directories, files, kernel settings, gates of others.
-    ``ready`` are the gates of a host that serves. ``ports`` are reserved on each host (``8080/tcp``); ``rules`` open
-    the firewall. ``drains``: a stop waits for the people it serves, so upgrades restart it last. ``spreads``: its
-    services find each other on several hosts without a swarm. ``backup`` are an archive's paths; ``saves`` runs
-    before it.
+    ``before`` are the resources that each host needs before its services start: directories, files, kernel settings,
+    gates of other applications. ``ready`` are the gates of a host that serves. ``ports`` are reserved on each host
+    (``8080/tcp``); ``rules`` open the firewall. ``drains``: a stop waits until users have left, so upgrades restart it
+    last. ``spreads``: its services reach each other on several hosts without a swarm. ``backup`` are the paths of the
+    archive; ``saves`` are the resources that run before it.
     """
 
     services: tuple[Service, ...]

@@ -1,6 +1,7 @@
-"""An application that changes its form (compose project, stack) or whose data moves: what ends, and what comes after.
+"""Steps for an application that changes its form (compose project, stack) or whose data moves: the end of the old
+form, and the start of the new one.
 
-Each function is for the host that runs the services, and follows from the outcome of its survey.
+Each function is for the host that runs the services, and depends on the outcome of its survey.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ if TYPE_CHECKING:
     from orchestr.applications.model import Application
     from orchestr.planning.plan import Host
 
-#: What a move takes beside the data itself, from the lab: stopping, starting, a database's first start.
+#: Seconds of a move beside the copying, measured in the lab: stop, start, the first start of a database.
 BASE_S = 60
-PART_S = 20  # the same of a single service within a swarm
+PART_S = 20  # the same for a single service within a swarm
 BYTES_PER_S = 10_000_000  # of a dump that is written and read again; real disks are faster
 
 
 def wanted_form(host: Host, application: Application) -> str:
-    """Return the form that the inventory wants on this host."""
+    """Return the form that the inventory requests on this host."""
     return STACK if application.can_swarm and is_on_swarm(host) else COMPOSE
 
 
 def old_form(host: Host, application: Application) -> str:
-    """Return the form that the application has to leave here: compose, stack, or "" when it need not move.
+    """Return the form that the application must leave on this host: compose, stack, or "" when it does not move.
 
-    A move that was begun and then taken back (the old inventory again) is none, unless the new form has the databases
-    already: then the new form's data is newer, and the way back is a move like any other.
+    A move that was begun and then cancelled (the old inventory again) is no move, unless the new form already has the
+    databases: then the data of the new form is newer, and the return is a regular move.
     """
     survey, wanted = survey_of(host, host.role.name), wanted_form(host, application)
     form = str(survey.get("pending") or survey.get("form") or "")
@@ -55,36 +56,36 @@ def old_form(host: Host, application: Application) -> str:
     return form if form not in ("", wanted) else ""
 
 
-def assert_in_reach(host: Host, manager: str) -> None:
-    """Raise InputError when the application is a compose project on a host from where it cannot move to the swarm."""
+def assert_on_manager(host: Host, manager: str) -> None:
+    """Raise InputError when the application is a compose project on a host other than the acting ``manager``."""
     name = host.role.name
     if host.name != manager and survey_of(host, name).get("form") == COMPOSE:
         raise InputError(
-            f"{name} runs on {host.name} by itself, and its data can move to the swarm only from the manager that "
-            f"acts for it, which is {manager}",
+            f"{name} runs on {host.name} without the swarm, and its data can move to the swarm only from the acting "
+            f"manager, {manager}",
             next_step=f"make {host.name} the first of swarm_managers",
         )
 
 
 # -- notes ------------------------------------------------------------------------------------------------------------
 def announce(host: Host) -> None:
-    """Note the cost of a move to another form, before it begins."""
+    """Report the downtime of a move to another form, before it begins."""
     name = host.role.name
     size_bytes, planned = int(survey_of(host, name).get("database_bytes", 0)), moves(host, name)
     seconds = BASE_S + 2 * (size_bytes + _total_bytes(planned)) // BYTES_PER_S
     target = "a swarm" if is_on_swarm(host) else "one machine"
     host.note(
-        f"{name} moves to {target}: it is down from the stop of its services until the new ones answer. "
+        f"{name} moves to {target}: it is down from the stop of its services until the new ones are healthy. "
         f"The database takes {size_bytes / 1e6:.0f} MB on disk{_listed(planned)}; expect about {seconds} s"
     )
 
 
 def announce_parts(host: Host, planned: Sequence[Move]) -> None:
-    """Note the cost of moving the data of single services, before it begins."""
+    """Report the downtime of a move of single services' data, before it begins."""
     services = ", ".join(dict.fromkeys(move.data.service for move in planned))
     seconds = PART_S + 2 * _total_bytes(planned) // BYTES_PER_S
     host.note(
-        f"data of {host.role.name} moves{_listed(planned)}: {services} is down meanwhile; expect about {seconds} s"
+        f"data of {host.role.name} moves{_listed(planned)}: down during the move: {services}; expect about {seconds} s"
     )
 
 
@@ -93,21 +94,21 @@ def _total_bytes(planned: Sequence[Move]) -> int:
 
 
 def _listed(planned: Sequence[Move]) -> str:
-    """Return the moves with their hosts and sizes, each after a comma."""
+    """Return the moves with their hosts and sizes, each with a leading comma."""
     texts = (f"{move.tree.name} {move.size_bytes / 1e6:.1f} MB from {move.source} to {move.target}" for move in planned)
     return "".join(f", {text}" for text in texts)
 
 
 def report(host: Host) -> None:
-    """Note how long a move that this run made took."""
+    """Report the downtime of a move in this run."""
     outcome = host.outcome(f"application_downtime:{host.role.name}")
     if outcome.get("downtime_s") is not None:
         host.note(f"{host.role.name} has moved; it was {outcome.get('what', 'down')} for {outcome['downtime_s']:g} s")
 
 
 # -- the old form -----------------------------------------------------------------------------------------------------
-def begun(host: Host, planned: Sequence[Move]) -> Iterator[Resource]:
-    """Yield a note on the host of the trees that move, so that no later run starts a service without its data."""
+def mark_moves(host: Host, planned: Sequence[Move]) -> Iterator[Resource]:
+    """Yield a file on the host that lists the moving trees, so that no later run starts a service without its data."""
     if planned:
         name = host.role.name
         yield Directory(state_directory(name), mode=0o700)
@@ -115,8 +116,8 @@ def begun(host: Host, planned: Sequence[Move]) -> Iterator[Resource]:
         yield File(awaited_path(name), content=text, mode=0o600)
 
 
-def saved(host: Host, application: Application, source: str) -> Iterator[Resource]:
-    """Yield the databases out of the old form, and the old form gone."""
+def save_databases(host: Host, application: Application, source: str) -> Iterator[Resource]:
+    """Yield the dumps of the databases, and the removal of the old form (``source``)."""
     yield ApplicationSaved(
         host.role.name,
         source,
@@ -127,10 +128,10 @@ def saved(host: Host, application: Application, source: str) -> Iterator[Resourc
     )
 
 
-def taken_back(host: Host, application: Application) -> Iterator[Resource]:
-    """Yield the end of the new form of a move that was begun and then taken back; its services have never run.
+def cancel_move(host: Host, application: Application) -> Iterator[Resource]:
+    """Yield the removal of the new form after a move that was begun and then cancelled; its services have never run.
 
-    The data that moved with it can go back then, for nothing uses it any more.
+    Its data can then move back, since no service uses it.
     """
     survey, name = survey_of(host, host.role.name), host.role.name
     if not old_form(host, application) and survey.get("pending") and survey.get("form") not in ("", survey["pending"]):
@@ -141,9 +142,9 @@ def taken_back(host: Host, application: Application) -> Iterator[Resource]:
 
 
 def leaves_swarm(host: Host) -> bool:
-    """Return True if this host's swarm has no other application to save after this one.
+    """Return True if this host leaves its swarm after this application: no other one remains to be saved.
 
-    It leaves before the new containers start: Docker 26 forgets the names of those that run when their host leaves.
+    It leaves before the new containers start: Docker 26 loses the DNS names of containers that run during the leave.
     """
     stacks = [name for name, application in host.applications() if has_data(application)]
     stacks = [name for name in stacks if survey_of(host, name).get("form") == STACK]
@@ -151,15 +152,15 @@ def leaves_swarm(host: Host) -> bool:
 
 
 def parts_moving(host: Host) -> list[Move]:
-    """Return the moves within a swarm, for the host that stops and starts its services; none for other hosts."""
+    """Return the moves within a swarm, for the manager that stops and starts its services; [] on other hosts."""
     name = host.role.name
     managers = [peer for peer in host.group(MANAGERS) if survey_of(peer, name).get("form") == STACK]
-    is_mine = is_on_swarm(host) and [peer.name for peer in managers[:1]] == [host.name]
-    return moves(host, name) if is_mine else []
+    is_acting = is_on_swarm(host) and [peer.name for peer in managers[:1]] == [host.name]
+    return moves(host, name) if is_acting else []
 
 
 def parts_leaving(host: Host, application: Application) -> list[Move]:
-    """Return the moves of data away from this host whose services run here as a compose project, and stay one."""
+    """Return the moves of data away from this host, for services that are and remain a compose project."""
     name = host.role.name
     is_staying_compose = survey_of(host, name).get("form") == COMPOSE and not old_form(host, application)
     planned = moves(host, name) if is_staying_compose else []
@@ -167,13 +168,13 @@ def parts_leaving(host: Host, application: Application) -> list[Move]:
 
 
 def assert_databases_stay(host: Host, application: Application) -> None:
-    """Raise InputError on a departing host that runs the application's databases by itself: their dumps stay on it."""
+    """Raise InputError on a departing host with databases in a compose project: their dumps would stay on it."""
     if host.is_departing and application.dumps and survey_of(host, host.role.name).get("form") == COMPOSE:
         services = ", ".join(dump.service for dump in application.dumps)
         raise InputError(
-            f"{host.role.name} runs on {host.name} by itself, with {services}, and the coming inventory does not have "
-            f"{host.name}: a database moves only from a host that stays",
-            next_step=f"keep {host.name} in the coming inventory, and remove it in a later upgrade",
+            f"{host.role.name} runs on {host.name} with {services}, and the new inventory does not have {host.name}: "
+            f"a database moves only from a host that stays",
+            next_step=f"keep {host.name} in the new inventory, and remove it in a later upgrade",
         )
 
 
@@ -181,9 +182,9 @@ def assert_databases_stay(host: Host, application: Application) -> None:
 def arrive(
     host: Host, application: Application, form: Callable[[Application, bool], Iterator[Resource]]
 ) -> Iterator[Resource]:
-    """Yield the new form; where it was the other, the databases first, loaded, then all.
+    """Yield the new form; after a change of the form, first the databases and their dumps, then all services.
 
-    ``form(application, is_whole)`` yields services; ``is_whole`` lets it remove others.
+    ``form(application, is_whole)`` yields services; ``is_whole`` allows it to remove other services.
     """
     if not has_data(application):
         yield from form(application, True)
@@ -192,8 +193,8 @@ def arrive(
     if not old and survey.get("pending"):
         yield MoveForgotten(name, databases(host, application))
     elif old and application.dumps:
-        bases = (service for service in application.services if not _is_writer(application, service.name))
-        yield from form(replace(application, services=tuple(bases)), False)
+        without_writers = (service for service in application.services if not _is_writer(application, service.name))
+        yield from form(replace(application, services=tuple(without_writers)), False)
         for database in databases(host, application):
             yield ApplicationLoaded(database)
     yield from form(application, True)
@@ -203,14 +204,14 @@ def arrive(
 
 
 def end_of_parts(host: Host, application: Application) -> Iterator[Resource]:
-    """Yield the end of the downtime on a host that no longer runs the services whose data left it."""
+    """Yield the end of the downtime on a host whose services left with their data."""
     survey = survey_of(host, host.role.name)
     if survey.get("is_stopped") or survey.get("awaited") or parts_leaving(host, application):
         yield DowntimeEnded(host.role.name)
 
 
 def databases(host: Host, application: Application) -> tuple[Database, ...]:
-    """Return how each database is saved and loaded on this host, whichever form it has."""
+    """Return the databases, with their commands to save and load on this host, in either form."""
     name, ids = host.role.name, image_ids(host, application) if application.dumps else {}
     images = {service.name: service.container.image for service in application.services}
     network = next(iter(network_names(name, application)))
@@ -231,11 +232,11 @@ def databases(host: Host, application: Application) -> tuple[Database, ...]:
 
 
 def network_names(name: str, application: Application) -> tuple[str, ...]:
-    """Return the engine's names of an application's networks, the same in both forms."""
+    """Return Docker's names of an application's networks; both forms have the same."""
     return tuple(f"{name}_{network.name}" for network in application.networks) or (f"{name}_default",)
 
 
 def _is_writer(application: Application, service: str) -> bool:
-    """Return True for a service that may write to the databases: the application's own, but for the databases."""
+    """Return True for a service that may write to the databases: one of the application that is not a database."""
     parts = {item.name for item in application.services if item.part}
     return service not in parts and service not in {dump.service for dump in application.dumps}

@@ -1,7 +1,7 @@
-"""Where an application's data is and where it belongs: the directories and volumes that have to move between hosts.
+"""Moves of an application's data: the directories and volumes that are on another host than the inventory requests.
 
-Each host is surveyed first (`resources.trees.TreeSurvey`, `resources.moves.survey`); everything here follows from the
-outcomes and from the application's description.
+Each host is surveyed first (`resources.trees.TreeSurvey`, `resources.moves.survey`); the moves follow from the outcomes
+and from the application's description.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from orchestr.applications.model import Application, Data
     from orchestr.planning.plan import Host, Peer
 
-HEADROOM = 1.1  # of a packed tree: headers, and blocks that were holes
+HEADROOM = 1.1  # size of a packed tree per size on disk: tar headers, and holes of sparse files
 
 
 @dataclass(frozen=True)
 class Move:
-    """Data that is on one host and belongs on another; ``size_bytes`` is 0 until it was measured."""
+    """Data that moves from the host ``source`` to the host ``target``; ``size_bytes`` is 0 before the measurement."""
 
     data: Data
     tree: Tree
@@ -34,17 +34,17 @@ class Move:
 
 
 def coming(host: Host, name: str) -> Application | None:
-    """Return the application by the inventory that counts from now on, None when that does not have it."""
-    return _described(host, host.staying(name), name, "coming")
+    """Return the application by the new inventory (the current one outside upgrades), None when it has none."""
+    return _describe_once(host, host.staying(name), name, "coming")
 
 
 def present(host: Host, name: str) -> Application | None:
-    """Return the application by the inventory that this host is in, None when that does not have it."""
-    return _described(host, host.with_role(name), name, "present")
+    """Return the application by the inventory of this host, None when that inventory does not have it."""
+    return _describe_once(host, host.with_role(name), name, "present")
 
 
-def _described(host: Host, peers: list[Peer], name: str, inventory: str) -> Application | None:
-    """Return the description, made once for all phases of a run: data and databases are the same in all of them."""
+def _describe_once(host: Host, peers: list[Peer], name: str, inventory: str) -> Application | None:
+    """Return the description, cached for all phases of a run: data and databases are the same in all of them."""
     if not peers:
         return None
     key = ("application", name, inventory)
@@ -52,30 +52,30 @@ def _described(host: Host, peers: list[Peer], name: str, inventory: str) -> Appl
 
 
 def has_data(application: Application | None) -> bool:
-    """Return True if an application has data that must not be left behind."""
+    """Return True if an application has persistent data."""
     return application is not None and bool(application.data or application.dumps)
 
 
 def survey_of(peer: Peer, name: str) -> Mapping[str, Any]:
-    """Return the outcome of a host's survey, {} before it."""
+    """Return the outcome of a host's survey, {} before the survey."""
     return peer.outcome(f"application_survey:{name}")
 
 
 def tree_of(name: str, data: Data) -> Tree:
-    """Return the data as a tree; its name is known on all hosts."""
+    """Return the tree of an application's data; its name is the same on all hosts."""
     volume = f"{name}_{data.volume}" if data.volume else ""
     return Tree(f"{name}_{data.name}", path=data.path, volume=volume)
 
 
 def trees(host: Host, name: str) -> dict[str, Tree]:
-    """Return the trees as they are called on this host, by their names."""
+    """Return name → tree, with the paths and volumes of this host."""
     application = present(host, name)
-    every = [tree_of(name, data) for data in application.data] if application else []
-    return {tree.name: tree for tree in every}
+    own = [tree_of(name, data) for data in application.data] if application else []
+    return {tree.name: tree for tree in own}
 
 
-def belongs(host: Host, name: str) -> Iterator[tuple[Data, Tree, str]]:
-    """Yield the data, its tree, and the host that it belongs on, by the inventory that counts from now on."""
+def targets(host: Host, name: str) -> Iterator[tuple[Data, Tree, str]]:
+    """Yield each data, its tree, and its host by the new inventory (the current one outside upgrades)."""
     application = coming(host, name)
     if application is not None:
         view = host.staying(name)[0].as_host(name)
@@ -91,9 +91,9 @@ def holdings(host: Host, name: str) -> dict[str, Mapping[str, Any]]:
 
 
 def known_on(host: Host, name: str, data: Data, tree: Tree) -> str:
-    """Return the host that has a tree as far as the application knows, "" when it does not.
+    """Return the host with a tree according to the application's surveys, "" when they do not name one.
 
-    That is the host that a move has begun to take it from, as noted there; else the host its service is bound to.
+    It is the source of a move that was begun, as recorded on the host; else the host that the service is bound to.
     """
     surveys = {peer.name: survey_of(peer, name) for peer in host.staying(name)}
     for survey in surveys.values():
@@ -107,10 +107,10 @@ def known_on(host: Host, name: str, data: Data, tree: Tree) -> str:
 
 
 def keeper(tree: Tree, known: str, surveyed: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the host whose tree counts, "" when no host has it yet.
+    """Return the host with the valid copy of a tree, "" when no host has one yet.
 
-    That is the one a move was begun from, else the one in use, else the one ``known``, else the only one. Raises
-    InputError for a choice that only a person can make.
+    It is the source of a move that was begun, else the host that uses its copy, else ``known``, else the only one.
+    Raises InputError when several hosts have a copy and none of these rules applies.
     """
     states = {name: outcome["trees"].get(tree.name, {}) for name, outcome in surveyed.items()}
     holders = [name for name, state in states.items() if state.get("has")]
@@ -122,20 +122,20 @@ def keeper(tree: Tree, known: str, surveyed: Mapping[str, Mapping[str, Any]]) ->
         return known
     if len(holders) > 1:
         raise InputError(
-            f"{tree.name} is on {' and on '.join(holders)}, and nothing says which of them counts",
-            next_step=f"rename {tree.path or 'the content of the volume'} on the host whose data is old",
+            f"{tree.name} is on {' and on '.join(holders)}, and no survey shows which copy is valid",
+            next_step=f"rename {tree.path or 'the content of the volume'} on the host with the outdated copy",
         )
     return holders[0] if holders else ""
 
 
 def moves(host: Host, name: str) -> list[Move]:
-    """Return what has to move, as this run's surveys have found it. Raises InputError as `keeper`."""
+    """Return the moves that follow from this run's surveys. Raises InputError as `keeper`."""
     surveyed = holdings(host, name)
     if not surveyed:
         return []
     peers = {peer.name: peer for peer in host.everywhere()}
     planned = []
-    for data, tree, target in belongs(host, name):
+    for data, tree, target in targets(host, name):
         source = keeper(tree, known_on(host, name, data, tree), surveyed)
         if source and source != target:
             size = int(peers[source].outcome(f"tree_measure:{tree.name}").get("size_bytes", 0))
@@ -143,10 +143,10 @@ def moves(host: Host, name: str) -> list[Move]:
     return planned
 
 
-def retired(host: Host, name: str) -> Iterator[tuple[Tree, bool]]:
-    """Yield this host's trees that a move has to do with, once it is made, and whether they stay."""
+def settled_trees(host: Host, name: str) -> Iterator[tuple[Tree, bool]]:
+    """Yield each tree of this host that was part of a move, with True if its copy stays, False if it is put aside."""
     surveyed, own = holdings(host, name), trees(host, name)
-    for data, known_tree, target in belongs(host, name) if surveyed else ():
+    for data, known_tree, target in targets(host, name) if surveyed else ():
         source = keeper(known_tree, known_on(host, name, data, known_tree), surveyed)
         state = surveyed.get(host.name, {}).get("trees", {}).get(known_tree.name, {})
         tree = own.get(known_tree.name)
@@ -160,7 +160,7 @@ def retired(host: Host, name: str) -> Iterator[tuple[Tree, bool]]:
 
 
 def assert_movable(host: Host, name: str) -> None:
-    """Raise InputError where a move cannot be made: no room, or a directory that cannot be renamed."""
+    """Raise InputError when a move is impossible: too little disk space, or a directory that cannot be renamed."""
     peers, planned = {peer.name: peer for peer in host.everywhere()}, moves(host, name)
     for move in planned:
         label = f"tree_measure:{move.tree.name}"
@@ -168,46 +168,46 @@ def assert_movable(host: Host, name: str) -> None:
             measured = peers[end].outcome(label) if end in peers else {}
             if measured.get("is_mount"):
                 raise InputError(
-                    f"{measured['place']} of {end} is a mount point: {move.tree.name} cannot move by being renamed",
-                    next_step="let the inventory name a directory below it, after moving the content there by hand",
+                    f"{measured['place']} of {end} is a mount point, so {move.tree.name} cannot be renamed",
+                    next_step="move its content to a directory below it, and set that directory in the inventory",
                 )
         free = peers[move.target].outcome(label).get("free_bytes", -1) if move.target in peers else -1
         if 0 <= free < int(move.size_bytes * HEADROOM):
             raise InputError(
                 f"{move.tree.name} takes {move.size_bytes / 1e6:.0f} MB, "
                 f"and {move.target} has {free / 1e6:.0f} MB free",
-                next_step=f"make room on {move.target}, or name another host",
+                next_step=f"free disk space on {move.target}, or choose another host",
             )
     needed = int(sum(move.size_bytes for move in planned) * HEADROOM)
     room_bytes = host.blobs.room_bytes() if planned else needed
     if room_bytes < needed:
         raise InputError(
-            f"{needed / 1e6:.0f} MB travel through this machine, which has {room_bytes / 1e6:.0f} MB free",
-            next_step="set ORCHESTR_STATE to a directory with more room",
+            f"{needed / 1e6:.0f} MB pass through the controller, which has {room_bytes / 1e6:.0f} MB free",
+            next_step="set ORCHESTR_STATE to a directory with more free space",
         )
 
 
-def assert_all_in_sight(host: Host, name: str) -> None:
-    """Raise InputError where data would be left: on a host that this run does not see, or in another directory."""
+def assert_all_in_run(host: Host, name: str) -> None:
+    """Raise InputError when data would be left behind: on a host outside this run, or in another directory."""
     survey, surveyed = survey_of(host, name), holdings(host, name)
     nodes = {str(outcome.get("node")) for outcome in surveyed.values()}
-    for data, tree, target in belongs(host, name):
+    for data, tree, target in targets(host, name):
         node, hostname = survey.get("places", {}).get(label_of(name, data.placement), ("", ""))
         if node and node not in nodes and target in surveyed:
             raise InputError(
-                f"{tree.name} is on {hostname}, which is not among this run's hosts, and belongs on {target}",
-                next_step="use orchestr upgrade (or rollback) from the inventory that has that host, without --limit",
+                f"{tree.name} must move from {hostname}, which is not a host of this run, to {target}",
+                next_step="run orchestr upgrade (or rollback) from the inventory with that host, without --limit",
             )
         mounted = survey.get("mounted", {}).get(data.container_path, "") if data.container_path else ""
         if data.path and mounted not in ("", data.path):
             raise InputError(
-                f"{data.service} keeps its {data.name} in {mounted} of {host.name}, "
+                f"{data.service} has its {data.name} in {mounted} of {host.name}, "
                 f"and the inventory names {data.path}",
-                next_step=f"stop {data.service} and rename the directory, or leave the inventory as it was",
+                next_step=f"stop {data.service} and rename the directory, or undo the change of the inventory",
             )
     for awaited, (source, target) in survey.get("awaited", {}).items():
         if not any(outcome["trees"].get(awaited, {}).get("has") for outcome in surveyed.values()):
             raise InputError(
-                f"{awaited} is on its way from {source} to {target}, and none of this run's hosts has it",
-                next_step="run again the upgrade or rollback that was interrupted",
+                f"{awaited} is moving from {source} to {target}, and no host of this run has it",
+                next_step="repeat the interrupted upgrade or rollback",
             )

@@ -1,4 +1,4 @@
-"""Applications and those they use: own ones become services inside, shared ones are found by the name of their role."""
+"""Applications that an application uses: own ones become services inside it, shared ones are found by role name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Provider:
-    """A host that runs an application which another one uses: the instance's name and its parameters there."""
+    """A host with an application that another one uses: the name of the instance and its parameters there."""
 
     peer: Peer
     name: str
@@ -24,7 +24,7 @@ class Provider:
 
 
 def describe(host: Host, params: Any) -> Application:
-    """Return the application that the planned role describes, with the services and data of its own parts."""
+    """Return the application of the planned role, with the services and data of its own parts."""
     assert host.role.describe is not None
     application = host.role.describe(host, params)
     source = getattr(params, "image_source", "")
@@ -41,7 +41,7 @@ def _with_part(host: Host, application: Application, use: Use) -> Application:
     part = peer.application(use.name)
     assert part is not None
     network = tuple(item.name for item in application.networks)
-    services = (_inside(service, use, network) for service in part.services)
+    services = (_place_inside(service, use, network) for service in part.services)
     data = tuple(replace(item, placement=Placement(use.name)) for item in part.data)
     return replace(
         application,
@@ -52,40 +52,40 @@ def _with_part(host: Host, application: Application, use: Use) -> Application:
     )
 
 
-def _inside(service: Service, use: Use, networks: tuple[str, ...]) -> Service:
-    """Return a part's service on the network of the application it runs inside, on the hosts of its own group."""
+def _place_inside(service: Service, use: Use, networks: tuple[str, ...]) -> Service:
+    """Return a part's service on the network of the outer application, on the hosts of the part's group."""
     container = replace(service.container, networks=networks, network_mode="", ports=())
     return replace(service, container=container, placement=Placement(use.name), part=use.name)
 
 
 def own_part(host: Host, use: Use) -> Peer:
-    """Return the one host that runs an application inside this one. Raises InputError unless exactly one does."""
+    """Return the one host of an application that runs inside this one. Raises InputError unless it is exactly one."""
     peers = host.with_role(use.name)
     if len(peers) == 1:
         return peers[0]
     names = ", ".join(peer.name for peer in peers) or "none"
     raise InputError(
-        f"{host.role.name} has exactly one {use.role}, and the hosts with the role {use.name} are: {names}",
-        next_step=f"put one host into the group {use.name}, and the group into the hosts of the play",
+        f"{host.role.name} needs exactly one host with the role {use.name}, found: {names}",
+        next_step=f"put one host into the group {use.name}, and add the group to the hosts of the play",
     )
 
 
 def providers(host: Host, role: str) -> list[Provider]:
-    """Return the hosts whose application of this role the planned one shares.
+    """Return the hosts with the application of this role that the planned one uses.
 
-    Raises InputError when the playbook has several instances, and none is chosen (``ROLE_uses``).
+    Raises InputError when the playbook has several instances and ``ROLE_uses`` chooses none of them.
     """
     names = shared_instances(host, role)
     use = next((use for use in host.role.uses if use.role == role), None)
     chosen = dict(getattr(host.params(host.role.name), "uses", {})).get(role) or (use.instance if use else "")
     if chosen and chosen not in names:
         raise InputError(
-            f"{host.role.name} uses the {role} {chosen!r}, which is no instance of that role in the playbook",
-            next_step=f"instances: {', '.join(names) or 'none'}",
+            f"{host.role.name} uses {chosen!r}, which is not an instance of the role {role} in the playbook",
+            next_step=f"instances of {role}: {', '.join(names) or 'none'}",
         )
     if not chosen and len(names) > 1:
         raise InputError(
-            f"{host.role.name} uses a {role}, and the playbook has several: {', '.join(names)}",
+            f"{host.role.name} uses {role}, and the playbook has several instances: {', '.join(names)}",
             next_step=f"choose one: {host.role.name}_uses: {{{role}: {names[0]}}}",
         )
     wanted = chosen or next(iter(names), role)
@@ -98,7 +98,7 @@ def shared_instances(host: Host, role: str) -> list[str]:
 
 
 def clients(host: Host) -> Iterator[Peer]:
-    """Yield the other hosts with an application that shares the planned one, each once."""
+    """Yield the other hosts with an application that uses the planned one, each once."""
     own = host.role
     known: set[str] = {host.name}
     for instance in host.roles_in_playbook():

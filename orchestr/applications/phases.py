@@ -1,7 +1,7 @@
 """The phases of an application with data: survey, measure, save; prepare, leave, take, place, retire, deploy, report.
 
-The first three come before all plays of a run. All go by the outcomes of the phases before them, and yield nothing
-where nothing moves. A departing host of an upgrade takes part in them by the inventory it was in.
+The first three run before all plays. Each depends on the outcomes of the phases before it, and yields nothing if no
+data moves. A departing host of an upgrade takes part, planned by the old inventory.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from orchestr.applications import moved_forms
 from orchestr.applications.container_role import image_named, image_source
 from orchestr.applications.forms import bring_images
 from orchestr.applications.moves import (
-    assert_all_in_sight,
+    assert_all_in_run,
     assert_movable,
     has_data,
     moves,
     present,
-    retired,
+    settled_trees,
     survey_of,
     trees,
 )
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from orchestr.applications.model import Application
     from orchestr.planning.plan import Host
 
-#: Of an application with data. One without, on a swarm, has the last ones that are not about data.
+#: Phases of an application with data. On a swarm, an application without data has `SWARM_PHASES`.
 DATA_PHASES = (
     Phase("survey", is_early=True, is_fatal=True, reaches_swarm=True, reaches_departing=True),
     Phase("measure", is_early=True, is_fatal=True, reaches_swarm=True, reaches_departing=True),
@@ -54,7 +54,7 @@ SWARM_PHASES = (Phase("prepare"), Phase("deploy"))
 
 
 def phases_of(host: Host, params: Any) -> tuple[Phase, ...]:
-    """Return the phases of the planned application; none where the deploy of its hosts is all there is to do."""
+    """Return the phases of the planned application; () when its hosts only need ``deploy``."""
     application = describe(host, params)
     if has_data(application):
         return DATA_PHASES
@@ -64,7 +64,7 @@ def phases_of(host: Host, params: Any) -> tuple[Phase, ...]:
 
 
 def survey(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the look at this host's part of the application."""
+    """Yield the surveys of the application and its trees on this host."""
     name, application = host.role.name, present(host, host.role.name)
     if application is None or not has_data(application):
         return
@@ -72,13 +72,13 @@ def survey(host: Host, params: Any) -> Iterator[Resource]:
         databases = tuple((dump.service, f"{name}_{dump.volume}") for dump in application.dumps)
         paths = tuple(data.container_path for data in application.data if data.path and data.container_path)
         yield ApplicationSurvey(name, databases, paths)
-    known = trees(host, name)
-    if known:
-        yield TreeSurvey(name, tuple(known.values()))
+    own = trees(host, name)
+    if own:
+        yield TreeSurvey(name, tuple(own.values()))
 
 
 def measure(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the sizes of the trees that leave or reach this host, and the room for them."""
+    """Yield measurements of the trees that leave or reach this host: their sizes, and the free disk space."""
     own = trees(host, host.role.name)
     for move in moves(host, host.role.name):
         if host.name in (move.source, move.target):
@@ -86,10 +86,10 @@ def measure(host: Host, params: Any) -> Iterator[Resource]:
 
 
 def save(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the end of what must end while a swarm's nodes reach each other and its services are where they were.
+    """Yield the steps that need the swarm as it was, with its nodes connected and its services on their old hosts.
 
-    That is: all of a stack that the inventory no longer has, its databases saved; or services whose data moves within
-    the swarm, before their labels do. A move that cannot be made is refused here, where nothing was changed.
+    They dump the databases and remove a stack that the new inventory replaces, or stop the services whose data moves
+    within the swarm before the node labels change. Raises InputError for an impossible move, before any change.
     """
     name, application = host.role.name, present(host, host.role.name)
     if application is None or not has_data(application) or name not in host.roles:
@@ -97,17 +97,17 @@ def save(host: Host, params: Any) -> Iterator[Resource]:
     if host.is_departing:
         moved_forms.assert_databases_stay(host, application)
         return
-    assert_all_in_sight(host, name)
+    assert_all_in_run(host, name)
     assert_movable(host, name)
     if moved_forms.old_form(host, application) == STACK:
         moved_forms.announce(host)
         yield from _dump_images(host, application)
-        yield from moved_forms.begun(host, moves(host, name))
-        yield from moved_forms.saved(host, application, STACK)
+        yield from moved_forms.mark_moves(host, moves(host, name))
+        yield from moved_forms.save_databases(host, application, STACK)
         if moved_forms.leaves_swarm(host):
             yield SwarmLeft(last=True)
     elif survey_of(host, name).get("form") == STACK:
-        yield from moved_forms.taken_back(host, application)
+        yield from moved_forms.cancel_move(host, application)
         yield from _stop_parts(host, STACK, moved_forms.parts_moving(host))
 
 
@@ -122,13 +122,13 @@ def _dump_images(host: Host, application: Application) -> Iterator[Resource]:
 def _stop_parts(host: Host, form: str, planned: list[Any]) -> Iterator[Resource]:
     if planned:
         moved_forms.announce_parts(host, planned)
-        yield from moved_forms.begun(host, planned)
+        yield from moved_forms.mark_moves(host, planned)
         services = tuple(dict.fromkeys(move.data.service for move in planned))
         yield ServicesStopped(host.role.name, services, form)
 
 
 def prepare(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the images and directories that this host's services need, where all hosts need them before the deploy."""
+    """Yield images and directories of this host's services, when all hosts must have them before the deploy."""
     if host.is_departing:
         return
     application = describe(host, params)
@@ -138,28 +138,28 @@ def prepare(host: Host, params: Any) -> Iterator[Resource]:
 
 
 def leave(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the end of a compose project that becomes a stack, and of services whose data leaves this host."""
+    """Yield the removal of a compose project that becomes a stack, and the stop of services whose data leaves."""
     name, application = host.role.name, present(host, host.role.name)
     if application is None or not has_data(application) or name not in host.roles:
         return
     if not host.is_departing and moved_forms.wanted_form(host, application) == STACK:
-        moved_forms.assert_in_reach(host, acting_manager(host).name)
+        moved_forms.assert_on_manager(host, acting_manager(host).name)
         if not runs_stack(host, application):
             return
         assert_same_images(host, application)
         if moved_forms.old_form(host, application) == COMPOSE:
             moved_forms.announce(host)
-            yield from moved_forms.begun(host, moves(host, name))
-            yield from moved_forms.saved(host, application, COMPOSE)
+            yield from moved_forms.mark_moves(host, moves(host, name))
+            yield from moved_forms.save_databases(host, application, COMPOSE)
             return
     if survey_of(host, name).get("form") == COMPOSE:
         if not host.is_departing:
-            yield from moved_forms.taken_back(host, application)
+            yield from moved_forms.cancel_move(host, application)
         yield from _stop_parts(host, COMPOSE, moved_forms.parts_leaving(host, application))
 
 
 def take(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the trees that leave this host, sent to the controller."""
+    """Yield the trees that leave this host; they are sent to the controller."""
     own = trees(host, host.role.name)
     for move in moves(host, host.role.name):
         if host.name == move.source:
@@ -167,7 +167,7 @@ def take(host: Host, params: Any) -> Iterator[Resource]:
 
 
 def place(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the trees that this host gets."""
+    """Yield the trees that move to this host."""
     peers = {peer.name: peer for peer in host.everywhere()}
     for move in moves(host, host.role.name):
         if host.name == move.target:
@@ -176,13 +176,13 @@ def place(host: Host, params: Any) -> Iterator[Resource]:
 
 
 def retire(host: Host, params: Any) -> Iterator[Resource]:
-    """Yield the trees of this host that no longer count put aside, and those that stay unmarked."""
-    for tree, stays in retired(host, host.role.name):
+    """Yield the end of moves on this host: outdated trees are put aside, the others lose their mark."""
+    for tree, stays in settled_trees(host, host.role.name):
         yield TreeStays(tree) if stays else TreeRetired(tree)
 
 
 def report(host: Host, params: Any) -> Iterator[Resource]:
-    """Note the downtime; it yields nothing."""
+    """Report the downtime of a move; yields nothing."""
     moved_forms.report(host)
     return iter(())
 

@@ -1,4 +1,4 @@
-"""Where the services of an application run: on which hosts, as a swarm's stack or as a compose project on each."""
+"""Placement of an application's services: their hosts, and the node labels that bind them to these in a swarm."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LABEL = "orchestr.role."
 
 
 def is_on_swarm(host: Peer) -> bool:
-    """Return True if a host is, or is to be, a node of a swarm."""
+    """Return True if the inventory makes a host a node of a swarm."""
     return MANAGERS in host.groups or WORKERS in host.groups
 
 
 def hosts_of(host: Host, application: str, placement: Placement) -> list[str]:
-    """Return the names of the hosts that a placement means, in inventory order."""
+    """Return the names of the hosts that a placement selects, in inventory order."""
     names = [peer.name for peer in host.group(placement.group)] if placement.group else []
     if not names:
         names = [peer.name for peer in host.with_role(application)]
@@ -30,7 +30,7 @@ def hosts_of(host: Host, application: str, placement: Placement) -> list[str]:
 
 
 def label_of(application: str, placement: Placement) -> str:
-    """Return the name behind `LABEL` of the nodes that a placement means."""
+    """Return the suffix after `LABEL` for the nodes that a placement selects."""
     if placement.group:
         return placement.group
     return f"{application}_first" if placement.otherwise == "first" else application
@@ -43,8 +43,8 @@ def constraint(application: str, placement: Placement) -> str:
 
 def placements(description: Application) -> Iterator[Placement]:
     """Yield the placements of an application's services and data, each once."""
-    every = [service.placement for service in description.services] + [data.placement for data in description.data]
-    yield from dict.fromkeys(every)
+    of_services = (service.placement for service in description.services)
+    yield from dict.fromkeys((*of_services, *(data.placement for data in description.data)))
 
 
 def runs_on(host: Host, application: str, services: Iterable[Service]) -> list[Service]:
@@ -53,7 +53,7 @@ def runs_on(host: Host, application: str, services: Iterable[Service]) -> list[S
 
 
 def node_labels(host: Host, node: str) -> dict[str, str]:
-    """Return the labels of a host (``node``) in its swarm: one for each placement of an application that means it."""
+    """Return the labels of a host (``node``) in its swarm: one for each placement of an application that selects it."""
     labels: dict[str, str] = {}
     for role in host.roles_in_playbook():
         peers = host.with_role(role.name) if role.describe is not None and not role.within else []

@@ -1,4 +1,4 @@
-"""Sites of all applications of a playbook as a reverse proxy needs them, and the hosts that are proxies."""
+"""Routes of a reverse proxy to the sites of all applications of a playbook, and the hosts that are proxies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Route:
-    """A site, its application, and ``host:port`` of every host that serves it; the own host is reached by loopback."""
+    """A site, its application, and ``host:port`` of every host that serves it; the proxy's own host by loopback."""
 
     application: str
     site: Site
@@ -24,10 +24,10 @@ class Route:
 
 @dataclass(frozen=True)
 class FrontDoor:
-    """How users meet an application at a proxy: the name in the address, and whose certificate to expect.
+    """The users' entry to an application at a proxy: the domain, and the authority of its certificate.
 
-    ``authority`` is the proxy's own authority, a file on its host; "" for a public one. ``is_verified`` is False where
-    the controller need not know the authority. ``spreads``: new connections go to several hosts in turn.
+    ``authority`` is a file on the proxy's host with its own authority; "" for a public one. ``is_verified`` is False if
+    checks must not verify the certificate. ``spreads``: new connections go to several hosts in turn.
     """
 
     name: str
@@ -51,7 +51,7 @@ def routes(host: Host) -> list[Route]:
 
 
 def upstream(host: Host, peer: Peer, port: int) -> str:
-    """Return ``host:port`` of a peer as this host reaches it."""
+    """Return the address ``host:port`` of a peer for connections from this host."""
     address = LOOPBACK if peer.name == host.name else peer.address
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
@@ -68,7 +68,7 @@ def proxy_addresses(host: Host) -> tuple[str, ...]:
 
 
 def listen_address(host: Host) -> str:
-    """Return where a service listens that only proxies may reach: loopback, unless a proxy is on another host."""
+    """Return the listen address of a service for proxies only: loopback, unless a proxy is on another host."""
     return host.address if proxy_addresses(host) else LOOPBACK
 
 

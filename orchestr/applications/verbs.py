@@ -38,7 +38,7 @@ Verb = Callable[["Host", Any, "Application"], Iterator[Any]]
 
 
 def derived_function(name: str) -> Callable[[Host, Any], Any] | None:
-    """Return a lifecycle function for any application, None for a name that is not derived."""
+    """Return a lifecycle function for any application, None for other names."""
     verb = VERBS.get(name)
     if verb is None:
         return FUNCTIONS.get(name)
@@ -50,13 +50,13 @@ def derived_function(name: str) -> Callable[[Host, Any], Any] | None:
 
 
 def deploy(host: Host, params: Any, application: Application) -> Iterator[Resource]:
-    """Yield the application as the inventory wants it: a stack on a swarm, else a compose project on each host.
+    """Yield the form that the inventory requests: a stack on a swarm, else a compose project on each host.
 
-    On a swarm the nodes have been prepared by then (`phases.prepare`).
+    `phases.prepare` has prepared the nodes of a swarm before.
     """
     if uses_swarm(host, application):
         if runs_stack(host, application):
-            yield from arrive(host, application, lambda some, whole: stack_form(host, some, is_whole=whole))
+            yield from arrive(host, application, lambda part, is_whole: stack_form(host, part, is_whole=is_whole))
             yield from application.ready
         return
     services = runs_on(host, host.role.name, application.services)
@@ -67,23 +67,23 @@ def deploy(host: Host, params: Any, application: Application) -> Iterator[Resour
         yield PortsFree(application.ports, project=host.role.name)
     yield from application.before
     yield from bring_images(host, application)
-    yield from arrive(host, application, functools.partial(_compose_on, host))
+    yield from arrive(host, application, functools.partial(_compose_services, host))
     yield from application.ready
 
 
-def _compose_on(host: Host, application: Application, is_whole: bool) -> Iterator[Resource]:
+def _compose_services(host: Host, application: Application, is_whole: bool) -> Iterator[Resource]:
     services = runs_on(host, host.role.name, application.services)
     return compose_form(host, application, services, is_whole=is_whole)
 
 
 def preflight(host: Host, params: Any, application: Application) -> Iterator[Resource]:
-    """Yield what must hold before anything is changed."""
+    """Yield the checks that must pass before anything changes."""
     if application.ports and not uses_swarm(host, application):
         yield PortsFree(application.ports, project=host.role.name)
 
 
 def start(host: Host, params: Any, application: Application) -> Iterator[Resource]:
-    """Yield the services running, their images and files as they are on the host."""
+    """Yield the running services, with the images and files that the host has."""
     if uses_swarm(host, application):
         if runs_stack(host, application):
             yield running_stack(host, application)
@@ -96,7 +96,7 @@ def start(host: Host, params: Any, application: Application) -> Iterator[Resourc
 
 
 def stop(host: Host, params: Any, application: Application) -> Iterator[Resource]:
-    """Yield the services stopped, each given its own time to end; on a swarm they have no tasks then."""
+    """Yield the stopped services, each with its own grace period; on a swarm with 0 replicas."""
     if uses_swarm(host, application):
         if runs_stack(host, application):
             yield running_stack(host, without_tasks(application))
@@ -107,13 +107,13 @@ def stop(host: Host, params: Any, application: Application) -> Iterator[Resource
 
 
 def drain(host: Host, params: Any, application: Application) -> Iterator[Resource]:
-    """Yield the services stopped once the people they serve have left; nothing for an application without sessions."""
+    """Yield the stopped services, after their users have left; nothing for an application that does not drain."""
     if application.drains:
         yield from stop(host, params, application)
 
 
 def restart(host: Host, params: Any, application: Application) -> Iterator[Task | Resource]:
-    """Yield a restart of the services, whatever their state."""
+    """Yield a restart of the services in any state."""
     if uses_swarm(host, application):
         if runs_stack(host, application):
             yield from restart_stack(host, application)
@@ -126,7 +126,7 @@ def restart(host: Host, params: Any, application: Application) -> Iterator[Task 
 
 
 def backup(host: Host, params: Any, application: Application) -> Iterator[Resource | Task]:
-    """Yield an archive of the paths that the application names."""
+    """Yield an archive of the application's backup paths."""
     if application.backup and runs_on(host, host.role.name, application.services):
         yield from application.saves
         compose_file = f"{project_directory(host, application)}/compose.yaml"
@@ -134,7 +134,7 @@ def backup(host: Host, params: Any, application: Application) -> Iterator[Resour
 
 
 def ports(host: Host, params: Any, application: Application) -> Iterator[Rule]:
-    """Yield the firewall rules: the application's own, and each site's port for proxies on other hosts."""
+    """Yield the firewall rules: each site's port for proxies on other hosts, and the application's own rules."""
     callers = proxy_addresses(host)
     for site in application.sites if callers else ():
         yield Rule(site.port, sources=callers, comment=f"{host.role.name} for the proxy")
@@ -142,11 +142,11 @@ def ports(host: Host, params: Any, application: Application) -> Iterator[Rule]:
 
 
 def uses_swarm(host: Host, application: Application) -> bool:
-    """Return True if the application is a stack here."""
+    """Return True if the application runs as a stack on this host."""
     return application.can_swarm and is_on_swarm(host)
 
 
-#: Lifecycle name → the function derived for applications. Phases of data moves join it in `phases`.
+#: Lifecycle name → the function derived for applications. The phases of data moves are in `phases.FUNCTIONS`.
 VERBS: dict[str, Verb] = {
     "deploy": deploy,
     "preflight": preflight,

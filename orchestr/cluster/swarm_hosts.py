@@ -1,7 +1,7 @@
-"""The hosts of an inventory as a swarm: who is in it, who manages it, and which manager the others turn to.
+"""The hosts of an inventory as a swarm: its members, its managers, and the manager that acts for the swarm.
 
-Everything comes from the outcomes of this run's earlier plays (the role swarm's first one asks every host): nothing of
-it is written down, and a join token least of all.
+All data comes from the outcomes of this run's earlier plays (the first play of the role swarm asks every host). None
+of it is stored, in particular no join token.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from orchestr.planning.plan import Host, Peer
 
 MANAGERS, WORKERS, LEAVING = "swarm_managers", "swarm_workers", "leaving"
-#: Where a host's own account of its swarm is found, newest first.
+#: Labels of the outcomes with a host's state in its swarm, newest first.
 OUTCOMES = ("swarm_manager:swarm", "swarm_member:swarm", "swarm_survey:swarm")
 
 
 def members(host: Host) -> list[Peer]:
     """Return the hosts that belong to the swarm, managers first, each once."""
-    found = {peer.name: peer for peer in (*host.group(MANAGERS), *host.group(WORKERS))}
-    return list(found.values())
+    peers = {peer.name: peer for peer in (*host.group(MANAGERS), *host.group(WORKERS))}
+    return list(peers.values())
 
 
 def account(peer: Peer) -> Mapping[str, Any]:
-    """Return what a host last said of its swarm, {} when it has not been asked in this run."""
-    return next((found for found in map(peer.outcome, OUTCOMES) if found), {})
+    """Return a host's newest state in its swarm, {} when it has not been asked in this run."""
+    return next((outcome for outcome in map(peer.outcome, OUTCOMES) if outcome), {})
 
 
 def working_managers(host: Host) -> list[Peer]:
@@ -36,7 +36,7 @@ def working_managers(host: Host) -> list[Peer]:
 
 
 def acting_manager(host: Host) -> Peer:
-    """Return the manager that does what is done once for the swarm: the first that works, else the first of the group.
+    """Return the manager that acts for the swarm: the first working manager, else the first host of the group.
 
     Raises InputError when the group swarm_managers is empty, or its hosts manage different swarms.
     """
@@ -46,32 +46,32 @@ def acting_manager(host: Host) -> Peer:
     working = working_managers(host)
     clusters = {account(peer)["cluster"]: peer.name for peer in working}
     if len(clusters) > 1:
-        told = ", ".join(f"{name} in {cluster}" for cluster, name in clusters.items())
+        memberships = ", ".join(f"{name} in {cluster}" for cluster, name in clusters.items())
         raise InputError(
-            f"the managers are in different swarms: {told}",
-            next_step="decide which one stays, and on the others: docker swarm leave --force",
+            f"the managers are in different swarms: {memberships}",
+            next_step="choose one swarm to keep; on the managers of the others: docker swarm leave --force",
         )
     return (working or managers)[0]
 
 
 def is_acting_manager(host: Host) -> bool:
-    """Tell whether this host is the one that deploys stacks and looks after nodes."""
+    """Return True if this host deploys stacks and manages nodes for the swarm."""
     return acting_manager(host).name == host.name
 
 
 def node_id(peer: Peer) -> str:
-    """Return a host's node id, "" while it is not known to be in a swarm."""
+    """Return a host's node id, "" as long as no swarm is known for it."""
     return str(account(peer).get("node_id", ""))
 
 
 def known_nodes(host: Host) -> tuple[str, ...]:
-    """Return the ids of all nodes the working managers told of."""
-    told = [node[0] for peer in working_managers(host) for node in account(peer).get("nodes", ())]
-    return tuple(dict.fromkeys(told))
+    """Return the ids of all nodes that the working managers reported."""
+    nodes = [node[0] for peer in working_managers(host) for node in account(peer).get("nodes", ())]
+    return tuple(dict.fromkeys(nodes))
 
 
 def publishing(host: Host) -> dict[str, str]:
-    """Return how services are published and found here, as Deploy's options: by the mesh, or without IPVS."""
+    """Return the options of Deploy for ports and name resolution: the routing mesh, or host mode (no IPVS)."""
     params = acting_manager(host).params("swarm")
     if params is not None and params.publish_mode == "host":
         return {"publish": "host", "endpoint_mode": "dnsrr"}

@@ -169,7 +169,7 @@ def test_it_is_measured_before_and_started_after(cluster: Cluster) -> None:
     notes = [(n, e.message) for n, e in enumerate(cluster.events) if isinstance(e, events.Note)]
     done = [(n, e.resource) for n, e in enumerate(cluster.events) if isinstance(e, events.TaskFinished)]
     moved = "app_uploads 0.0 MB from a to b, app_volume 0.0 MB from a to b"
-    assert [text for _, text in notes] == [f"data of app moves, {moved}: app is down meanwhile; expect about 20 s"]
+    assert [text for _, text in notes] == [f"data of app moves, {moved}: down during the move: app; expect about 20 s"]
     wanted = ("application_services_stopped", "tree_taken", "tree_placed", "tree_retired", "file")
     order = [kind for _, kind in done if kind in wanted]
     assert order[1] == "application_services_stopped"  # after the note of the trees on the host

@@ -66,7 +66,7 @@ def refused(**variables: Any) -> str:
         ({"mysql_buffer_pool": "256M\nskip-grant-tables"}, "mysql_buffer_pool"),
         ({"rabbitmq_user": "a b"}, "rabbitmq_user"),
         ({"chatsystem_data_directory": "data/uploads"}, "chatsystem_data_directory"),
-        ({"rabbitmq_password": "CHANGE-ME-now"}, "a secret still says CHANGE-ME"),
+        ({"rabbitmq_password": "CHANGE-ME-now"}, "a secret is still the example's CHANGE-ME"),
         ({"etcd_quota_bytes": 10}, "etcd_quota_bytes"),
     ],
 )

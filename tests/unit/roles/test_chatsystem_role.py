@@ -331,9 +331,9 @@ def test_hosts_that_fit_no_form_are_refused(changed: Callable[..., System]) -> N
 
     with pytest.raises(InputError, match=r"several hosts \(lab1, lab2\) needs a swarm"):
         changed(spread, form="single").planned.all_tasks()
-    with pytest.raises(InputError, match=r"lab1 manages the swarm.* does not have the role chatsystem"):
+    with pytest.raises(InputError, match=r"lab1, the manager .* chatsystem, does not have the role chatsystem"):
         changed(lambda document: document["children"]["chatsystem"]["hosts"].pop("lab1")).planned.all_tasks()
-    with pytest.raises(InputError, match="exactly one mysql"):
+    with pytest.raises(InputError, match="exactly one host with the role mysql, found: lab2, lab3"):
         changed(lambda document: document["children"]["mysql"]["hosts"].update(lab3=None)).planned.all_tasks()
 
 
@@ -395,8 +395,8 @@ def test_a_compose_project_that_no_manager_has_is_refused(monkeypatch: pytest.Mo
     outcome = {SURVEY: {"form": "compose", "pending": "", "database_bytes": 0}}
     monkeypatch.setitem(many.planned.run.context.outcomes, "lab1", outcome)
     with pytest.raises(InputError, match="lab2"):
-        moved_forms.assert_in_reach(many.host, "lab2")
-    moved_forms.assert_in_reach(many.host, "lab1")
+        moved_forms.assert_on_manager(many.host, "lab2")
+    moved_forms.assert_on_manager(many.host, "lab1")
 
 
 TREES = "chatsystem/tree_survey:chatsystem"
@@ -444,7 +444,7 @@ def test_uploads_and_volumes_go_where_the_inventory_has_them(changed: Callable[.
     assert kinds(system, "lab1", *MOVING) == [f"tree_taken {UPLOADS}", f"tree_retired {UPLOADS}"]
     assert kinds(system, "lab3", *MOVING) == [f"tree_placed {UPLOADS}"]
     assert kinds(system, "lab2", *MOVING) == []
-    assert {tree.name for _, tree, _ in moves.belongs(system.host, "chatsystem")} == {
+    assert {tree.name for _, tree, _ in moves.targets(system.host, "chatsystem")} == {
         UPLOADS,
         REDIS_DATA,
         "chatsystem_es-data",
@@ -500,14 +500,22 @@ def test_data_that_is_where_it_belongs_is_left_alone(many: System, looked: Any) 
 @pytest.mark.parametrize(
     ("noted", "holders", "words"),
     [
-        ({"places": {"chatsystem_storage": ("id-of-lab9", "lab9")}}, {}, "is on lab9, which is not among this run's"),
-        ({"awaited": {UPLOADS: ("lab8", "lab9")}}, {}, "on its way from lab8 to lab9, and none of this run's hosts"),
+        (
+            {"places": {"chatsystem_storage": ("id-of-lab9", "lab9")}},
+            {},
+            "must move from lab9, which is not a host of this run, to lab1",
+        ),
+        ({"awaited": {UPLOADS: ("lab8", "lab9")}}, {}, "is moving from lab8 to lab9, and no host of this run"),
         (
             {"mounted": {"/im/data": "/srv/files"}},
             {},
-            "keeps its uploads in /srv/files of lab1, and the inventory names /opt",
+            "has its uploads in /srv/files of lab1, and the inventory names /opt",
         ),
-        ({}, {"lab1": {UPLOADS: "has"}, "lab2": {UPLOADS: "has"}}, "is on lab1 and on lab2, and nothing says which"),
+        (
+            {},
+            {"lab1": {UPLOADS: "has"}, "lab2": {UPLOADS: "has"}},
+            "is on lab1 and on lab2, and no survey shows which copy is valid",
+        ),
     ],
 )
 def test_nothing_is_left_behind_in_silence(many: System, looked: Any, noted: Any, holders: Any, words: str) -> None:

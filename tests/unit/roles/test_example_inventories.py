@@ -25,7 +25,7 @@ def test_a_placeholder_is_refused(missing: str, place: str) -> None:
     with pytest.raises(InputError) as caught:
         plan_file(SINGLE, **{name: value for name, value in OWN.items() if name != missing})
     assert place in str(caught.value)
-    assert "a secret still says CHANGE-ME" in str(caught.value)
+    assert "a secret is still the example's CHANGE-ME" in str(caught.value)
     assert "CHANGE-ME-" not in str(caught.value)
 
 
@@ -65,7 +65,7 @@ def test_chatsystem_needs_nothing_but_its_own_sql(path: Path) -> None:
     assert all(tasks for tasks in planned.all_tasks().values())
     with pytest.raises(InputError, match="mysql_init_sql cannot be read"):
         plan_file(path, CHAT_PLAYBOOK, **passwords).all_tasks()
-    with pytest.raises(InputError, match="still says CHANGE-ME"):
+    with pytest.raises(InputError, match="still the example's CHANGE-ME"):
         plan_file(path, CHAT_PLAYBOOK, mysql_init_sql=INIT_SQL)
 
 
