@@ -1,4 +1,4 @@
-"""Caddy in front of the applications: TLS, each site to the hosts that serve it; changes are reloaded."""
+"""Caddy in front of the applications: TLS, and a route from each site to its hosts; changes are reloaded."""
 
 from __future__ import annotations
 
@@ -6,28 +6,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.model import Application, Service
-from orchestr.applications.routes import FrontDoor, Route, routes, webhook_senders
-from orchestr.containers.compose import ContainerService, Reload
-from orchestr.errors import InputError
-from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall.firewall import Rule
-from orchestr.resources.probes import TcpAnswer
+from orchestr import (
+    Application,
+    ApplicationService,
+    ContainerService,
+    Directory,
+    File,
+    FrontDoor,
+    InputError,
+    Reload,
+    Resource,
+    Rule,
+    TcpAnswer,
+    routes,
+)
+from orchestr.applications.routes import Route, webhook_senders
 
 from .params import Params as Params
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 IS_PROXY = True
 AUTHORITY = "/opt/{name}/data/caddy/pki/authorities/local/root.crt"
-ADMIN = "unix//run/caddy-admin.sock"  # inside the container: the usual TCP port would be open to all of the host
+ADMIN = "unix//run/caddy-admin.sock"  # inside the container: every user of the host could connect to the usual TCP port
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The hosts of an application as Caddy reaches them; with a health path only the healthy ones get requests."""
+    """The upstreams of an application; with a health path, only healthy upstreams get requests."""
 
     name: str
     domain: str
@@ -38,10 +45,10 @@ class Backend:
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return Caddy with its present upstreams; a changed Caddyfile is reloaded, and a wrong one refused."""
+    """Return Caddy with its present upstreams; a changed Caddyfile is reloaded, and an invalid one refused."""
     directory = f"/opt/{host.role.name}"
     return Application(
-        services=(Service(_container(host, params)),),
+        services=(ApplicationService(_container(host, params)),),
         before=tuple(_files(host, params)),
         ready=(TcpAnswer("127.0.0.1", 443, timeout_s=30),),
         ports=("80/tcp", "443/tcp", *((f"{params.webhook_port}/tcp",) if params.webhook_port else ())),
@@ -52,12 +59,12 @@ def application(host: Host, params: Params) -> Application:
 
 
 def front_door(host: Host, params: Params, application: str) -> FrontDoor:
-    """Return how users meet an application: by which name, and with a certificate of which authority."""
+    """Return the front door of an application: its public name and the authority of its certificate."""
     backend = next((backend for backend in backends(host, params) if backend.name == application), None)
     return FrontDoor(
         name=backend.domain if backend else params.domain,
         authority=AUTHORITY.format(name=host.role.name) if params.tls == "internal" else "",
-        is_verified=params.tls != "files",  # whose authority need not be known to the controller
+        is_verified=params.tls != "files",  # the controller may not know the authority of a given certificate
         spreads=params.lb_policy in ("least_conn", "round_robin"),
         logs=f"docker logs {host.role.name}-caddy-1 on {host.name}",
     )
@@ -69,7 +76,7 @@ def caddyfile_path(host: Host) -> str:
 
 
 def private_key_path(host: Host) -> str:
-    """Return the path of a given certificate's private key."""
+    """Return the path of the given certificate's private key on the host."""
     return f"/opt/{host.role.name}/etc/site.key"
 
 
@@ -102,7 +109,7 @@ def caddyfile(host: Host, params: Params) -> str:
 def backends(host: Host, params: Params) -> list[Backend]:
     """Return a backend for each site of the playbook's applications.
 
-    Raises InputError for a domain or paths of an application that is not there.
+    Raises InputError for a domain or paths of an application that the playbook does not have.
     """
     every = [_backend(route, params) for route in routes(host)]
     names = {backend.name for backend in every}
@@ -125,9 +132,9 @@ def _backend(route: Route, params: Params) -> Backend:
 
 
 def _by_domain(every: list[Backend], domain: str) -> dict[str, list[Backend]]:
-    """Return domain → its backends: those with paths first, last the one that takes all other requests.
+    """Return domain → its backends: backends with paths first, then the backend for all other requests.
 
-    Raises InputError when two would take them.
+    Raises InputError if two backends would take all other requests.
     """
     domains: dict[str, list[Backend]] = {domain: []}
     for backend in every:
@@ -138,13 +145,13 @@ def _by_domain(every: list[Backend], domain: str) -> dict[str, list[Backend]]:
         if len(takers) > 1:
             raise InputError(
                 f"{' and '.join(takers)} both take all requests for {name}",
-                next_step=f"give one a name of its own: caddy_{takers[1]}_domain, or paths: caddy_{takers[1]}_paths",
+                next_step=f"give one its own name: caddy_{takers[1]}_domain, or paths: caddy_{takers[1]}_paths",
             )
     return domains
 
 
 def _container(host: Host, params: Params) -> ContainerService:
-    """Return the container, on the host's network so that it sees its clients' addresses."""
+    """Return the container, on the host's network so that Caddy sees the addresses of its clients."""
     directory = f"/opt/{host.role.name}"
     certificate = (f"{directory}/etc/site.crt", private_key_path(host)) if params.tls == "files" else ()
     files = (caddyfile_path(host), *certificate)
@@ -157,13 +164,13 @@ def _container(host: Host, params: Params) -> ContainerService:
         environment={"XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "/config"},
         volumes=(f"{directory}/etc:/etc/caddy:ro", f"{directory}/data:/data", f"{directory}/config:/config"),
         stop_grace_period_s=params.stop_grace_s,
-        # Forced, because a certificate that changed leaves the Caddyfile as it is.
+        # Forced: a new certificate does not change the Caddyfile.
         reload=Reload(files, ("caddy", "reload", "--force", "--address", ADMIN, *arguments)),
     )
 
 
 def _rules(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the rules: the sites for everyone, the webhooks' port for the hosts that send them."""
+    """Yield the rules: the sites are open to everyone, the webhooks' port to the hosts that send webhooks."""
     yield Rule(80, comment="caddy")
     yield Rule(443, comment="caddy")
     yield Rule(443, "udp", comment="caddy HTTP/3")

@@ -1,4 +1,4 @@
-"""What the role caddy takes."""
+"""The parameters of the role caddy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestr.applications.container_role import ContainerParams
-from orchestr.planning.role import SecretText
+from orchestr import ContainerParams, SecretText
 from orchestr.resources.docker.engine import version_numbers
 
 KEEPS_STREAMS = (2, 7)  # the first version with stream_close_delay
@@ -16,50 +15,50 @@ _NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*
 
 
 class Params(ContainerParams):
-    """A domain is required, and for certificates from a public authority an e-mail address."""
+    """A domain is required; certificates from a public authority also need an e-mail address."""
 
     image: str = Field(default="caddy:2.10.2", description="the image, with its tag")
     version: str = Field(
         default="",
-        description="the version in the image, where its tag does not say it; before 2.7 a reload drops WebSockets",
+        description="the version of Caddy, if the image's tag does not name it; before 2.7 a reload drops WebSockets",
     )
-    domain: str = Field(description="the name of the site; its A record leads to this host")
+    domain: str = Field(description="the name of the site; its A record points to this host")
     domains: dict[str, str] = Field(
         default={},
-        description="names of their own for applications, also written caddy_APPLICATION_domain; "
-        "without one, an application has its paths on the site's name",
+        description="application → its own domain, also written caddy_APPLICATION_domain; "
+        "without one, an application has its paths on the site's domain",
     )
     tls: Literal["acme", "internal", "files"] = Field(
         default="acme",
-        description="acme: certificates from a public authority; internal: an authority of Caddy's own, for tests; "
-        "files: a certificate given here",
+        description="acme: certificates from a public authority; internal: Caddy's own authority, for tests; "
+        "files: the certificate given here",
     )
-    email: str = Field(default="", description="where the authority writes about certificates (acme)")
+    email: str = Field(default="", description="contact address for the certificate authority (acme)")
     certificate: str = Field(default="", description="the certificate chain, as PEM text (files)")
     private_key: SecretText | None = Field(default=None, description="its private key, as PEM text (files)")
     paths: dict[str, tuple[str, ...]] = Field(
         default={},
-        description="paths of the site's name that go to an application, also written caddy_APPLICATION_paths; "
-        "without them, the paths that the application itself names",
+        description="application → its paths on the site's domain, also written caddy_APPLICATION_paths; "
+        "without them, the application's default paths",
     )
     lb_policy: Literal["least_conn", "random", "round_robin", "ip_hash", "first"] = Field(
-        default="least_conn", description="which of several healthy hosts of an application a new connection goes to"
+        default="least_conn", description="how Caddy chooses the host of a new connection among several healthy ones"
     )
     webhook_port: int = Field(
         default=0,
         ge=0,
         le=65535,
         description="a port on the private address for webhooks, plain HTTP, open only to the hosts of applications "
-        "that send them; 0: none, they come by the site's name",
+        "that send them; 0: none, webhooks use the site's domain",
     )
-    webhook_path: str = Field(default="/api/webhook", description="the only path that is served there")
+    webhook_path: str = Field(default="/api/webhook", description="the only path served on that port")
     stream_close_delay_s: int = Field(
         default=4 * 3600, ge=0, description="how long WebSockets opened before a reload stay open (Caddy 2.7 and later)"
     )
     spare_upstreams: tuple[str, ...] = Field(
         default=(),
-        description="host:port of hosts still to come, for applications with a health path; they get no traffic until "
-        "they are healthy, and their arrival then needs no reload",
+        description="host:port of future hosts, for applications with a health path; they get no traffic until they "
+        "are healthy, and adding them then needs no reload",
     )
     stop_grace_s: int = Field(default=30, ge=1, description="how long a stop waits for requests to end")
 
@@ -112,6 +111,6 @@ class Params(ContainerParams):
 
     @property
     def keeps_streams(self) -> bool:
-        """Tell whether a reload can leave WebSockets open; a tag that names no minor version is taken for a new one."""
+        """Return True if a reload keeps WebSockets open; a tag without a minor version counts as a new one."""
         numbers = version_numbers(self.version or self.image.rpartition(":")[2])
         return len(numbers) < 2 or numbers[:2] >= KEEPS_STREAMS

@@ -1,4 +1,4 @@
-"""The host's firewall: closed but for SSH, the ports its roles need, and the rules given here."""
+"""The host's firewall: closed except for SSH, the ports of its roles, and the rules given here."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 class RuleParams(BaseModel):
-    """One rule, as the inventory writes it: ``{port: 9100, from: [monitoring, 10.0.0.0/8], comment: metrics}``."""
+    """One rule of an inventory: ``{port: 9100, from: [monitoring, 10.0.0.0/8], comment: metrics}``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     port: int | str = Field(default="any", description='a port, or a range in quotes: "50000:60000"; not for esp')
     protocol: Literal["tcp", "udp", "any", "esp"] = "tcp"
     sources: tuple[str, ...] = Field(
-        default=(), alias="from", description="who it is for: groups, hosts, addresses, networks; empty: everyone"
+        default=(), alias="from", description="sources: groups, hosts, addresses, networks; empty: everyone"
     )
     action: Literal["allow", "deny", "limit"] = "allow"
     comment: str = ""
 
     @field_validator("sources", mode="before")
     @classmethod
-    def _listed(cls, sources: object) -> object:
+    def _as_list(cls, sources: object) -> object:
         return (sources,) if isinstance(sources, str) else sources
 
     @field_validator("port")
@@ -46,34 +46,34 @@ class RuleParams(BaseModel):
 
 
 class Params(Base):
-    """Roles bring the rules they need by themselves; here stand only those beyond."""
+    """Roles declare the rules for their own ports; these parameters add further ones."""
 
     rules: tuple[RuleParams, ...] = Field(
         default=(), description="further rules: {port, protocol, from, action, comment}"
     )
     ssh_from: tuple[str, ...] = Field(
         default=(),
-        description="who may connect to SSH: groups, hosts, addresses, networks; empty: everyone. "
-        "The address orchestr itself comes from is always let in",
+        description="sources that may connect to SSH: groups, hosts, addresses, networks; empty: everyone. "
+        "The address of the controller is always allowed",
     )
     backend: Literal["auto", "ufw", "firewalld"] = Field(
-        default="auto", description="the packet filter: firewalld where it runs, else ufw; or one of them by name"
+        default="auto", description="the packet filter; auto: firewalld where it runs, else ufw"
     )
-    enabled: bool = Field(default=True, description="false turns the firewall off, and keeps its rules")
+    enabled: bool = Field(default=True, description="false turns the firewall off but keeps its rules")
     published: Literal["deny", "ignore"] = Field(
         default="deny",
         description="ports that Docker publishes: deny filters them by the same rules; ignore leaves them open to all, "
-        "which is what Docker does by itself",
+        "as Docker does by default",
     )
     ipv6: bool = Field(default=True, description="filter IPv6 as well")
-    purge: bool = Field(default=False, description="remove rules that somebody else added")
+    purge: bool = Field(default=False, description="remove rules that orchestr did not add")
     guard_s: float = Field(
-        default=20.0, ge=5, description="seconds after which a change that cut off the controller is undone"
+        default=20.0, ge=5, description="seconds after which a change that disconnected the controller is undone"
     )
 
 
 def deploy(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the packet filter's package, and the firewall as a whole."""
+    """Yield the packet filter's package, then the firewall with all its rules."""
     yield PacketFilter(params.backend)
     yield Firewall(
         rules=rules(host, params),
@@ -87,7 +87,7 @@ def deploy(host: Host, params: Params) -> Iterator[Resource]:
 
 
 def rules(host: Host, params: Params) -> tuple[Rule, ...]:
-    """Return all rules of the host: those its roles need, then SSH's and the further ones given here."""
+    """Return all rules of the host: the rules of its roles, then SSH's and the further ones given here."""
     return (*host.needed_ports(), *_ssh(host, params), *_further(host, params))
 
 

@@ -1,4 +1,4 @@
-"""From outside only what is meant to be open is open, containers' ports included."""
+"""Only ports with a rule are open from outside, ports of containers included."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orchestr.verification.inside import SILENCE_S
 from . import Params, rules
 
 UNLIKELY_PORTS = range(61231, 61239)
-# As `docker ps` prints them: 0.0.0.0:8091->80/tcp, :::8091->80/tcp, 10.0.0.2:9000-9002->9000-9002/tcp
+# Format of `docker ps`: 0.0.0.0:8091->80/tcp, :::8091->80/tcp, 10.0.0.2:9000-9002->9000-9002/tcp
 _PUBLISHED = re.compile(r"(?P<address>[0-9.]+|\[?[0-9a-f:]+\]?):(?P<first>\d+)(?:-(?P<last>\d+))?->[\d-]+/tcp")
 
 
 def test_is_on_now_and_after_a_boot(host: Any, params: Params) -> None:
-    """The packet filter is on and keeps out what no rule lets in, now and after a reboot."""
+    """The packet filter is on and drops packets without a rule, now and after a reboot."""
     if not params.enabled:
         return
     if runs_firewalld(host):
@@ -27,7 +27,7 @@ def test_is_on_now_and_after_a_boot(host: Any, params: Params) -> None:
 
 
 def runs_firewalld(host: Any) -> bool:
-    """Tell whether this host's packet filter is firewalld."""
+    """Return True if this host's packet filter is firewalld."""
     return bool(host.run("systemctl is-active firewalld").stdout.strip() == "active")
 
 
@@ -35,53 +35,56 @@ def _check_ufw(host: Any) -> None:
     status = host.check_output("LC_ALL=C ufw status verbose")
     assert "Status: active" in status, "ufw is off: every port is open to all; look at: ufw status, journalctl -u ufw"
     default = next((line for line in status.splitlines() if line.startswith("Default:")), "")
-    assert re.search(r"(deny|reject) \(incoming\)", default), f"ufw lets in by default ({default}); look at: ufw status"
-    assert "ENABLED=yes" in host.file("/etc/ufw/ufw.conf").content_string, "ufw is off after a reboot; ufw enable"
+    assert re.search(r"(deny|reject) \(incoming\)", default), (
+        f"ufw allows all by default ({default}); look at: ufw status"
+    )
+    is_enabled = "ENABLED=yes" in host.file("/etc/ufw/ufw.conf").content_string
+    assert is_enabled, "ufw is off after a reboot; run: ufw enable"
     unit = host.run("systemctl is-enabled ufw").stdout.strip()
-    assert unit == "enabled", f"ufw's service is {unit or 'missing'}: off after a reboot; systemctl enable ufw"
+    assert unit == "enabled", f"ufw's service is {unit or 'missing'}: off after a reboot; run: systemctl enable ufw"
 
 
 def _check_firewalld(host: Any) -> None:
     zone = host.check_output("firewall-cmd --get-default-zone").strip()
-    for where, what in (("", "now"), ("--permanent ", "after a reboot")):
-        rules = host.check_output(f"firewall-cmd {where}--zone={zone} --list-rich-rules")
+    for option, moment in (("", "now"), ("--permanent ", "after a reboot")):
+        rules = host.check_output(f"firewall-cmd {option}--zone={zone} --list-rich-rules")
         assert re.search(r'(?m)^rule priority="32767" (drop|reject)', rules), (
-            f"firewalld's zone {zone} lets in by default {what}: its last rule is gone; "
-            f"look at: firewall-cmd {where}--zone={zone} --list-all, and run orchestr again"
+            f"firewalld's zone {zone} allows incoming traffic by default {moment}: its last rule is missing; "
+            f"look at: firewall-cmd {option}--zone={zone} --list-all, and run orchestr again"
         )
     unit = host.run("systemctl is-enabled firewalld").stdout.strip()
-    assert unit == "enabled", f"firewalld's service is {unit or 'missing'}: off after a reboot; enable it"
+    assert unit == "enabled", (
+        f"firewalld's service is {unit or 'missing'}: off after a reboot; run: systemctl enable firewalld"
+    )
 
 
 def test_ssh_is_open(outside: Outside, machine: Host) -> None:
-    """A new SSH connection from this machine gets through."""
+    """A new SSH connection from this machine succeeds."""
     connection = str(machine.facts.get("ssh_connection", "")).split()
-    if len(connection) == 4:  # the agent came by SSH
+    if len(connection) == 4:  # the agent was started over SSH
         address, port = outside_address(machine), int(connection[3])
-        found = outside.connects(address, port)
-        assert found == "open", (
-            f"port {port} of {address} is {found}: the next login fails; one connection is still there, so mend it now"
+        state = outside.connects(address, port)
+        assert state == "open", (
+            f"port {port} of {address} is {state}: the next login will fail; fix it now, while one connection is open"
         )
 
 
-def test_a_port_nobody_needs_gets_no_answer(outside: Outside, machine: Host, params: Params) -> None:
-    """A port without a rule gives no answer at all from outside, not even a refusal."""
+def test_a_port_without_a_rule_gives_no_answer(outside: Outside, machine: Host, params: Params) -> None:
+    """From outside, a port without a rule gives no answer at all, not even a refusal."""
     if not params.enabled or is_insider(machine, ()):
         return
     address, named = outside_address(machine), rules(machine, params)
     port = next((port for port in UNLIKELY_PORTS if not is_let_in(port, machine, named)), None)
     if port is not None:
-        found = outside.connects(address, port, SILENCE_S)
-        assert found == "filtered", (
-            f"port {port} of {address} is {found}, though no rule lets it in: packets pass the firewall; "
+        state = outside.connects(address, port, SILENCE_S)
+        assert state == "filtered", (
+            f"port {port} of {address} is {state}, though no rule allows it: packets pass the firewall; "
             "look at: ufw status verbose (or firewall-cmd --list-all), iptables -S INPUT"
         )
 
 
-def test_what_listens_without_a_rule_cannot_be_reached(
-    host: Any, outside: Outside, machine: Host, params: Params
-) -> None:
-    """Every program that listens on the network without a rule for it is out of reach, containers' ports too."""
+def test_listeners_without_a_rule_are_unreachable(host: Any, outside: Outside, machine: Host, params: Params) -> None:
+    """Programs that listen on the network without a rule are unreachable from outside, containers' ports too."""
     if not params.enabled or is_insider(machine, ()):
         return
     address, named = outside_address(machine), rules(machine, params)
@@ -91,14 +94,14 @@ def test_what_listens_without_a_rule_cannot_be_reached(
     unnamed = sorted(port for port in candidates - {ssh} if not is_let_in(port, machine, named))
     for port in unnamed:
         assert outside.connects(address, port, SILENCE_S) != "open", (
-            f"port {port} answers from outside at {address}, and no rule lets it in; if a container publishes it, "
-            "Docker's rules came before ours: iptables -S DOCKER-USER must lead to orchestr-published; "
-            "else: ufw status, or firewall-cmd --list-all"
+            f"port {port} answers from outside at {address}, though no rule allows it; if a container publishes it, "
+            "Docker's rules precede ours: iptables -S DOCKER-USER must lead to orchestr-published; "
+            "else look at: ufw status, or firewall-cmd --list-all"
         )
 
 
-def test_the_next_published_port_is_filtered_too(host: Any, params: Params) -> None:
-    """Where Docker runs, what goes to containers passes our rules first: Docker's way around the firewall is closed."""
+def test_future_published_ports_are_filtered_too(host: Any, params: Params) -> None:
+    """Where Docker runs, packets to containers pass our rules first, so published ports cannot bypass the firewall."""
     if not params.enabled or params.published != "deny" or host.run("docker version").rc != 0:
         return
     has_ipv6 = params.ipv6 and host.run("ip6tables -S DOCKER-USER").rc == 0
@@ -106,12 +109,12 @@ def test_the_next_published_port_is_filtered_too(host: Any, params: Params) -> N
         before, ours, _ = host.run(f"{program} -S DOCKER-USER").stdout.partition("-j orchestr-published")
         assert ours and not re.search(r"^-A DOCKER-USER -j (ACCEPT|RETURN)$", before, re.MULTILINE), (
             f"{program}: DOCKER-USER does not lead to our rules, so any port a container publishes is open to all; "
-            "look at: systemctl status docker ufw firewalld (which restarted?), and run orchestr again"
+            "look at: systemctl status docker ufw firewalld (which one restarted?), and run orchestr again"
         )
 
 
 def is_let_in(port: int, machine: Host, named: tuple[Rule, ...]) -> bool:
-    """Tell whether a rule lets this machine, the controller, connect to a TCP port."""
+    """Return True if a rule allows this machine, the controller, to connect to a TCP port."""
     fitting = (rule for rule in named if rule.action != "deny" and rule.protocol in ("tcp", "any"))
     return any(
         covers_port(str(rule.port), str(port)) and (not rule.sources or is_insider(machine, rule.sources))
@@ -120,17 +123,18 @@ def is_let_in(port: int, machine: Host, named: tuple[Rule, ...]) -> bool:
 
 
 def listening_ports(host: Any) -> set[int]:
-    """Return the TCP ports on which something waits for more than loopback (ss(8))."""
-    places = [line.split()[3] for line in host.check_output("ss -H -l -t -n").splitlines()]
-    pairs = [place.rpartition(":")[::2] for place in places]
+    """Return the TCP ports with a listener on other addresses than loopback (ss(8))."""
+    sockets = [line.split()[3] for line in host.check_output("ss -H -l -t -n").splitlines()]
+    pairs = [socket.rpartition(":")[::2] for socket in sockets]
     return {int(port) for address, port in pairs if not _is_loopback(address)}
 
 
 def published_ports(host: Any) -> set[int]:
     """Return the TCP ports that containers publish on other addresses than loopback; not all have a listener."""
     done = host.run("docker ps --format '{{.Ports}}'")
-    reachable = (each for each in _PUBLISHED.finditer(done.stdout) if not _is_loopback(each["address"]))
-    return {port for each in reachable for port in range(int(each["first"]), int(each["last"] or each["first"]) + 1)}
+    matches = (match for match in _PUBLISHED.finditer(done.stdout) if not _is_loopback(match["address"]))
+    ranges = (range(int(match["first"]), int(match["last"] or match["first"]) + 1) for match in matches)
+    return {port for ports in ranges for port in ports}
 
 
 def _is_loopback(address: str) -> bool:

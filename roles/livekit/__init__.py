@@ -1,37 +1,44 @@
-"""LiveKit nodes that share one Redis: rooms live on one node, any node carries signalling, a stop lets calls end."""
+"""LiveKit nodes that share one Redis: a room is on one node, every node carries signalling, a stop drains calls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.model import Application, Service, Site, Use
-from orchestr.applications.parts import providers
-from orchestr.containers.compose import ContainerService
-from orchestr.errors import InputError
-from orchestr.resources.files import Directory, File
-from orchestr.resources.firewall.firewall import Rule
-from orchestr.resources.probes import HttpAnswer, TcpAnswer
-from orchestr.resources.sysctl import Sysctl
-from orchestr.secret import Secret
+from orchestr import (
+    Application,
+    ApplicationService,
+    ContainerService,
+    Directory,
+    File,
+    HttpAnswer,
+    InputError,
+    Resource,
+    Rule,
+    Secret,
+    Site,
+    Sysctl,
+    TcpAnswer,
+    Use,
+    providers,
+)
 
 from .params import Params as Params
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 SHARED = ("keys", "image", "webhook_api_key")  # parameters that are the same on every node of a cluster
 USES = (Use("redis"),)
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return a node that serves; its stop waits until its last participant has left, or livekit_drain_timeout_s."""
+    """Return one node; its stop waits until its last participant has left, at most livekit_drain_timeout_s."""
     _assert_same_everywhere(host, params)
     address, _ = redis_of(host, params)
     redis_host, _, redis_port = address.rpartition(":")
     return Application(
-        services=(Service(_container(host, params)),),
+        services=(ApplicationService(_container(host, params)),),
         before=(*_files(host, params), TcpAnswer(redis_host.strip("[]"), int(redis_port), timeout_s=30)),
         ready=(HttpAnswer(f"http://{host.address}:{params.port}/", timeout_s=60),),
         ports=_own_ports(params),
@@ -70,7 +77,7 @@ def _files(host: Host, params: Params) -> Iterator[Resource]:
 
 
 def config_text(host: Host, params: Params) -> str | Secret:
-    """Return livekit.yaml; the server refuses unknown keys in it, so it says no more than needed."""
+    """Return livekit.yaml, with only the needed keys: the server refuses unknown ones."""
     address, password = redis_of(host, params)
     node_ip = "" if params.use_external_ip else params.node_ip or host.address
     return host.template("livekit.yaml.j2", params, redis_address=address, redis_password=password, node_ip=node_ip)
@@ -84,7 +91,7 @@ def redis_of(host: Host, params: Params) -> tuple[str, Secret | None]:
     if len(primaries) != 1:
         names = ", ".join(provider.peer.name for provider in primaries) or "none"
         raise InputError(
-            f"{host.name}: LiveKit's nodes share exactly one Redis, and the hosts with the role redis are: {names}",
+            f"{host.name}: LiveKit's nodes share exactly one Redis, but the hosts with the role redis are: {names}",
             next_step="put one host into the group redis, or set livekit_redis_address (host:port)",
         )
     redis = primaries[0]
@@ -95,7 +102,7 @@ def redis_of(host: Host, params: Params) -> tuple[str, Secret | None]:
 def _container(host: Host, params: Params) -> ContainerService:
     """Return the container: on the host's network, since publishing thousands of UDP ports brings Docker down.
 
-    SIGTERM makes it drain: no new rooms, and it ends with its last participant or at the deadline.
+    SIGTERM starts the drain: the node takes no new rooms, and ends with its last participant or at the deadline.
     """
     files = (config_path(host), *(_certificate_paths(host) if params.has_own_turn_certificate else ()))
     return ContainerService(
@@ -110,7 +117,7 @@ def _container(host: Host, params: Params) -> ContainerService:
 
 
 def _rules(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the rules for media, open to everyone, and for TURN where it is on; signalling is opened by the site."""
+    """Yield the rules for media, open to everyone, and for TURN where it is on; the site opens signalling."""
     if params.tcp_port:
         yield Rule(params.tcp_port, comment="livekit media")
     yield Rule(_range(params.udp_port_start, params.udp_port_end), "udp", comment="livekit media")
@@ -134,14 +141,14 @@ def _range(first: int, last: int) -> int | str:
 
 
 def _own_ports(params: Params) -> tuple[str, ...]:
-    """Return the ports that no other program may have; of the media range the server takes what is free."""
+    """Return the ports that no other program may use; of the media range the server uses the free ports."""
     tcp = (params.port, params.tcp_port, params.turn_tls_port if params.turn_enabled else 0, params.prometheus_port)
     udp = (params.turn_udp_port if params.turn_enabled else 0,)
     return tuple(f"{port}/tcp" for port in tcp if port) + tuple(f"{port}/udp" for port in udp if port)
 
 
 def _assert_same_everywhere(host: Host, params: Params) -> None:
-    """Raise InputError where nodes of one cluster differ in keys: they would refuse each other's participants."""
+    """Raise InputError if nodes of one cluster differ in keys: they would refuse each other's participants."""
     for peer in host.with_role(host.role.name):
         theirs = peer.params(host.role.name)
         for name in SHARED:

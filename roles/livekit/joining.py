@@ -1,4 +1,4 @@
-"""Take part in a LiveKit room as far as signalling goes, as a browser begins to. For checks.
+"""Join a LiveKit room over signalling only, like the first steps of a browser. For checks.
 
 Formats: access tokens are JSON Web Tokens (RFC 7519, HMAC-SHA256) with LiveKit's ``video`` grant; the first message of
 a session is a SignalResponse with a JoinResponse (livekit/protocol, protobufs/livekit_rtc.proto), in protobuf's wire
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestr.secret import Secret
+from orchestr import Secret
 from orchestr.verification.front_door import Site
 from orchestr.verification.websocket import HandshakeRefused, WebSocket
 
@@ -31,7 +31,7 @@ _JOIN, _OTHERS, _SERVER, _IDENTITY, _NODE = 1, 3, 12, 2, 5
 
 @dataclass(frozen=True)
 class Joined:
-    """What a room tells who joins: who is there already, the node it lives on, and, if told, the one we came by."""
+    """A room's answer to a join: the other participants, the room's node, and the signalling node if it is named."""
 
     others: frozenset[str]
     node: str
@@ -43,17 +43,17 @@ def access_token(key: str, secret: Secret, room: str, identity: str) -> str:
     now = int(time.time())
     grant = {"room": room, "roomJoin": True}
     claims = {"iss": key, "sub": identity, "nbf": now - 30, "exp": now + VALID_FOR_S, "video": grant}
-    signed = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(claims)}"
+    signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT'})}.{_encode(claims)}"
     return f"{signed}.{_base64(hmac.new(secret.reveal().encode(), signed.encode(), hashlib.sha256).digest())}"
 
 
 def new_room() -> str:
-    """Return the name of a room of ours, that nobody else is in."""
+    """Return the name of a new, empty room."""
     return f"orchestr-verify-{secrets.token_hex(6)}"
 
 
 def join(site: Site, token: str) -> tuple[WebSocket, Joined]:
-    """Join a room; return the open session and the room's answer. Shows no token when it is refused."""
+    """Join a room; return the open session and the room's answer. A refusal does not show the token."""
     url = f"wss://{site.name}/rtc?protocol=9&auto_subscribe=1"
     headers = {"Authorization": f"Bearer {token}"}  # not in the URL, which lands in logs
     try:
@@ -68,38 +68,38 @@ def join(site: Site, token: str) -> tuple[WebSocket, Joined]:
     except OSError as error:
         raise AssertionError(f"no WebSocket at {url}: {error}") from None
     try:
-        return session, joined(session.receive(timeout_s=10))
+        return session, parse_join(session.receive(timeout_s=10))
     except BaseException:
         session.close()
         raise
 
 
 def token_for(site: Site, params: Params, token_url: str, room: str, identity: str) -> str:
-    """Return an access token: the application's where it gives any, else one made with LiveKit's key."""
+    """Return an access token: from the application if it issues tokens, else made with LiveKit's key."""
     if not token_url:
         return access_token(params.api_key, params.api_secret, room, identity)
     body = json.dumps({"room": room, "identity": identity}).encode()
     answer = site.ask(token_url, method="POST", body=body, headers={"Content-Type": "application/json"})
-    assert answer.status == 200, f"the application gives no token: {token_url} answers {answer.status}"
+    assert answer.status == 200, f"the application issues no token: {token_url} answers {answer.status}"
     return str(answer.json()["token"])
 
 
-def joined(message: str | bytes) -> Joined:
-    """Read the first message of a session. Raises ValueError when it is not the answer to a join."""
+def parse_join(message: str | bytes) -> Joined:
+    """Parse the first message of a session. Raises ValueError if it is not the answer to a join."""
     if isinstance(message, str):
-        told = json.loads(message)
-        others = frozenset(told["participants"]) - {told["identity"]}
-        return Joined(others, told["node"], told.get("signal_node", ""))
+        content = json.loads(message)
+        others = frozenset(content["participants"]) - {content["identity"]}
+        return Joined(others, content["node"], content.get("signal_node", ""))
     answer = next((value for number, value in fields(message) if number == _JOIN), None)
     if answer is None:
-        raise ValueError("LiveKit's first message is no answer to a join")
+        raise ValueError("LiveKit's first message is not an answer to a join")
     others = frozenset(_text(value, _IDENTITY) for number, value in fields(answer) if number == _OTHERS)
     server = next((value for number, value in fields(answer) if number == _SERVER), b"")
     return Joined(others, _text(server, _NODE))
 
 
 def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield number and content of the fields that have a length: texts and messages. Raises ValueError.
+    """Yield number and content of the length-delimited fields: texts and messages. Raises ValueError.
 
     Source: protobuf's "Encoding": a key is ``number << 3 | type``; types 0 varint, 1 eight bytes, 2 length, 5 four.
     """
@@ -131,10 +131,10 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def _text(message: bytes, number: int) -> str:
-    return next((value.decode() for found, value in fields(message) if found == number), "")
+    return next((value.decode() for field, value in fields(message) if field == number), "")
 
 
-def _encoded(value: dict[str, Any]) -> str:
+def _encode(value: dict[str, Any]) -> str:
     return _base64(json.dumps(value).encode())
 
 

@@ -1,4 +1,4 @@
-"""Your own service, from any image: its settings and secrets, and a port that only Caddy reaches."""
+"""Your own service, from any image: its settings and secrets, and a port that only Caddy can reach."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource
-from orchestr.applications.container_role import ContainerParams
-from orchestr.applications.model import Application, Service, Site
-from orchestr.applications.routes import listen_address
-from orchestr.containers.compose import ContainerService, Limits
-from orchestr.planning.role import SecretText
-from orchestr.resources.env_files import EnvFile
-from orchestr.resources.files import Directory, File
-from orchestr.resources.probes import HttpAnswer, TcpAnswer
-from orchestr.secret import Secret
+from orchestr import (
+    Application,
+    ApplicationService,
+    ContainerParams,
+    ContainerService,
+    Directory,
+    EnvFile,
+    File,
+    HttpAnswer,
+    Limits,
+    Resource,
+    Secret,
+    SecretText,
+    Site,
+    TcpAnswer,
+    listen_address,
+)
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -32,31 +39,31 @@ class Params(ContainerParams):
     port: int = Field(default=8080, ge=1, le=65535, description="the port on the host, reachable for Caddy only")
     container_port: int = Field(default=0, ge=0, le=65535, description="the port in the container; 0: the same")
     env: dict[str, str | int | float | bool | Secret] = Field(
-        default={}, description="its environment, kept in /opt/webapp/.env (0600); values may be secrets"
+        default={}, description="its environment, stored in /opt/webapp/.env (0600); values may be secrets"
     )
     secret_files: dict[str, SecretText] = Field(
-        default={}, description="secrets it reads from files: name → content, found at /run/secrets/NAME"
+        default={}, description="secrets it reads from files: name → content, at /run/secrets/NAME"
     )
-    user: str = Field(default="", description="the numeric user it runs as, 1000:1000; empty: the image's own")
-    command: tuple[str, ...] = Field(default=(), description="what to run; empty: the image's own command")
+    user: str = Field(default="", description="the numeric user it runs as, 1000:1000; empty: the image's user")
+    command: tuple[str, ...] = Field(default=(), description="the command to run; empty: the image's command")
     volumes: tuple[str, ...] = Field(
-        default=(), description="what it keeps: data:/data (a named volume) or /srv/data:/data"
+        default=(), description="its persistent data: data:/data (a named volume) or /srv/data:/data"
     )
     health_path: str = Field(
-        default="/", description="a path that answers 200 when it works; empty: a connection is enough"
+        default="/", description="a path that answers 200 when it works; empty: only test that the port is open"
     )
     token_path: str = Field(
         default="",
-        description="where it gives access tokens: POST {room, identity} → {token}; verify then joins with one",
+        description="the path that issues access tokens: POST {room, identity} → {token}; verify then joins with one",
     )
     events_path: str = Field(
         default="",
-        description="where it shows LiveKit's events, a JSON list; verify then looks there for its own join",
+        description="the path that lists LiveKit's events as JSON; verify then looks there for its own join",
     )
-    start_timeout_s: int = Field(default=60, ge=1, description="how long it may take to answer")
+    start_timeout_s: int = Field(default=60, ge=1, description="time limit for its first answer")
     stop_grace_s: int = Field(default=30, ge=1, description="how long a stop waits for it to end")
-    memory: str = Field(default="", description="the most memory it may take, such as 512m")
-    cpus: float | None = Field(default=None, gt=0, description="the most CPU it may take: 1.5")
+    memory: str = Field(default="", description="memory limit, such as 512m")
+    cpus: float | None = Field(default=None, gt=0, description="CPU limit, such as 1.5")
 
     @field_validator("secret_files")
     @classmethod
@@ -70,7 +77,7 @@ class Params(ContainerParams):
     @classmethod
     def _is_numeric(cls, user: str) -> str:
         if user and not re.fullmatch(r"\d+(:\d+)?", user):
-            raise ValueError("expected numbers, such as 1000 or 1000:1000 (its files on the host belong to them)")
+            raise ValueError("expected numbers, such as 1000 or 1000:1000 (they own its files on the host)")
         return user
 
     @field_validator("health_path", "token_path", "events_path")
@@ -82,10 +89,10 @@ class Params(ContainerParams):
 
 
 def application(host: Host, params: Params) -> Application:
-    """Return the one service, with the site that takes every request which no other application takes."""
+    """Return the one service, with the default site: it gets the requests that no other application takes."""
     directory = f"/opt/{host.role.name}"
     return Application(
-        services=(Service(_container(host, params, directory)),),
+        services=(ApplicationService(_container(host, params, directory)),),
         before=tuple(_files(params, directory)),
         ready=(_answer(host, params),),
         ports=(f"{params.port}/tcp",),
@@ -133,7 +140,7 @@ def _container(host: Host, params: Params, directory: str) -> ContainerService:
 
 
 def _answer(host: Host, params: Params) -> Resource:
-    """Return the gate of a working service."""
+    """Return the gate that waits until the service works."""
     address = listen_address(host)
     if not params.health_path:
         return TcpAnswer(address, params.port, timeout_s=params.start_timeout_s)

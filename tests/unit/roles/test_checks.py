@@ -86,7 +86,7 @@ def test_the_real_servers_answer_to_a_join_is_understood() -> None:
     server = b"\x08\x00" + field(2, "1.8.4") + b"\x18\x0f" + field(5, "ND_home")
     join = field(1, field(1, "RM_1")) + field(2, participant) + field(3, other) + b"\x30\x01\x51" + b"\xff" * 8
     message = field(1, join + field(12, server))
-    answer = module("livekit", "joining").joined(message)
+    answer = module("livekit", "joining").parse_join(message)
     assert (answer.others, answer.node) == (frozenset({"somebody"}), "ND_home")
 
 
@@ -94,12 +94,12 @@ def test_the_real_servers_answer_to_a_join_is_understood() -> None:
 def test_anything_else_is_no_answer_to_a_join(message: bytes) -> None:
     """Another message, and one that ends too early, are refused instead of read as an empty room."""
     with pytest.raises(ValueError):
-        module("livekit", "joining").joined(message)
+        module("livekit", "joining").parse_join(message)
 
 
 def test_a_list_of_nodes_is_understood_as_the_real_server_prints_it() -> None:
     """Cells that span two lines still give each node its own state and its own times."""
-    first, second = module("livekit", "verify").listed(REAL_LIST)
+    first, second = module("livekit", "verify").parse_nodes(REAL_LIST)
     assert (first.id, first.address, first.state) == ("ND_9fXzVYhJqP3a", "203.0.113.12", "SERVING")
     assert (second.address, second.state) == ("2001:db8::13", "SHUTTING_DOWN")
     assert [str(node.updated_at) for node in (first, second)] == ["2026-11-21 02:09:32", "2026-11-21 02:09:31"]
@@ -107,7 +107,7 @@ def test_a_list_of_nodes_is_understood_as_the_real_server_prints_it() -> None:
 
 def test_a_list_of_nodes_on_single_lines_is_understood() -> None:
     """The same from a table with one line per node."""
-    (node,) = module("livekit", "verify").listed(STAND_INS_LIST)
+    (node,) = module("livekit", "verify").parse_nodes(STAND_INS_LIST)
     assert (node.address, node.state, str(node.updated_at)) == ("192.168.56.12", "SERVING", "2026-11-21 02:09:32")
 
 
@@ -118,7 +118,7 @@ def test_datagrams_are_counted_whether_or_not_somebody_listens() -> None:
         "Udp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 40 2 1 99\n"
         "UdpLite: InDatagrams NoPorts\nUdpLite: 7 7\n"
     )
-    assert module("livekit", "verify").arrived(shell(file=text)) == 42
+    assert module("livekit", "verify").datagram_count(shell(file=text)) == 42
 
 
 def test_ports_on_loopback_need_no_rule() -> None:

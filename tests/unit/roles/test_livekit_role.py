@@ -144,7 +144,7 @@ def test_nodes_come_one_at_a_time_and_a_failure_stops_the_rest(distributed: Plan
         ({"livekit_port": "http"}, "livekit_port: expected an integer"),
         ({"livekit_redis_address": "192.168.56.12"}, "'192.168.56.12' has no port: write HOST:PORT"),
         ({"livekit_webhook_urls": ["live.lab.test/api"]}, "is not an address such as https://example.com/api/webhook"),
-        ({"livekit_api_key": "two words"}, "a key has letters, digits, - and _ only"),
+        ({"livekit_api_key": "two words"}, "a key may have only letters, digits, - and _"),
         ({"livekit_turn_enabled": True, "livekit_turn_tls_port": 5349}, "TURN over TLS needs livekit_turn_domain"),
         ({"livekit_udp_port_stop": 5}, "did you mean 'livekit_udp_port_start'"),
         ({"livekit_tcp_prot": 5}, "did you mean 'livekit_tcp_port'"),
