@@ -8,12 +8,13 @@ fsync of the directory. The file it replaces is kept under ``/var/lib/orchestr/b
 from __future__ import annotations
 
 import os
+from errno import ENODATA, ENOENT, ENOSYS, EOPNOTSUPP
 
 from orchestr.agent.light_threading import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Optional, Set
+    from typing import Iterable, List, Optional, Set, Tuple
 
 STATE_DIRECTORY = "/var/lib/orchestr"
 PREFIX = ".orchestr-"
@@ -24,9 +25,19 @@ _beginning = Lock()  # held while a temporary is made and noted, so that none is
 
 
 def write_atomically(
-    path: str, chunks: Iterable[bytes], mode: int, uid: int, gid: int, run_id: str = "", sha256: str = ""
+    path: str,
+    chunks: Iterable[bytes],
+    mode: int,
+    uid: int,
+    gid: int,
+    run_id: str = "",
+    sha256: str = "",
+    attributes: Iterable[Tuple[str, bytes]] = (),
 ) -> None:
-    """Replace ``path`` by the chunks joined. Raises OSError (nothing changed then), also on a wrong ``sha256``."""
+    """Replace ``path`` by the chunks joined. Raises OSError (nothing changed then), also on a wrong ``sha256``.
+
+    ``attributes`` are extended attributes the new file gets (`attributes_of`), its ACL among them.
+    """
     from hashlib import sha256 as new_sha256
     from tempfile import mkstemp
 
@@ -43,6 +54,8 @@ def write_atomically(
             stream.flush()
             os.fchown(stream.fileno(), uid, gid)
             os.fchmod(stream.fileno(), mode)
+            for name, value in attributes:
+                _set_attribute(stream.fileno(), name, value)
             os.fsync(stream.fileno())
         if sha256 and digest.hexdigest() != sha256:
             raise OSError("the content that arrived for %s is damaged (sha256 differs)" % path)
@@ -54,6 +67,28 @@ def write_atomically(
     finally:
         _unfinished.discard(temporary)
     sync_directory(directory)
+
+
+def attributes_of(path: str) -> List[Tuple[str, bytes]]:
+    """Return (name, value) of a file's extended attributes, ACL and SELinux label among them; [] if unsupported."""
+    if not hasattr(os, "listxattr"):
+        return []
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+        return [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
+    except OSError as error:
+        if error.errno in (ENOENT, ENODATA, EOPNOTSUPP, ENOSYS):
+            return []
+        raise
+
+
+def _set_attribute(descriptor: int, name: str, value: bytes) -> None:
+    """Set an extended attribute. Raises OSError only for an ACL: mode bits without it give the group other rights."""
+    try:
+        os.setxattr(descriptor, name, value)
+    except OSError:
+        if name.startswith("system.posix_acl"):
+            raise
 
 
 def symlink_atomically(target: str, path: str) -> None:

@@ -99,6 +99,13 @@ class Resource:
         """
         raise NotImplementedError
 
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        """Return what this alone decides: (family, name) or (family, name, part) → the value it gives it.
+
+        A plan with two tasks that give one thing different values is refused: each run would change it back and forth.
+        """
+        return {}
+
     def require(self, reader: Reader, change: Change) -> None:
         """Raise ResourceError when something on the host keeps ``change`` from being made whole.
 

@@ -43,7 +43,7 @@ class Completed:
 
 @record
 class FileStat:
-    """The result of lstat: ``type`` is file, directory, link or other; ``mode`` its bits.
+    """The result of lstat: ``type`` is file, directory, link, FIFO, socket or device; ``mode`` its bits.
 
     ``changed_ns`` is ctime (content, owner, mode or name), ``modified_ns`` mtime (content; can be set by hand).
     """
@@ -148,10 +148,16 @@ class Reader:
         except (FileNotFoundError, NotADirectoryError):
             return None
         kind = stat_module.S_IFMT(status.st_mode)
-        types = {stat_module.S_IFREG: "file", stat_module.S_IFDIR: "directory", stat_module.S_IFLNK: "link"}
+        types = {
+            stat_module.S_IFREG: "file",
+            stat_module.S_IFDIR: "directory",
+            stat_module.S_IFLNK: "link",
+            stat_module.S_IFIFO: "FIFO",
+            stat_module.S_IFSOCK: "socket",
+        }
         target = os.readlink(path) if kind == stat_module.S_IFLNK else ""
         return FileStat(
-            types.get(kind, "other"),
+            types.get(kind, "device"),
             stat_module.S_IMODE(status.st_mode),
             status.st_uid,
             status.st_gid,
@@ -308,6 +314,15 @@ class System(Reader):
         from orchestr.agent import filesystem
 
         filesystem.write_atomically(path, [data], mode, uid, gid, self.run_id)
+
+    def rewrite(self, path: str, data: bytes, before: FileStat) -> None:
+        """Like write_bytes, for a file that is there: its owner, mode, ACL and extended attributes stay."""
+        from orchestr.agent import filesystem
+
+        attributes = filesystem.attributes_of(path)
+        filesystem.write_atomically(
+            path, [data], before.mode, before.uid, before.gid, self.run_id, attributes=attributes
+        )
 
     def write_blob(
         self, path: str, digest: str, size_bytes: int, *, mode: int = 0o600, uid: int = 0, gid: int = 0

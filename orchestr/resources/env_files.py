@@ -7,11 +7,14 @@ from orchestr.agent.resource import Change, Resource, State, attribute_diff, reg
 from orchestr.agent.secret import REDACTED, Secret, reveal
 from orchestr.agent.system import Reader, System
 from orchestr.resources import env_grammars
-from orchestr.resources.files import File
+from orchestr.resources.files import File, owned_path
+from orchestr.resources.modes import secret_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Dict, List, Mapping, Optional, Tuple, TypeAlias, Union  # novm
+
+    from orchestr.resources.modes import Mode
 
 Value: TypeAlias = "Union[str, Secret]"
 _ENTRY = r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)="
@@ -44,7 +47,7 @@ class EnvFile(Resource):
     path: str
     variables: Tuple[Tuple[str, Value], ...] = ()
     reader: str = "compose"
-    mode: int = 0o600
+    mode: Mode = 0o600
     owner: str = "root"
     group: str = "root"
     present: bool = True
@@ -58,7 +61,7 @@ class EnvFile(Resource):
         variables: Mapping[str, object],
         *,
         reader: str = "compose",
-        mode: int = 0o600,
+        mode: Mode = 0o600,
         owner: str = "root",
         group: str = "root",
         present: bool = True,
@@ -78,6 +81,8 @@ class EnvFile(Resource):
         if twice:
             raise ValueError("%s is given twice for %s" % (", ".join(twice), self.path))
         self._entries()
+        has_secret = any(isinstance(value, Secret) for _, value in self.variables)
+        object.__setattr__(self, "mode", secret_mode(self.mode, 0o600, has_secret, self.path))
 
     @property
     def label(self) -> str:
@@ -95,7 +100,14 @@ class EnvFile(Resource):
     def _file(self) -> File:
         text = "".join(line + "\n" for line in self._entries().values())
         parts = [value.reveal() for _, value in self.variables if isinstance(value, Secret)]
-        return File(self.path, Secret(text, parts), self.mode, self.owner, self.group, self.present)
+        content = Secret(text, parts) if parts else text
+        return File(self.path, content, self.mode, self.owner, self.group, self.present)
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return owned_path(self.path, self)
+
+    def require(self, reader: Reader, change: Change) -> None:
+        self._file().require(reader, change)
 
     def desired(self) -> Optional[State]:
         return self._file().desired()

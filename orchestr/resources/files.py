@@ -7,10 +7,14 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import REDACTED, Secret, redact, reveal
 from orchestr.agent.system import Reader, System
+from orchestr.resources.modes import canonical_mode, mode_bits, secret_mode
+from orchestr.resources.places import expect_directory, require_directory_place, require_file_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, Dict, Optional, Tuple, Union
+    from typing import ClassVar, Dict, Mapping, Optional, Tuple, Union
+
+    from orchestr.resources.modes import Mode
 
 DIFF_LIMIT = 64 * 1024  # bytes of content up to which a diff shows lines
 
@@ -26,7 +30,7 @@ class Blob:
 
 def owner_state(resource: "Union[File, Directory]") -> Dict[str, Union[str, int]]:
     """Return the mode and owner attributes every kind of file shares."""
-    return {"mode": "%04o" % resource.mode, "owner": resource.owner, "group": resource.group}
+    return {"mode": "%04o" % resource.bits, "owner": resource.owner, "group": resource.group}
 
 
 def observed_owner(reader: Reader, resource: "Union[File, Directory]") -> Dict[str, Union[str, int]]:
@@ -56,13 +60,14 @@ def ids(system: Reader, resource: "Union[File, Directory]") -> Tuple[int, int]:
 class File(Resource):
     """A regular file with this content (text or Secret, or a Blob sent on demand), mode, owner and group.
 
+    ``mode`` (``0o640``, ``"0640"`` or ``"u=rw,g=r"``) is 0644 by default, 0600 for a Secret, which others may not read.
     Observes: type, sha256, mode, owner. Changes: the whole file, atomically; the old one is kept for rollback.
     Never touches: anything else in the directory. ``present=False`` removes it.
     """
 
     path: str
     content: Union[str, Secret, Blob] = ""
-    mode: int = 0o644
+    mode: Optional[Mode] = None
     owner: str = "root"
     group: str = "root"
     present: bool = True
@@ -72,6 +77,19 @@ class File(Resource):
     @property
     def label(self) -> str:
         return self.path
+
+    def __post_init__(self) -> None:
+        mode = secret_mode(self.mode, 0o644, isinstance(self.content, Secret), self.path)
+        object.__setattr__(self, "mode", mode)
+
+    @property
+    def bits(self) -> int:
+        """Return the mode as a number."""
+        assert self.mode is not None
+        return mode_bits(self.mode)
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return owned_path(self.path, self)
 
     def _bytes(self) -> bytes:
         assert not isinstance(self.content, Blob)
@@ -97,9 +115,10 @@ class File(Resource):
         digest = digest_on_disk(reader, self.path)
         return dict(observed_owner(reader, self), type="file", sha256=digest)
 
+    def require(self, reader: Reader, change: Change) -> None:
+        require_file_place(reader, self.path)
+
     def apply(self, system: System, change: Change) -> None:
-        if change.before is not None and change.before["type"] != "file":
-            raise ResourceError("%s is a %s, not a file" % (self.path, change.before["type"]), "move it away first")
         if not self.present:
             system.remove(self.path)
             return
@@ -107,13 +126,13 @@ class File(Resource):
         if change.touches("sha256", "exists"):
             if isinstance(self.content, Blob):
                 system.write_blob(
-                    self.path, self.content.sha256, self.content.size_bytes, mode=self.mode, uid=uid, gid=gid
+                    self.path, self.content.sha256, self.content.size_bytes, mode=self.bits, uid=uid, gid=gid
                 )
             else:
-                system.write_bytes(self.path, self._bytes(), mode=self.mode, uid=uid, gid=gid)
+                system.write_bytes(self.path, self._bytes(), mode=self.bits, uid=uid, gid=gid)
             return
         system.set_owner(self.path, uid, gid)
-        system.set_mode(self.path, self.mode)
+        system.set_mode(self.path, self.bits)
 
     def predict(self, reader: Reader, change: Change) -> None:
         reader.predicted[self.path] = self.sha256 if self.present else None
@@ -126,6 +145,13 @@ class File(Resource):
         elif change.touches("sha256"):
             lines.append("+ sha256: %s" % self.sha256[:12])
         return "\n".join(line for line in lines if line)
+
+
+def owned_path(path: str, resource: Resource) -> Mapping[Tuple[str, ...], object]:
+    """Return what a resource owns that decides all of a path (`Resource.owned`)."""
+    import posixpath
+
+    return {("path", posixpath.normpath(path)): resource.desired()}
 
 
 def real_path(reader: Reader, path: str) -> str:
@@ -186,22 +212,33 @@ def _shown(mark: str, text: str, content: Union[str, Secret]) -> str:
 @record
 @registered("directory")
 class Directory(Resource):
-    """A directory with this mode, owner and group; ``present=False`` removes it with all it holds.
+    """A directory with this mode (see File), owner and group; ``present=False`` removes it with all it holds.
 
     Observes: type, mode, owner. Changes: these, and makes missing parents (0755). Never touches: what is inside.
     """
 
     path: str
-    mode: int = 0o755
+    mode: Mode = 0o755
     owner: str = "root"
     group: str = "root"
     present: bool = True
 
     touches: ClassVar[Tuple[str, ...]] = ("files",)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mode", canonical_mode(self.mode))
+
     @property
     def label(self) -> str:
         return self.path
+
+    @property
+    def bits(self) -> int:
+        """Return the mode as a number."""
+        return mode_bits(self.mode)
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return owned_path(self.path, self)
 
     def desired(self) -> Optional[State]:
         return dict(owner_state(self), type="directory") if self.present else None
@@ -214,20 +251,22 @@ class Directory(Resource):
             return {"type": found.type}
         return dict(observed_owner(reader, self), type="directory")
 
+    def require(self, reader: Reader, change: Change) -> None:
+        require_directory_place(reader, self.path, not self.present)
+
+    def predict(self, reader: Reader, change: Change) -> None:
+        expect_directory(reader, self.path, self.present)
+
     def apply(self, system: System, change: Change) -> None:
-        if change.before is not None and change.before["type"] != "directory":
-            raise ResourceError(
-                "%s is a %s, not a directory" % (self.path, change.before["type"]), "move it away first"
-            )
         if not self.present:
             system.remove(self.path)
             return
         uid, gid = ids(system, self)
         if change.is_creation:
-            system.make_directory(self.path, mode=self.mode, uid=uid, gid=gid)
+            system.make_directory(self.path, mode=self.bits, uid=uid, gid=gid)
             return
         system.set_owner(self.path, uid, gid)
-        system.set_mode(self.path, self.mode)
+        system.set_mode(self.path, self.bits)
 
 
 @record
@@ -258,10 +297,16 @@ class Link(Resource):
             return None
         return {"type": found.type, "target": found.target}
 
+    def require(self, reader: Reader, change: Change) -> None:
+        kind = "link" if change.before is None else change.before["type"]
+        if kind == "file" and not self.present:
+            raise ResourceError("%s is a file, not a link" % self.path, "move it away first")
+        require_file_place(reader, self.path, may_be_link=True)
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return owned_path(self.path, self)
+
     def apply(self, system: System, change: Change) -> None:
-        found = "link" if change.before is None else change.before["type"]
-        if found == "directory" or (found != "link" and not self.present):
-            raise ResourceError("%s is a %s, not a link" % (self.path, found), "move it away first")
         if self.present:
             system.symlink(self.target, self.path)
         else:

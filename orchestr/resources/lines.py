@@ -5,13 +5,19 @@ from __future__ import annotations
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import REDACTED, Secret, reveal
-from orchestr.agent.system import FileStat, Reader, System
+from orchestr.agent.system import Reader, System
 from orchestr.resources.files import digest_on_disk, real_path, text_diff
+from orchestr.resources.modes import mode_bits, secret_mode
+from orchestr.resources.places import require_file, require_file_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union
+    from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
+
+    from orchestr.resources.modes import Mode
+
+_MARK = b"\xef\xbb\xbf"  # what some editors begin UTF-8 with
 
 
 def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
@@ -23,12 +29,33 @@ def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
     predicted = _predicted(reader, path)
     if "text" in predicted:
         return _lines_of(predicted["text"])
+    require_file(reader, path)  # before it is read: a FIFO would never end
     if reader.predicted.get(path, digest_on_disk(reader, path)) != digest_on_disk(reader, path):
         raise NotObservable("%s will be changed by a task before this one" % path)
     data = reader.read_bytes(path)
     if data is None and not may_be_missing:
         raise NotObservable("there is no file %s" % path, "create it first, or set create")
-    return _lines_of((data or b"").decode("utf-8", "surrogateescape"))
+    return _lines_of(_text_of(data or b"", path))
+
+
+def _text_of(data: bytes, path: str) -> str:
+    """Return a file's text without its byte order mark. Raises ResourceError where lines could not be told apart."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data:
+        raise ResourceError("%s is not UTF-8 (UTF-16, or binary), so no line of it is edited" % path, "write it whole")
+    if b"\r" in data and b"\n" not in data:
+        raise ResourceError("the lines of %s end in carriage returns alone, so none is edited" % path, "write it whole")
+    return data[len(_mark_in(data)) :].decode("utf-8", "surrogateescape")
+
+
+def _mark_in(data: bytes) -> bytes:
+    """Return the byte order mark that a file begins with, b"" without one."""
+    return _MARK if data.startswith(_MARK) else b""
+
+
+def _data_of(reader: Reader, path: str, lines: List[str]) -> bytes:
+    """Return what a file with these lines holds, with the byte order mark it has now."""
+    mark = _mark_in(reader.read_bytes(path, len(_MARK)) or b"")
+    return mark + "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def _lines_of(text: str) -> List[str]:
@@ -40,9 +67,8 @@ def predict_lines(reader: Reader, path: str, lines: List[str]) -> None:
     """Note, in check mode, what the file would hold."""
     import hashlib
 
-    text = "".join(lines)
-    _predicted(reader, path)["text"] = text
-    reader.predicted[path] = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    _predicted(reader, path)["text"] = "".join(lines)
+    reader.predicted[path] = hashlib.sha256(_data_of(reader, path, lines)).hexdigest()
 
 
 def _predicted(reader: Reader, path: str) -> Dict[str, str]:
@@ -50,17 +76,22 @@ def _predicted(reader: Reader, path: str) -> Dict[str, str]:
     return made
 
 
-def write_lines(system: System, path: str, lines: List[str], new_mode: Optional[int], is_secret: bool) -> None:
-    """Write a file's lines; owner and mode stay, a new file gets ``new_mode`` and belongs to root.
-
-    Raises ResourceError when a secret would stand in a file that everybody can read.
-    """
-    new = FileStat("file", (0o600 if is_secret else 0o644) if new_mode is None else new_mode, 0, 0, 0, 0)
-    found = system.stat(path) or new
-    if is_secret and found.mode & 0o004:
+def require_editable(reader: Reader, path: str, is_secret: bool) -> None:
+    """Raise ResourceError when a file cannot be replaced, or would show a secret to everybody."""
+    require_file_place(reader, path)
+    found = reader.stat(path)
+    if is_secret and found is not None and found.mode & 0o007:
         raise ResourceError("%s would hold a secret and everybody can read it" % path, "give it mode 0600 before")
-    data = "".join(lines).encode("utf-8", "surrogateescape")
-    system.write_bytes(path, data, mode=found.mode, uid=found.uid, gid=found.gid)
+
+
+def write_lines(system: System, path: str, lines: List[str], new_mode: int) -> None:
+    """Write a file's lines; owner, mode, ACL and extended attributes stay. A new one is root's, with ``new_mode``."""
+    found = system.stat(path)
+    data = _data_of(system, path, lines)
+    if found is None:
+        system.write_bytes(path, data, mode=new_mode)
+    else:
+        system.rewrite(path, data, found)
 
 
 def insert(lines: List[str], index: int, texts: List[str]) -> List[str]:
@@ -118,7 +149,7 @@ class Line(Resource):
     present: bool = True
     insert_after: str = ""
     create: bool = False
-    mode: Optional[int] = None
+    mode: Optional[Mode] = None
 
     touches: ClassVar[Tuple[str, ...]] = ("files", "services")
 
@@ -129,6 +160,14 @@ class Line(Resource):
             raise ValueError("a Line needs a line or a match (%s)" % self.path)
         for pattern in filter(None, (self.match, self.insert_after)):
             _compiled(pattern)
+        mode = secret_mode(self.mode, 0o644, isinstance(self.line, Secret), self.path)
+        object.__setattr__(self, "mode", mode)
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return {("path", self.path, "line " + (self.match or self._text)): self.desired()}
+
+    def require(self, reader: Reader, change: Change) -> None:
+        require_editable(reader, real_path(reader, self.path), isinstance(self.line, Secret))
 
     @property
     def label(self) -> str:
@@ -178,8 +217,8 @@ class Line(Resource):
         return read_lines(reader, real_path(reader, self.path), self.create)
 
     def apply(self, system: System, change: Change) -> None:
-        path, is_secret = real_path(system, self.path), isinstance(self.line, Secret)
-        write_lines(system, path, self._after(self._lines(system)), self.mode, is_secret)
+        assert self.mode is not None
+        write_lines(system, real_path(system, self.path), self._after(self._lines(system)), mode_bits(self.mode))
 
     def predict(self, reader: Reader, change: Change) -> None:
         predict_lines(reader, real_path(reader, self.path), self._after(self._lines(reader)))
@@ -207,7 +246,7 @@ class Block(Resource):
     present: bool = True
     insert_after: str = ""
     create: bool = False
-    mode: Optional[int] = None
+    mode: Optional[Mode] = None
     comment: str = "#"
 
     touches: ClassVar[Tuple[str, ...]] = ("files", "services")
@@ -217,6 +256,16 @@ class Block(Resource):
             raise ValueError("a Block needs a marker of one line (%s)" % self.path)
         if {self._begin, self._end} & set(self._wanted):
             raise ValueError("the content of block %s of %s holds its own marks" % (self.marker, self.path))
+        if self.insert_after:
+            _compiled(self.insert_after)
+        mode = secret_mode(self.mode, 0o644, isinstance(self.content, Secret), self.path)
+        object.__setattr__(self, "mode", mode)
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return {("path", self.path, "block " + self.marker): self.desired()}
+
+    def require(self, reader: Reader, change: Change) -> None:
+        require_editable(reader, real_path(reader, self.path), isinstance(self.content, Secret))
 
     @property
     def label(self) -> str:
@@ -273,8 +322,8 @@ class Block(Resource):
         return insert(kept, begin, [self._begin, *self._wanted, self._end]) if self.present else kept
 
     def apply(self, system: System, change: Change) -> None:
-        path, is_secret = real_path(system, self.path), isinstance(self.content, Secret)
-        write_lines(system, path, self._after(self._lines(system)), self.mode, is_secret)
+        assert self.mode is not None
+        write_lines(system, real_path(system, self.path), self._after(self._lines(system)), mode_bits(self.mode))
 
     def predict(self, reader: Reader, change: Change) -> None:
         predict_lines(reader, real_path(reader, self.path), self._after(self._lines(reader)))

@@ -10,7 +10,7 @@ from orchestr.resources.package_backend import Backend, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Sequence, Tuple, Union
+    from typing import Mapping, Optional, Sequence, Tuple, Union
 
 #: A new package system is one class and its place here.
 BACKENDS: Tuple[Backend, ...] = (Apt(),)
@@ -101,6 +101,10 @@ class Package(Resource):
         from fnmatch import fnmatchcase
 
         return self.version if fnmatchcase(found.version, self.version) else found.version
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        wanted = (self.version or "installed") if self.present else "absent"
+        return {("package", name): wanted for name in self._names}
 
     def require(self, reader: Reader, change: Change) -> None:
         """Raise ResourceError for a package that the package system would refuse to remove."""

@@ -61,6 +61,10 @@ class Service(Resource):
     def label(self) -> str:
         return unit_name(self.name)
 
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        wanted = {"running": self.running, "enabled": self.enabled, "mask": self.masked}
+        return {("unit", self.label, name): value for name, value in wanted.items() if value is not None}
+
     @property
     def _is_wanted_running(self) -> bool:
         return bool(self.running) and not self.masked

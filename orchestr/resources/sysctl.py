@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
-from orchestr.agent.system import FileStat, Reader, System
-from orchestr.resources.lines import predict_lines, read_lines
+from orchestr.agent.system import Reader, System
+from orchestr.resources.files import real_path
+from orchestr.resources.lines import bare, insert, predict_lines, read_lines, write_lines
+from orchestr.resources.places import require_file_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, List, Optional, Tuple, Union
+    from typing import ClassVar, List, Mapping, Optional, Tuple, Union
 
 NOT_IN_NAMES = frozenset(map(chr, range(33))) | frozenset("=*?[]{}#;\\")  # to sysctl(8), patterns and comments
 
@@ -62,7 +64,8 @@ class Sysctl(Resource):
             raise NotObservable(
                 "this kernel has no setting %s" % self.name, "load the module it belongs to, or check its spelling"
             )
-        return {"value": spaced(live), "after boot": self._written(read_lines(reader, self.file, True))}
+        lines = read_lines(reader, real_path(reader, self.file), True)
+        return {"value": spaced(live), "after boot": self._written(lines)}
 
     def _written(self, lines: List[str]) -> str:
         values = [value for line in lines for name, value in [_assignment(line)] if name == _slashed(self.name)]
@@ -71,11 +74,20 @@ class Sysctl(Resource):
     def _after(self, lines: List[str]) -> List[str]:
         """Return the lines with one for this name: the first there was, else a new one at the end."""
         mine = [number for number, line in enumerate(lines) if _assignment(line)[0] == _slashed(self.name)]
-        new = "%s = %s\n" % (self.name, spaced(str(self.value)))
+        new = "%s = %s" % (self.name, spaced(str(self.value)))
         if not mine:
             ended = [line if line.endswith("\n") else line + "\n" for line in lines]
-            return [*ended, new]
-        return [new if number == mine[0] else line for number, line in enumerate(lines) if number not in mine[1:]]
+            return insert(ended, len(ended), [new])
+        end = lines[mine[0]][len(bare(lines[mine[0]])) :] or "\n"
+        return [new + end if number == mine[0] else line for number, line in enumerate(lines) if number not in mine[1:]]
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return {("kernel setting", _slashed(self.name)): self.desired()}
+
+    def require(self, reader: Reader, change: Change) -> None:
+        path = real_path(reader, self.file)
+        if change.touches("after boot") and reader.stat(path.rpartition("/")[0]) is not None:
+            require_file_place(reader, path)
 
     def apply(self, system: System, change: Change) -> None:
         if change.touches("value"):
@@ -86,16 +98,16 @@ class Sysctl(Resource):
             self._write(system)
 
     def _write(self, system: System) -> None:
-        folder = self.file.rpartition("/")[0]
+        path = real_path(system, self.file)
+        folder = path.rpartition("/")[0]
         if system.stat(folder) is None:
             system.make_directory(folder)
-        found = system.stat(self.file) or FileStat("file", 0o644, 0, 0, 0, 0)
-        data = "".join(self._after(read_lines(system, self.file, True))).encode("utf-8", "surrogateescape")
-        system.write_bytes(self.file, data, mode=found.mode, uid=found.uid, gid=found.gid)
+        write_lines(system, path, self._after(read_lines(system, path, True)), 0o644)
 
     def predict(self, reader: Reader, change: Change) -> None:
         if change.touches("after boot"):
-            predict_lines(reader, self.file, self._after(read_lines(reader, self.file, True)))
+            path = real_path(reader, self.file)
+            predict_lines(reader, path, self._after(read_lines(reader, path, True)))
 
 
 def _slashed(name: str) -> str:

@@ -15,7 +15,7 @@ from orchestr.resources.authorized_keys import keys_with, present_keys, read_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, Dict, List, Optional, Tuple
+    from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?\Z")
 
@@ -61,6 +61,10 @@ class Group(Resource):
     @property
     def label(self) -> str:
         return self.name
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        owned: Dict[Tuple[str, ...], object] = {("group", self.name): "present" if self.present else "absent"}
+        return owned if self.gid is None else {**owned, ("group", self.name, "gid"): self.gid}
 
     def desired(self) -> Optional[State]:
         if not self.present:
@@ -126,6 +130,14 @@ class User(Resource):
     @property
     def label(self) -> str:
         return self.name
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        parts = {"uid": self.uid, "group": self.group, "shell": self.shell, "home": self.home, "comment": self.comment}
+        owned: Dict[Tuple[str, ...], object] = {}
+        owned.update({("user", self.name, name): value for name, value in parts.items() if value not in (None, "")})
+        if self.only_these_keys:
+            owned[("user", self.name, "authorized_keys")] = self.authorized_keys
+        return {**owned, ("user", self.name): "present" if self.present else "absent"}
 
     # -- state ----------------------------------------------------------------------------------------------------
     def desired(self) -> Optional[State]:

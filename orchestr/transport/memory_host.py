@@ -182,6 +182,9 @@ class MemorySystem(System):
     def write_bytes(self, path: str, data: bytes, *, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
         self._put(path, Node("file", data, mode, uid, gid))
 
+    def rewrite(self, path: str, data: bytes, before: FileStat) -> None:
+        self.write_bytes(path, data, mode=before.mode, uid=before.uid, gid=before.gid)
+
     def write_blob(
         self, path: str, digest: str, size_bytes: int, *, mode: int = 0o600, uid: int = 0, gid: int = 0
     ) -> None:

@@ -41,17 +41,30 @@ def _content(text: str) -> Secret:
     return Secret(f"{CANARY}\n{text}", [CANARY])
 
 
+def _file(path: str, content: str | Secret, mode: int, *rest: Any) -> File:
+    return File(path, content, _mode(mode, content), *rest)
+
+
+def _env_file(variables: dict[str, str | Secret], mode: int, **rest: Any) -> EnvFile:
+    return EnvFile("/opt/f", tuple(variables.items()), mode=_mode(mode, *variables.values()), **rest)
+
+
+def _mode(mode: int, *values: str | Secret) -> int:
+    """Return a mode that these values may have: a secret that others may read is refused when declared."""
+    return mode & ~0o007 if any(isinstance(value, Secret) for value in values) else mode
+
+
 CONTENT = TEXT | st.builds(_content, TEXT)
 #: kind → any resource of it, all about the few things that ``hosts`` may already have
 RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
-    "file": st.builds(File, st.just("/opt/f"), CONTENT, MODE, OWNER, GROUP, PRESENT),
+    "file": st.builds(_file, st.just("/opt/f"), CONTENT, MODE, OWNER, GROUP, PRESENT),
     "directory": st.builds(Directory, st.sampled_from(["/opt/d", "/opt/x/y"]), MODE, OWNER, GROUP, PRESENT),
     "link": st.builds(Link, st.just("/opt/l"), st.sampled_from(["/opt/f", "/nowhere"]), PRESENT),
     "env_file": st.builds(
-        lambda variables, **rest: EnvFile("/opt/f", tuple(variables.items()), **rest),
+        _env_file,
         st.dictionaries(st.sampled_from("ABCD"), VALUE, max_size=4),
+        MODE,
         reader=st.sampled_from(["compose", "shell"]),
-        mode=MODE,
         owner=OWNER,
         present=PRESENT,
     ),
@@ -216,6 +229,6 @@ WORLD = World(
     RESOURCES,
     hosts(),
     snapshot,
-    ("not a link", "already exists", "not a directory"),
+    ("not a link", "already exists", "not a directory", "carriage returns alone"),
     never_done={"archive": "a backup is made each time it is asked for"},
 )
