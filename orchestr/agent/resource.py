@@ -100,9 +100,9 @@ class Resource:
         raise NotImplementedError
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
-        """Return what this alone decides: (family, name) or (family, name, part) → the value it gives it.
+        """Return the things that this resource alone decides: (family, name) or (family, name, part) → their values.
 
-        A plan with two tasks that give one thing different values is refused: each run would change it back and forth.
+        A plan in which two roles give one thing different values is refused: each run would change it back and forth.
         """
         return {}
 

@@ -13,6 +13,7 @@ from orchestr.agent.resource import Resource, Task
 from orchestr.errors import InputError
 from orchestr.planning.host import Host as Host
 from orchestr.planning.host import Peer as Peer
+from orchestr.planning.ownership import refuse_conflicts
 from orchestr.planning.role import Params, Role, load_role, resolve_params, role_names
 
 if TYPE_CHECKING:
@@ -177,7 +178,9 @@ def plan_host(
                 is_bare = resource is item
                 task = Task(item, id=label, tags=task_tags) if is_bare else replace(item, id=label, tags=task_tags)
                 tasks.append(task)
-    return _with_unique_ids(tasks)
+    planned = _with_unique_ids(tasks)
+    refuse_conflicts(host, planned)
+    return planned
 
 
 def _assignments(context: PlanContext, number: int, host: str, role: str) -> tuple[Assignment, ...]:

@@ -1,4 +1,4 @@
-"""Two tasks that would undo each other are refused when planned."""
+"""Tasks of two roles that would undo each other are refused when planned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestr.secret import Secret
 
 
 def refuse(*resources: Resource, when: bool = True) -> None:
-    tasks = [Task(resource, id=f"task{number}", when=when) for number, resource in enumerate(resources)]
+    tasks = [Task(resource, id=f"role{number}/task", when=when) for number, resource in enumerate(resources)]
     refuse_conflicts("web1", tasks)
 
 
@@ -49,7 +49,7 @@ def test_both_tasks_are_named(first: Resource, second: Resource, words: str) -> 
     with pytest.raises(InputError) as raised:
         refuse(Directory("/opt"), first, second)
     message = str(raised.value)
-    assert words in message and "task1" in message and "task2" in message
+    assert words in message and "role1/task" in message and "role2/task" in message
     refuse(first, second, when=False)
 
 
@@ -59,6 +59,16 @@ def test_tasks_that_agree_or_share_are_no_conflict() -> None:
     refuse(Line("/etc/f", "a"), Line("/etc/f", "b"), Block("/etc/f", "m", "x"), Block("/etc/f", "n", "y"))
     refuse(Service("nginx", config=("/a",)), Service("nginx", running=None, enabled=None))
     refuse(User("bob", groups=("a",)), User("bob", groups=("b",)), Directory("/etc/f"), File("/etc/f/g"))
+
+
+def test_within_a_role_the_order_decides() -> None:
+    """A role may write a file again; the value that it leaves is the one that other roles must agree with."""
+    first, last = (Task(File("/etc/x", text), id=f"app/file:/etc/x#{text}") for text in "ab")
+    refuse_conflicts("web1", [first, last, Task(Line("/etc/x", "c"), id="app/line")])
+    refuse_conflicts("web1", [first, last, Task(File("/etc/x", "b"), id="web/other")])
+    for other in (File("/etc/x", "a"), Line("/etc/x", "c")):
+        with pytest.raises(InputError, match="app/file:/etc/x#b and web/other"):
+            refuse_conflicts("web1", [first, last, Task(other, id="web/other")])
 
 
 def test_a_secret_is_not_shown() -> None:
