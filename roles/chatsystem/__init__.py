@@ -1,7 +1,7 @@
 """ChatSystem: seven servers with their etcd, MySQL, Redis, Elasticsearch and RabbitMQ, on one machine or a swarm.
 
-On one machine all of it is one compose project. On a swarm it is one stack: servers run on the hosts that have this
-role, each of the others on the host of its group. Only the gateway's two ports are open to the outside.
+On one machine it is one compose project. On a swarm it is one stack: the servers run on the hosts with this role, each
+of the other services on the host of its group. Only the gateway's two ports are open to the outside.
 """
 
 from __future__ import annotations
@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestr.applications.model import Application, Data
+from orchestr import Application, Data, Directory, Network, Rule
 from orchestr.applications.placement import hosts_of, is_on_swarm
-from orchestr.containers.model import Network
-from orchestr.resources.files import Directory
-from orchestr.resources.firewall.firewall import Rule
 
 from .params import Params as Params
 from .parts import PARTS
-from .servers import DATA, GATEWAY, NETWORK, UPLOADS, published, servers
+from .servers import DATA, GATEWAY, NETWORK, UPLOADS, publish_mode, servers
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
 USES = PARTS
 
@@ -28,7 +25,7 @@ USES = PARTS
 def application(host: Host, params: Params) -> Application:
     """Return the seven servers, the uploads, and the gateway's ports.
 
-    etcd's data does not move: registrations renew themselves.
+    etcd's data does not move: servers register again.
     """
     uploads = Data("uploads", "file_server", UPLOADS, path=params.data_directory, container_path=DATA)
     is_on = host.name in hosts_of(host, host.role.name, UPLOADS)
@@ -45,13 +42,13 @@ def application(host: Host, params: Params) -> Application:
 
 
 def has_gateway(host: Host) -> bool:
-    """Return True if the gateway may run here: in the group chatsystem_gateway where there is one, else anywhere."""
+    """Return True if the gateway may run here: on the group chatsystem_gateway if it exists, else on any host."""
     return host.name in hosts_of(host, host.role.name, GATEWAY)
 
 
 def _rules(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the gateway's two ports: the only way in, and where a swarm publishes on every node, on every node."""
-    if is_on_swarm(host) and published(host, params) == "host" and not has_gateway(host):
+    """Yield the rules for the gateway's two ports, on every host that publishes them."""
+    if is_on_swarm(host) and publish_mode(host, params) == "host" and not has_gateway(host):
         return
     yield Rule(params.http_port, comment="chatsystem gateway")
     yield Rule(params.websocket_port, comment="chatsystem gateway WebSocket")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestr.applications.model import Use
+from orchestr import Use
 
 ETCD = Use("etcd", own=True)
 MYSQL = Use("mysql", own=True)

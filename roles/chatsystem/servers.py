@@ -1,23 +1,30 @@
-"""The seven servers: what each needs, which flags it takes, how it registers."""
+"""The seven servers: their dependencies, their flags, their registration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestr.applications.model import Placement, Service
-from orchestr.applications.parts import own_part
+from orchestr import (
+    ApplicationService,
+    ContainerService,
+    Deploy,
+    HealthCheck,
+    InputError,
+    Limits,
+    MountedFile,
+    Placement,
+    Secret,
+    own_part,
+)
 from orchestr.applications.placement import is_on_swarm
 from orchestr.cluster.swarm_hosts import publishing
-from orchestr.containers.compose import ContainerService, HealthCheck, Limits
-from orchestr.containers.stack import Change, Deploy, MountedFile
-from orchestr.errors import InputError
-from orchestr.secret import Secret
+from orchestr.containers.stack import Change
 
 from .parts import MYSQL, RABBITMQ, REDIS
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host
+    from orchestr import Host
 
     from .params import Params
 
@@ -28,7 +35,7 @@ DATA = "/im/data"
 
 @dataclass(frozen=True)
 class Server:
-    """One server: its port, the name it registers under (the gateway does not), and what must answer before it."""
+    """One server: its port, its name in the registry (none for the gateway), and the services that it waits for."""
 
     port: int
     registers_as: str
@@ -50,20 +57,20 @@ UPLOADS = Placement("chatsystem_storage", otherwise="first")
 GATEWAY = Placement("chatsystem_gateway")
 #: Servers with groups of their own; the others run wherever ChatSystem does.
 PLACES = {"file_server": UPLOADS, "gateway_server": GATEWAY}
-#: A replica's own name and address, behind those of the configuration: the last flag wins. With the names as they are
-#: there, a second replica would overwrite the first one's key.
+#: The name and address of one replica, after the flags of the configuration: the last flag wins. With the configured
+#: name, a second replica would overwrite the key of the first.
 _REPLICA = (
     ' -instance_name=/{service}/instance-"${{REPLICA:-$(hostname)}}"'
     ' -access_host="$(hostname -i | cut -d" " -f1):{port}"'
 )
 
 
-def servers(host: Host, params: Params) -> list[Service]:
+def servers(host: Host, params: Params) -> list[ApplicationService]:
     """Return all seven as services."""
     return [_service(host, params, name, server) for name, server in SERVERS.items()]
 
 
-def _service(host: Host, params: Params, name: str, server: Server) -> Service:
+def _service(host: Host, params: Params, name: str, server: Server) -> ApplicationService:
     is_gateway, is_store_of_files = name == "gateway_server", name == "file_server"
     container = ContainerService(
         name,
@@ -80,36 +87,36 @@ def _service(host: Host, params: Params, name: str, server: Server) -> Service:
         replicas=params.replicas.get(name, 1),
     )
     update = Change(delay_s=params.update_delay_s, order="stop-first")
-    how = published(host, params)
+    mode = publish_mode(host, params)
     deploy = Deploy(
         update=update,
-        publish=how,
-        endpoint_mode="vip" if is_gateway and how == "ingress" else "dnsrr",
+        publish=mode,
+        endpoint_mode="vip" if is_gateway and mode == "ingress" else "dnsrr",
     )
     files = (configuration(host, params, name, server),)
-    return Service(container, PLACES.get(name, Placement()), files, deploy)
+    return ApplicationService(container, PLACES.get(name, Placement()), files, deploy)
 
 
-def published(host: Host, params: Params) -> Literal["ingress", "host"]:
-    """Return how the gateway is published: ``ingress`` or ``host``; on one machine that makes no difference.
+def publish_mode(host: Host, params: Params) -> Literal["ingress", "host"]:
+    """Return the publish mode of the gateway: ``ingress`` or ``host``; on one machine both have the same effect.
 
-    Raises InputError where the swarm has no mesh and the gateway is to be published through it.
+    Raises InputError if the gateway is to be published through the mesh of a swarm without one.
     """
     if not is_on_swarm(host):
         return params.publish or "ingress"
     of_swarm: Literal["ingress", "host"] = "host" if publishing(host)["publish"] == "host" else "ingress"
     if params.publish == "ingress" and of_swarm == "host":
         raise InputError(
-            "chatsystem_publish is ingress, and swarm_publish_mode is host: the swarm is said to have no mesh",
+            "chatsystem_publish is ingress, but swarm_publish_mode is host: the swarm has no ingress mesh",
             next_step="leave chatsystem_publish out, or set it to host; or set swarm_publish_mode: ingress",
         )
     return params.publish or of_swarm
 
 
 def _replica(on_swarm: bool, count: int) -> dict[str, str]:
-    """Return what a replica registers as: the same after a restart, so that no dead one stays listed for its lease.
+    """Return the variable with a replica's name: stable over restarts, so that no dead entry stays for its lease.
 
-    Of several containers on one machine none has a number; their names are told apart by the hostname.
+    Several containers on one machine have no numbers; the hostname distinguishes their names.
     """
     return {"REPLICA": "{{.Task.Slot}}"} if on_swarm else {"REPLICA": "1"} if count == 1 else {}
 
@@ -121,7 +128,7 @@ def _command(name: str, server: Server) -> str:
 
 
 def configuration(host: Host, params: Params, name: str, server: Server) -> MountedFile:
-    """Return a server's flagfile; a secret, since logins stand in it."""
+    """Return a server's flag file; it is a secret, since it contains logins."""
     values = {use.role: own_part(host, use).params(use.name) for use in (MYSQL, REDIS, RABBITMQ)}
     text = host.template(f"{name}.conf.j2", params, server=server, server_name=name, **values)
     content = text if isinstance(text, Secret) else Secret(text)

@@ -1,4 +1,4 @@
-"""A Docker Swarm: begun on the first manager, joined by the others, its nodes labelled, its ports for peers only."""
+"""A Docker Swarm: created on the first manager, joined by the other hosts; labelled nodes, ports only for peers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from orchestr.agent.resource import Resource
+from orchestr import InputError, Resource, Rule
+from orchestr import Params as Base
 from orchestr.applications.placement import node_labels
 from orchestr.cluster.swarm_hosts import (
     LEAVING,
@@ -22,22 +23,19 @@ from orchestr.cluster.swarm_hosts import (
     node_id,
     working_managers,
 )
-from orchestr.errors import InputError
 from orchestr.planning.phases import Phase
-from orchestr.planning.role import Params as Base
-from orchestr.resources.firewall.firewall import Rule
 from orchestr.resources.swarm.ingress import SwarmIngress
 from orchestr.resources.swarm.membership import PORT as PORT
 from orchestr.resources.swarm.membership import SwarmLeft, SwarmManager, SwarmMember, SwarmSurvey
 from orchestr.resources.swarm.nodes import SwarmDrained, SwarmNode, SwarmTokenRotation, SwarmTwins
 
 if TYPE_CHECKING:
-    from orchestr.planning.plan import Host, Peer
+    from orchestr import Host, Peer
 
 GOSSIP_PORT = 7946
 DATA_PORT = 4789
 IN_A_SWARM = ("active", "pending", "locked", "error")
-#: On one manager the nodes get labels and availability; a demotion never costs the majority.
+#: One manager sets labels and availability of all nodes; a demotion never costs the majority.
 PHASES = (
     Phase("survey"),
     Phase("join", MANAGERS, is_serial=True, is_fatal=True),
@@ -49,27 +47,30 @@ PHASES = (
 
 
 class Params(Base):
-    """The defaults suit hosts whose private_address (else ansible_host) is the one peers reach them by."""
+    """The defaults suit hosts that peers reach at their private_address (else ansible_host)."""
 
     advertise: str = Field(
         default="",
-        description="where peers reach it: an address, a network (its own address in that one) or an interface; "
+        description="the address for peers: an address, a network (the host's address in it) or an interface; "
         "empty: private_address, else ansible_host",
     )
-    data_path: str = Field(default="", description="where containers' traffic goes, said likewise; empty: the same")
+    data_path: str = Field(
+        default="", description="address for containers' traffic, in the same forms; empty: the same"
+    )
     data_path_port: int = Field(default=DATA_PORT, ge=1024, le=49151, description="the port of that traffic, for all")
     address_pools: tuple[str, ...] = Field(
-        default=(), description="networks that overlay networks are cut from; they must not overlap with your own"
+        default=(), description="address pools of overlay networks; they must not overlap with your own networks"
     )
-    subnet_size: int = Field(default=24, ge=8, le=29, description="how large the cuts are, as a prefix length")
+    subnet_size: int = Field(default=24, ge=8, le=29, description="prefix length of each overlay network")
     labels: dict[str, str] = Field(
-        default={}, description="labels of the node, for placement: {storage: ssd}; one taken back is removed"
+        default={}, description="labels of the node, for placement: {storage: ssd}; a label taken out is removed"
     )
     availability: Literal["active", "pause", "drain"] = Field(
-        default="active", description="active takes work; pause takes no more; drain gives up what it has"
+        default="active",
+        description="active: gets tasks; pause: no new tasks; drain: its tasks move to other nodes",
     )
     encrypted: bool = Field(
-        default=False, description="an overlay network is encrypted: let ESP (IP protocol 50) in from peers as well"
+        default=False, description="an overlay network is encrypted: also allow ESP (IP protocol 50) from peers"
     )
     publish_mode: Literal["ingress", "host"] = Field(
         default="ingress",
@@ -86,25 +87,25 @@ class Params(Base):
 
 
 def preflight(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield what must hold before anything is changed."""
+    """Yield the gate that must pass before a change."""
     if params.publish_mode == "ingress":
         yield SwarmIngress()
 
 
 def survey(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield the look at the swarm as this host knows it: all other phases go by it."""
+    """Yield the survey of the swarm as this host knows it; all other phases depend on it."""
     yield SwarmSurvey()
 
 
 # -- joining --------------------------------------------------------------------------------
 def join(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield a host's place in the swarm: the first manager begins it unless another one is in one already."""
+    """Yield a host's membership: the first manager creates the swarm unless another manager is already in one."""
     _assert_groups(host)
     yield from preflight(host, params)
     advertise, data_path = _own_address(host, params.advertise), _own_address(host, params.data_path)
     contact = acting_manager(host)
     if contact.name == host.name:
-        _assert_nobody_is_elsewhere(host)
+        _assert_no_other_swarm(host)
         yield SwarmManager(
             advertise,
             data_path=data_path,
@@ -115,32 +116,32 @@ def join(host: Host, params: Params) -> Iterator[Resource]:
         )
         return
     role = "manager" if host.in_group(MANAGERS) else "worker"
-    told = account(contact)
+    known = account(contact)
     yield SwarmMember(
         role,
         advertise,
-        managers=tuple(told.get("managers", ())),
-        cluster=str(told.get("cluster", "")),
+        managers=tuple(known.get("managers", ())),
+        cluster=str(known.get("cluster", "")),
         nodes=known_nodes(host),
-        token=told.get(f"{role}_token"),
+        token=known.get(f"{role}_token"),
         data_path=data_path,
     )
 
 
-def _own_address(host: Host, said: str) -> str:
-    """Return an address or interface of the host for what a parameter says. Raises InputError."""
-    if not said:
+def _own_address(host: Host, value: str) -> str:
+    """Return the host's address or interface for a parameter's value. Raises InputError."""
+    if not value:
         return host.address
     try:
-        network = ipaddress.ip_network(said, strict=False)
+        network = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        return said  # an interface: the engine knows it
-    if "/" not in said:
-        return said
-    own = [each for each in host.facts.get("addresses", ()) if ipaddress.ip_address(each) in network]
+        return value  # an interface: the engine knows it
+    if "/" not in value:
+        return value
+    own = [address for address in host.facts.get("addresses", ()) if ipaddress.ip_address(address) in network]
     if host.facts and len(own) != 1:
         raise InputError(
-            f"{host.name} has {len(own) or 'no'} addresses in {said}, and one is needed to tell peers",
+            f"{host.name} has {len(own) or 'no'} addresses in {value}, but peers need exactly one",
             next_step="set swarm_advertise to the address itself, in the host's own variables",
         )
     return own[0] if own else host.address
@@ -151,37 +152,40 @@ def _assert_groups(host: Host) -> None:
     twice = (names[0] & names[1]) | (names[2] & (names[0] | names[1]))
     if twice:
         raise InputError(
-            f"{', '.join(sorted(twice))}: a host is in one of {MANAGERS}, {WORKERS} and {LEAVING}",
-            next_step="leave it in one; managers run tasks too",
+            f"{', '.join(sorted(twice))}: a host may be in only one of {MANAGERS}, {WORKERS} and {LEAVING}",
+            next_step="keep it in one of them; managers run tasks too",
         )
     if not any(host.in_group(group) for group in (MANAGERS, WORKERS)):
-        raise InputError(f"{host.name} is to join the swarm, but is neither in {MANAGERS} nor in {WORKERS}")
+        raise InputError(
+            f"{host.name} has the role swarm, but is neither in {MANAGERS} nor in {WORKERS}",
+            next_step=f"add it to {MANAGERS} or {WORKERS}",
+        )
     if len(names[0]) % 2 == 0:
         count = len(names[0])
-        host.note(f"{count} managers bear the loss of no more than {count - 1} would: make it an odd number")
+        host.note(f"{count} managers tolerate no more failures than {count - 1}: use an odd number")
 
 
-def _assert_nobody_is_elsewhere(host: Host) -> None:
-    """Refuse to begin a second swarm beside one whose managers are merely not there now."""
+def _assert_no_other_swarm(host: Host) -> None:
+    """Refuse to create a second swarm while the managers of the first one are only unreachable."""
     if working_managers(host) or not account(host):
         return
     silent = [peer.name for peer in host.group(MANAGERS) if not account(peer)]
     if silent:
         raise InputError(
-            f"{', '.join(silent)} could not be asked whether there is a swarm already, so none is begun on {host.name}",
-            next_step=f"include them in the run and let them answer, or take them out of {MANAGERS}",
+            f"{', '.join(silent)} did not answer and may already have a swarm, so none is created on {host.name}",
+            next_step=f"include them in the run and make them reachable, or take them out of {MANAGERS}",
         )
     busy = [peer.name for peer in members(host) if account(peer).get("state") in IN_A_SWARM]
     if busy and host.name not in busy:
         raise InputError(
-            f"{', '.join(busy)} are in a swarm that no host of {MANAGERS} manages, so none is begun on {host.name}",
-            next_step="start its managers, or on those hosts: docker swarm leave --force",
+            f"{', '.join(busy)} are in a swarm that no host of {MANAGERS} manages, so none is created on {host.name}",
+            next_step="start its managers, or run on these hosts: docker swarm leave --force",
         )
 
 
 # -- nodes --------------------------------------------------------------------------------
 def nodes(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield, on one manager, what the swarm has of every node: promotions first, the rest, then who is to leave."""
+    """Yield, on one manager, the settings of every node: managers first, then workers, then departing nodes."""
     if not is_acting_manager(host):
         return
     for group, role in ((MANAGERS, "manager"), (WORKERS, "worker")):
@@ -192,13 +196,13 @@ def nodes(host: Host, params: Params) -> Iterator[Resource]:
         yield SwarmNode(node_id(peer), peer.name, role="worker", availability="drain")
         yield SwarmDrained(node_id(peer), peer.name)
     own = (node_id(peer) for peer in (*members(host), *host.group(LEAVING)))
-    yield SwarmTwins(current=tuple(each for each in own if each))
+    yield SwarmTwins(current=tuple(name for name in own if name))
 
 
 def _is_ours(host: Host, peer: Peer) -> bool:
-    """Tell whether a host is, or in a plan would be, in this swarm; one that failed before has been told of already."""
+    """Return True if a host is, or in a plan would be, in this swarm; earlier failures are already reported."""
     if not account(peer):
-        return not account(host)  # nobody was asked: this is a plan without hosts
+        return not account(host)  # no host was surveyed: this is a plan without hosts
     known = known_nodes(host)
     return not node_id(peer) or not known or node_id(peer) in known or bool(peer.outcome("swarm_member:swarm"))
 
@@ -211,12 +215,12 @@ def _node(host: Host, peer: Peer, role: str) -> SwarmNode:
 
 
 def _leavers(host: Host) -> list[Peer]:
-    """Return the hosts that are to leave and still are in the swarm of the managers."""
+    """Return the departing hosts that are still in the swarm of the managers."""
     return [peer for peer in host.group(LEAVING) if node_id(peer) and node_id(peer) in known_nodes(host)]
 
 
 def clean(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield, on one manager, the entries of nodes that left removed."""
+    """Yield, on one manager, the removal of the entries of nodes that left."""
     if is_acting_manager(host) and _leavers(host):
         yield SwarmTwins(gone=tuple(node_id(peer) for peer in _leavers(host)), name="nodes that left")
 
@@ -229,16 +233,16 @@ def rotate(host: Host, params: Params) -> Iterator[Resource]:
 
 
 def leave(host: Host, params: Params) -> Iterator[Resource]:
-    """Yield a host out of the swarm: one of the group `leaving`, or one that an upgrade removes.
+    """Yield the departure of a host from the swarm: a host of the group `leaving`, or one that an upgrade removes.
 
-    A manager has to be made a worker before, unless nobody stays in the swarm, which then ends with it.
+    A manager must become a worker before, unless no host stays in the swarm, which then ends with it.
     """
     yield SwarmLeft(last=not host.staying("swarm"))
 
 
 # -- the firewall --------------------------------------------------------------------------------
 def ports(host: Host, params: Params) -> Iterator[Rule]:
-    """Yield the ways in for the swarm's other hosts, and for nobody else."""
+    """Yield the rules for the other hosts of the swarm."""
     peers = tuple(peer.address for peer in (*members(host), *host.group(LEAVING)) if peer.name != host.name)
     if not peers:
         return

@@ -1,14 +1,13 @@
-"""The swarm is whole: every node Ready, most managers working, its ports open to peers and to nobody else."""
+"""The swarm is complete: every node is Ready, most managers work, and its ports are open only to peers."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from orchestr import Host, Outside, closed_to_outside, is_insider
 from orchestr.cluster.swarm_hosts import MANAGERS, WORKERS, members
-from orchestr.planning.plan import Host
-from orchestr.verification.inside import closed_to_outside, connected, is_insider, views
-from orchestr.verification.outside import Outside
+from orchestr.verification.inside import connected, views
 
 from . import GOSSIP_PORT, PORT, Params, ports
 
@@ -16,35 +15,35 @@ FIREWALL = "look at: ufw status (or firewall-cmd --list-all) there, and whether 
 
 
 def is_member(machine: Host) -> bool:
-    """Return True if the inventory has the host in the swarm; one that is leaving is not checked."""
+    """Return True if the host belongs to the swarm; departing hosts are not checked."""
     return machine.in_group(MANAGERS) or machine.in_group(WORKERS)
 
 
 def own_ports(machine: Host) -> tuple[int, ...]:
-    """Return the TCP ports the swarm listens on at a host."""
+    """Return the TCP ports that the swarm uses on a host."""
     return (PORT, GOSSIP_PORT) if machine.in_group(MANAGERS) else (GOSSIP_PORT,)
 
 
 def swarm_info(host: Any) -> dict[str, Any]:
-    """Return the engine's own account."""
-    found: dict[str, Any] = json.loads(host.check_output("docker info --format '{{json .Swarm}}'"))
-    return found
+    """Return the swarm's state according to the host's engine."""
+    state: dict[str, Any] = json.loads(host.check_output("docker info --format '{{json .Swarm}}'"))
+    return state
 
 
 def test_is_in_the_swarm(host: Any, machine: Host, params: Params) -> None:
-    """The engine is an active node, a manager where it should be one."""
+    """The engine is an active node, with the role that the inventory gives it."""
     if not is_member(machine):
         return
-    found = swarm_info(host)
-    assert found["LocalNodeState"] == "active", (
-        f"the node is {found['LocalNodeState']} ({found.get('Error') or 'no reason given'}); "
+    state = swarm_info(host)
+    assert state["LocalNodeState"] == "active", (
+        f"the node is {state['LocalNodeState']} ({state.get('Error') or 'no reason given'}); "
         "look at: journalctl -u docker"
     )
-    assert found["ControlAvailable"] == machine.in_group(MANAGERS), "it has the other role; run orchestr again"
+    assert state["ControlAvailable"] == machine.in_group(MANAGERS), "it has the other role; run orchestr again"
 
 
 def test_every_node_is_ready_and_most_managers_work(host: Any, machine: Host, params: Params) -> None:
-    """As its managers see it, every host of the inventory is a Ready node, and a majority of managers is reachable."""
+    """According to its managers, every host is a Ready node, and a majority of managers is reachable."""
     if not machine.in_group(MANAGERS) or not is_member(machine):
         return
     ids = host.check_output("docker node ls --quiet").split()
@@ -61,12 +60,12 @@ def test_every_node_is_ready_and_most_managers_work(host: Any, machine: Host, pa
 
 
 def test_ports_are_closed_to_outside(outside: Outside, machine: Host, params: Params) -> None:
-    """From outside, none of the swarm's ports can be reached."""
+    """The swarm's ports are unreachable from outside."""
     sources = [source for rule in ports(machine, params) for source in rule.sources]
     if is_insider(machine, sources) or not machine.with_role("firewall") or not is_member(machine):
         return
     open_ports = [port for port in own_ports(machine) if not closed_to_outside(outside, machine, port)]
-    assert not open_ports, f"{open_ports} answer anybody: whoever has a join token could join; {FIREWALL}"
+    assert not open_ports, f"{open_ports} are open to everyone: anyone with a join token could join; {FIREWALL}"
 
 
 def test_ports_are_open_to_peers(machine: Host, params: Params) -> None:
@@ -75,5 +74,5 @@ def test_ports_are_open_to_peers(machine: Host, params: Params) -> None:
         return
     peers = [peer for peer in connected(members(machine)) if peer.name != machine.name]
     for port in own_ports(machine):
-        silent = [name for name, found in views(peers, machine.address, port).items() if found != "open"]
+        silent = [name for name, state in views(peers, machine.address, port).items() if state != "open"]
         assert not silent, f"{', '.join(silent)} cannot reach {machine.address}:{port}; {FIREWALL}"

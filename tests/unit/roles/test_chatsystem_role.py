@@ -150,10 +150,10 @@ def test_the_gateway_registers_nowhere(either: System) -> None:
 @pytest.mark.parametrize(
     ("replicas", "words"),
     [
-        ({"gateway_server": 3}, "chatsystem_allow_several_gateways: true says that you know"),
-        ({"file_server": 2}, "file_server keeps its uploads in one directory of one host"),
+        ({"gateway_server": 3}, "to run several all the same, set chatsystem_allow_several_gateways: true"),
+        ({"file_server": 2}, "file_server can have only one replica: its uploads are in one directory of one host"),
         ({"user_server": -1}, "0 or more"),
-        ({"chat_server": 2}, "chat_server is no server"),
+        ({"chat_server": 2}, "chat_server is not a server"),
     ],
 )
 def test_numbers_that_lose_something_are_refused(changed: Callable[..., System], replicas: Any, words: str) -> None:
