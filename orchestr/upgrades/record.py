@@ -1,4 +1,4 @@
-"""What is on record of an upgrade, as far as going back needs it."""
+"""The record of an upgrade: the data that a rollback needs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BECOME_PASSWORD = "ansible_become_password"  # noqa: S105 - the name of the vari
 
 @dataclass(frozen=True)
 class UpgradeRecord:
-    """An upgrade (or a rollback, which is one too): from where to where, and how it was made.
+    """An upgrade or a rollback: its two inventories, playbook and variables.
 
-    ``playbook`` is None when the inventories named it. ``variables`` are the names of -e; values are never recorded.
+    ``playbook`` is None when the inventories name it. ``variables`` are the names of -e; values are never recorded.
     """
 
     run: str
@@ -25,21 +25,21 @@ class UpgradeRecord:
     playbook: Path | None
     variables: tuple[str, ...]
 
-    def check_variables(self, given: Iterable[str]) -> None:
-        """Raise InputError unless the variables the upgrade was made with are given again."""
-        missing = [name for name in self.variables if name not in set(given)]
+    def check_variables(self, names: Iterable[str]) -> None:
+        """Raise InputError unless ``names`` has all variables of the upgrade."""
+        missing = [name for name in self.variables if name not in set(names)]
         if not missing:
             return
         options = [f"-e {name}=…" for name in missing if name != BECOME_PASSWORD]
         options += ["-K"] * (BECOME_PASSWORD in missing)
-        what = f"the upgrade was made with variables that must be given again: {', '.join(missing)}"
-        raise InputError(what, next_step=f"orchestr rollback {self.run} {' '.join(options)}")
+        message = f"the rollback needs variables of the upgrade: {', '.join(missing)}"
+        raise InputError(message, next_step=f"orchestr rollback {self.run} {' '.join(options)}")
 
 
 def upgrade_record(run: str) -> UpgradeRecord:
-    """Return the upgrade ``run``, named as `find_run` takes it; ``last`` is the newest, whatever ran after it.
+    """Return the record of the upgrade ``run``, a word as for `record_of`; ``last`` is the newest upgrade.
 
-    Raises InputError when there is none, or the run was no upgrade.
+    Raises InputError when the run is not found, or was not an upgrade.
     """
     from orchestr.engine.journal import record_of
 
@@ -48,7 +48,7 @@ def upgrade_record(run: str) -> UpgradeRecord:
         raise InputError("no upgrade is recorded", next_step="orchestr history lists the runs")
     if not record.get("previous"):
         last = _last()
-        step = "to go back after a run, restore the inventory you had and run it"
+        step = "to undo a run, restore the old inventory and run it"
         if last is not None:
             step = f"the last upgrade: orchestr rollback {last['run']}; {step}"
         raise InputError(f"run {record['run']} was a {record['verb']}, not an upgrade", next_step=step)
@@ -63,8 +63,8 @@ def upgrade_record(run: str) -> UpgradeRecord:
 
 
 def _last() -> dict[str, Any] | None:
-    """Return the newest upgrade. A rollback is not meant: typed again, ``rollback last`` goes on and not forth."""
+    """Return the newest upgrade, None without one. Skip rollbacks: a repeated ``rollback last`` continues the first."""
     from orchestr.engine.journal import runs
 
-    upgrades = (each for each in reversed(runs()) if each["verb"] == "upgrade" and each.get("previous"))
+    upgrades = (record for record in reversed(runs()) if record["verb"] == "upgrade" and record.get("previous"))
     return next(upgrades, None)

@@ -125,7 +125,7 @@ def test_variables_of_the_upgrade_must_be_given_again(orchestr: Orchestr, projec
     run = _upgrade(orchestr, "-e", "app_word=canary-word")
     refused = orchestr("rollback", "last")
     assert refused.code == 2
-    assert "must be given again: app_word" in refused.err
+    assert "the rollback needs variables of the upgrade: app_word" in refused.err
     assert f"→ orchestr rollback {run} -e app_word=…" in refused.err
     started = json.loads((project / "state/runs" / run / "events.jsonl").read_text().splitlines()[2])
     assert (started["event"], started["extra_variables"]) == ("RunStarted", ["app_word"])
