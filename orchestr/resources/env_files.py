@@ -47,7 +47,7 @@ class EnvFile(Resource):
     path: str
     variables: Tuple[Tuple[str, Value], ...] = ()
     reader: str = "compose"
-    mode: Mode = 0o600
+    mode: Union[int, str] = 0o600
     owner: str = "root"
     group: str = "root"
     present: bool = True

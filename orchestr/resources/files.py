@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Dict, Mapping, Optional, Tuple, Union
 
-    from orchestr.resources.modes import Mode
 
 DIFF_LIMIT = 64 * 1024  # bytes of content up to which a diff shows lines
 
@@ -67,7 +66,7 @@ class File(Resource):
 
     path: str
     content: Union[str, Secret, Blob] = ""
-    mode: Optional[Mode] = None
+    mode: Optional[Union[int, str]] = None
     owner: str = "root"
     group: str = "root"
     present: bool = True
@@ -218,7 +217,7 @@ class Directory(Resource):
     """
 
     path: str
-    mode: Mode = 0o755
+    mode: Union[int, str] = 0o755
     owner: str = "root"
     group: str = "root"
     present: bool = True

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import re
     from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
-    from orchestr.resources.modes import Mode
 
 _MARK = b"\xef\xbb\xbf"  # what some editors begin UTF-8 with
 
@@ -149,7 +148,7 @@ class Line(Resource):
     present: bool = True
     insert_after: str = ""
     create: bool = False
-    mode: Optional[Mode] = None
+    mode: Optional[Union[int, str]] = None
 
     touches: ClassVar[Tuple[str, ...]] = ("files", "services")
 
@@ -246,7 +245,7 @@ class Block(Resource):
     present: bool = True
     insert_after: str = ""
     create: bool = False
-    mode: Optional[Mode] = None
+    mode: Optional[Union[int, str]] = None
     comment: str = "#"
 
     touches: ClassVar[Tuple[str, ...]] = ("files", "services")

@@ -86,7 +86,7 @@ def test_doc(orchestr: Orchestr) -> None:
     assert "app_token: Secret | None = None" in role
     resource = orchestr("doc", "file").out
     assert "path: str  (required)" in resource
-    assert "mode: int = 0o644" in resource
+    assert "mode: int | str | None = None" in resource
     (found,) = json.loads(orchestr("doc", "app", "--json").out)["roles"]
     assert [field["name"] for field in found["fields"]] == ["app_word", "app_port", "app_token"]
 
