@@ -146,13 +146,13 @@ class EnvFile(Resource):
 
 
 def _entries_in(text: str) -> Dict[str, str]:
-    """Return key → line of a file of variables, whatever wrote it; of several the last."""
-    found = {}
+    """Return key → line of a file of variables, written by any program; of several lines the last."""
+    entries = {}
     for line in text.split("\n"):
         key = _key_in(line)
         if key:
-            found[key] = line.strip()
-    return found
+            entries[key] = line.strip()
+    return entries
 
 
 def _key_in(line: str) -> str:

@@ -33,15 +33,15 @@ def owner_state(resource: "Union[File, Directory]") -> Dict[str, Union[str, int]
 
 
 def observed_owner(reader: Reader, resource: "Union[File, Directory]") -> Dict[str, Union[str, int]]:
-    """Return mode, owner and group as found, the names as the resource writes them when they mean the same id."""
-    found = reader.stat(resource.path)
-    assert found is not None
-    owner_is_same = reader.user_id(resource.owner) == found.uid
-    group_is_same = reader.group_id(resource.group) == found.gid
+    """Return mode, owner and group as they are, the names as the resource writes them when they mean the same id."""
+    status = reader.stat(resource.path)
+    assert status is not None
+    owner_is_same = reader.user_id(resource.owner) == status.uid
+    group_is_same = reader.group_id(resource.group) == status.gid
     return {
-        "mode": "%04o" % found.mode,
-        "owner": resource.owner if owner_is_same else str(found.uid),
-        "group": resource.group if group_is_same else str(found.gid),
+        "mode": "%04o" % status.mode,
+        "owner": resource.owner if owner_is_same else str(status.uid),
+        "group": resource.group if group_is_same else str(status.gid),
     }
 
 
@@ -49,8 +49,8 @@ def ids(system: Reader, resource: "Union[File, Directory]") -> Tuple[int, int]:
     """Return (uid, gid) of the resource's owner and group. Raises ResourceError for an unknown name."""
     uid, gid = system.user_id(resource.owner), system.group_id(resource.group)
     if uid is None or gid is None:
-        what = "user %r" % resource.owner if uid is None else "group %r" % resource.group
-        raise ResourceError("there is no %s on this host" % what, "create it before %s" % resource.path)
+        account = "user %r" % resource.owner if uid is None else "group %r" % resource.group
+        raise ResourceError("there is no %s on this host" % account, "create it before %s" % resource.path)
     return uid, gid
 
 
@@ -106,11 +106,11 @@ class File(Resource):
         return dict(owner_state(self), type="file", sha256=self.sha256)
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = reader.stat(self.path)
-        if found is None:
+        status = reader.stat(self.path)
+        if status is None:
             return None
-        if found.type != "file":
-            return {"type": found.type}
+        if status.type != "file":
+            return {"type": status.type}
         digest = digest_on_disk(reader, self.path)
         return dict(observed_owner(reader, self), type="file", sha256=digest)
 
@@ -147,21 +147,21 @@ class File(Resource):
 
 
 def owned_path(path: str, resource: Resource) -> Mapping[Tuple[str, ...], object]:
-    """Return what a resource owns that decides all of a path (`Resource.owned`)."""
+    """Return the path that a resource decides wholly, as `Resource.owned` does."""
     import posixpath
 
     return {("path", posixpath.normpath(path)): resource.desired()}
 
 
 def real_path(reader: Reader, path: str) -> str:
-    """Return what ``path`` leads to through links at its end, so that a link is edited, not replaced."""
+    """Return the path behind the links at the end of ``path``, so that their target is edited and no link replaced."""
     import posixpath
 
     for _ in range(8):
-        found = reader.stat(path)
-        if found is None or found.type != "link":
+        status = reader.stat(path)
+        if status is None or status.type != "link":
             return path
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), found.target))
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), status.target))
     raise ResourceError("%s is a link that leads to itself" % path)
 
 
@@ -213,7 +213,7 @@ def _shown(mark: str, text: str, content: Union[str, Secret]) -> str:
 class Directory(Resource):
     """A directory with this mode (see File), owner and group; ``present=False`` removes it with all it holds.
 
-    Observes: type, mode, owner. Changes: these, and makes missing parents (0755). Never touches: what is inside.
+    Observes: type, mode, owner. Changes: these, and makes missing parents (0755). Never touches: the entries inside.
     """
 
     path: str
@@ -243,11 +243,11 @@ class Directory(Resource):
         return dict(owner_state(self), type="directory") if self.present else None
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = reader.stat(self.path)
-        if found is None:
+        status = reader.stat(self.path)
+        if status is None:
             return None
-        if found.type != "directory":
-            return {"type": found.type}
+        if status.type != "directory":
+            return {"type": status.type}
         return dict(observed_owner(reader, self), type="directory")
 
     def require(self, reader: Reader, change: Change) -> None:
@@ -291,10 +291,10 @@ class Link(Resource):
         return {"type": "link", "target": self.target} if self.present else None
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = reader.stat(self.path)
-        if found is None:
+        status = reader.stat(self.path)
+        if status is None:
             return None
-        return {"type": found.type, "target": found.target}
+        return {"type": status.type, "target": status.target}
 
     def require(self, reader: Reader, change: Change) -> None:
         kind = "link" if change.before is None else change.before["type"]

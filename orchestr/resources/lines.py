@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 
-_MARK = b"\xef\xbb\xbf"  # what some editors begin UTF-8 with
+_MARK = b"\xef\xbb\xbf"  # some editors begin UTF-8 with it
 
 
 def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
@@ -52,7 +52,7 @@ def _mark_in(data: bytes) -> bytes:
 
 
 def _data_of(reader: Reader, path: str, lines: List[str]) -> bytes:
-    """Return what a file with these lines holds, with the byte order mark it has now."""
+    """Return the content of a file with these lines, with the byte order mark it has now."""
     mark = _mark_in(reader.read_bytes(path, len(_MARK)) or b"")
     return mark + "".join(lines).encode("utf-8", "surrogateescape")
 
@@ -63,7 +63,7 @@ def _lines_of(text: str) -> List[str]:
 
 
 def predict_lines(reader: Reader, path: str, lines: List[str]) -> None:
-    """Note, in check mode, what the file would hold."""
+    """Note, in check mode, the lines that the file would have."""
     import hashlib
 
     _predicted(reader, path)["text"] = "".join(lines)
@@ -78,19 +78,19 @@ def _predicted(reader: Reader, path: str) -> Dict[str, str]:
 def require_editable(reader: Reader, path: str, is_secret: bool) -> None:
     """Raise ResourceError when a file cannot be replaced, or would show a secret to everybody."""
     require_file_place(reader, path)
-    found = reader.stat(path)
-    if is_secret and found is not None and found.mode & 0o007:
+    status = reader.stat(path)
+    if is_secret and status is not None and status.mode & 0o007:
         raise ResourceError("%s would hold a secret and everybody can read it" % path, "give it mode 0600 before")
 
 
 def write_lines(system: System, path: str, lines: List[str], new_mode: int) -> None:
     """Write a file's lines; owner, mode, ACL and extended attributes stay. A new one is root's, with ``new_mode``."""
-    found = system.stat(path)
+    status = system.stat(path)
     data = _data_of(system, path, lines)
-    if found is None:
+    if status is None:
         system.write_bytes(path, data, mode=new_mode)
     else:
-        system.rewrite(path, data, found)
+        system.rewrite(path, data, status)
 
 
 def insert(lines: List[str], index: int, texts: List[str]) -> List[str]:
@@ -110,8 +110,8 @@ def bare(line: str) -> str:
 
 def place_after(lines: List[str], pattern: str) -> int:
     """Return the index after the last line that matches ``pattern``; the end without one."""
-    found = _last(lines, _compiled(pattern)) if pattern else None
-    return len(lines) if found is None else found + 1
+    index = _last(lines, _compiled(pattern)) if pattern else None
+    return len(lines) if index is None else index + 1
 
 
 def _compiled(pattern: str) -> "re.Pattern[str]":
@@ -125,8 +125,8 @@ def _compiled(pattern: str) -> "re.Pattern[str]":
 
 
 def _last(lines: List[str], pattern: "re.Pattern[str]") -> Optional[int]:
-    found = [number for number, line in enumerate(lines) if pattern.search(bare(line))]
-    return found[-1] if found else None
+    matches = [number for number, line in enumerate(lines) if pattern.search(bare(line))]
+    return matches[-1] if matches else None
 
 
 @record
@@ -181,33 +181,33 @@ class Line(Resource):
 
     def observe(self, reader: Reader) -> Optional[State]:
         lines = read_lines(reader, real_path(reader, self.path), self.create or not self.present)
-        found = self._found(lines)
-        if found is None:
+        index = self._index_in(lines)
+        if index is None:
             return None
-        text = bare(lines[found])
+        text = bare(lines[index])
         return {"line": Secret(text) if isinstance(self.line, Secret) else text}
 
-    def _found(self, lines: List[str]) -> Optional[int]:
+    def _index_in(self, lines: List[str]) -> Optional[int]:
         """Return the index of the line that is, or is to become, this one."""
-        found = _last(lines, _compiled(self.match)) if self.match else None
+        index = _last(lines, _compiled(self.match)) if self.match else None
         if not self.present and self.match:
-            return found
+            return index
         equal = [number for number, line in enumerate(lines) if bare(line) == self._text]
         # A line that its own pattern does not find has taken its place: no other one gives way to it again.
-        if equal and (found is None or not _compiled(self.match).search(self._text)):
+        if equal and (index is None or not _compiled(self.match).search(self._text)):
             return equal[-1]
-        return found
+        return index
 
     def _after(self, lines: List[str]) -> List[str]:
         """Return the lines as they should be."""
         if not self.present:
             gone = self._is_gone
             return [line for line in lines if not gone(bare(line))]
-        found = self._found(lines)
-        if found is None:
+        index = self._index_in(lines)
+        if index is None:
             return insert(lines, place_after(lines, self.insert_after), [self._text])
-        end = lines[found][len(bare(lines[found])) :]
-        return [*lines[:found], self._text + end, *lines[found + 1 :]]
+        end = lines[index][len(bare(lines[index])) :]
+        return [*lines[:index], self._text + end, *lines[index + 1 :]]
 
     def _is_gone(self, text: str) -> bool:
         return _compiled(self.match).search(text) is not None if self.match else text == self._text
@@ -235,7 +235,7 @@ class Block(Resource):
 
     ``comment`` is how a comment line starts in that file. A missing block is added after the last line that
     ``insert_after`` (a regular expression) finds, else at the end. Observes: the lines between. Changes: the block
-    only, the file written atomically. Never touches: what is outside of it, owner and mode. ``create`` makes a missing
+    only, the file written atomically. Never touches: lines outside of it, owner and mode. ``create`` makes a missing
     file with ``mode`` (0644; 0600 for a Secret). ``present=False`` removes the block with its marks.
     """
 
@@ -303,8 +303,8 @@ class Block(Resource):
         texts = [bare(line) for line in lines]
         counts = texts.count(self._begin), texts.count(self._end)
         if counts == (0, 0):
-            place = place_after(lines, self.insert_after)
-            return place, place
+            index = place_after(lines, self.insert_after)
+            return index, index
         begin, end = (texts.index(self._begin), texts.index(self._end) + 1) if counts == (1, 1) else (0, 0)
         if begin >= end:
             raise ResourceError(

@@ -2,7 +2,7 @@
 
 One rule for every resource that has a mode: a number (``0o644``), octal digits (``"0644"``, ``"644"``) or assignments
 (``"u=rw,go=r"``). Decimal digits are the classical slip (``644`` is 0o1204): a number that gives others rights the
-owner lacks, or to write but not to read, is refused; who means it writes it as text.
+owner lacks, or to write but not to read, is refused; such a mode is written as text.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def _bits_of_text(text: str) -> int:
         return int(digits, 8)
     bits = 0
     for clause in text.split(","):
-        who, equals, rights = clause.partition("=")
-        if not equals or not who or set(who) - set("ugoa") or set(rights) - set("rwxst"):
+        scopes, equals, rights = clause.partition("=")
+        if not equals or not scopes or set(scopes) - set("ugoa") or set(rights) - set("rwxst"):
             raise ValueError('%r is not a mode: write "0644" or "u=rw,go=r"' % text)
-        for scope in "ugo" if "a" in who else who:
+        for scope in "ugo" if "a" in scopes else scopes:
             for right in rights:
                 bits |= _RIGHTS[right] << _SHIFTS[scope] if right in _RIGHTS else _SPECIAL.get(scope + right, 0)
     return bits

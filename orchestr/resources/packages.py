@@ -90,17 +90,17 @@ class Package(Resource):
         backend = backend_of(reader)
         state = {name: self._observed(backend, reader, name) for name in self._names}
         if self.any_of:
-            found = [backend.installed(reader, name, self.present).state for name in self.any_of]
-            state[self._choice] = "installed" if "installed" in found else "absent"
+            states = [backend.installed(reader, name, self.present).state for name in self.any_of]
+            state[self._choice] = "installed" if "installed" in states else "absent"
         return state
 
     def _observed(self, backend: Backend, reader: Reader, name: str) -> str:
-        found = backend.installed(reader, name, or_provided=self.present)
-        if found.state != "installed" or not self.version or not self.present:
-            return found.state
+        installed = backend.installed(reader, name, or_provided=self.present)
+        if installed.state != "installed" or not self.version or not self.present:
+            return installed.state
         from fnmatch import fnmatchcase
 
-        return self.version if fnmatchcase(found.version, self.version) else found.version
+        return self.version if fnmatchcase(installed.version, self.version) else installed.version
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
         wanted = (self.version or "installed") if self.present else "absent"

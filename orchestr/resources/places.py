@@ -19,29 +19,29 @@ _AWAY = "move it away first"
 def require_file_place(reader: Reader, path: str, may_be_link: bool = False) -> None:
     """Raise ResourceError unless ``path`` is a file (or link), or nothing, that can be replaced or removed."""
     _require_directory(reader, path.rstrip("/").rpartition("/")[0] or "/", path)
-    found = require_file(reader, path, may_be_link)
+    status = require_file(reader, path, may_be_link)
     if path in mounts(reader):
         raise ResourceError(
             "%s is a mount point, so it cannot be replaced" % path,
             "change the file that is mounted there (findmnt %s), or unmount it" % path,
         )
-    if found is not None and found.type == "file":
+    if status is not None and status.type == "file":
         _require_mutable(reader, path)
 
 
 def require_file(reader: Reader, path: str, may_be_link: bool = False) -> Optional[FileStat]:
     """Return the stat of a file, None for nothing there. Raises ResourceError for a directory, a FIFO and the like."""
-    found = reader.stat(path)
-    if found is not None and found.type != "file" and not (may_be_link and found.type == "link"):
-        raise ResourceError("%s is a %s, not a %s" % (path, found.type, "link" if may_be_link else "file"), _AWAY)
-    return found
+    status = reader.stat(path)
+    if status is not None and status.type != "file" and not (may_be_link and status.type == "link"):
+        raise ResourceError("%s is a %s, not a %s" % (path, status.type, "link" if may_be_link else "file"), _AWAY)
+    return status
 
 
 def require_directory_place(reader: Reader, path: str, is_removal: bool) -> None:
     """Raise ResourceError unless a directory can be made (or removed) at ``path``; missing parents are made too."""
-    found = reader.stat(path)
-    if found is not None and found.type != "directory":
-        raise ResourceError("%s is a %s, not a directory" % (path, found.type), _AWAY)
+    status = reader.stat(path)
+    if status is not None and status.type != "directory":
+        raise ResourceError("%s is a %s, not a directory" % (path, status.type), _AWAY)
     if is_removal:
         below = [point for point in sorted(mounts(reader)) if point == path or point.startswith(path.rstrip("/") + "/")]
         if below:
@@ -67,15 +67,15 @@ def _expected(reader: Reader) -> Dict[str, bool]:
 
 
 def _require_directory(reader: Reader, folder: str, path: str) -> None:
-    found = reader.stat(folder)
+    status = reader.stat(folder)
     is_expected: Optional[bool] = _expected(reader).get(folder)
-    if found is not None and found.type == "link":
+    if status is not None and status.type == "link":
         return  # the kernel follows it
-    if is_expected is False or (found is None and not is_expected):
+    if is_expected is False or (status is None and not is_expected):
         step = "make it before, with Directory(%r)" % folder
         raise ResourceError("the directory %s of %s is not there" % (folder, path), step)
-    if found is not None and found.type != "directory":
-        raise ResourceError("%s is a %s, not a directory, so %s cannot be there" % (folder, found.type, path), _AWAY)
+    if status is not None and status.type != "directory":
+        raise ResourceError("%s is a %s, not a directory, so %s cannot be there" % (folder, status.type, path), _AWAY)
 
 
 def mounts(reader: Reader) -> Set[str]:

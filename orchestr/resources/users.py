@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?\Z")
 
 
-def _checked(what: str, name: str) -> None:
+def _check_name(kind: str, name: str) -> None:
     if not _NAME.match(name):
-        raise ValueError("%r is not a name a %s can have" % (name, what))
+        raise ValueError("%r is not a name a %s can have" % (name, kind))
 
 
 def _check_id(number: Optional[int]) -> None:
@@ -44,7 +44,7 @@ def _fields(reader: Reader, path: str, name: str) -> Optional[List[str]]:
 class Group(Resource):
     """A group; ``gid`` None leaves the number to the host.
 
-    Observes: /etc/group. Changes: the group. Never touches: who is in it (User does), files that had its old number.
+    Observes: /etc/group. Changes: the group. Never touches: its members (User does), files that had its old number.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Group(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("users",)
 
     def __post_init__(self) -> None:
-        _checked("group", self.name)
+        _check_name("group", self.name)
         _check_id(self.gid)
 
     @property
@@ -72,8 +72,8 @@ class Group(Resource):
         return {"name": self.name} if self.gid is None else {"name": self.name, "gid": self.gid}
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = _fields(reader, "/etc/group", self.name)
-        return None if found is None else {"name": self.name, "gid": int(found[2])}
+        entry = _fields(reader, "/etc/group", self.name)
+        return None if entry is None else {"name": self.name, "gid": int(entry[2])}
 
     def apply(self, system: System, change: Change) -> None:
         number = [] if self.gid is None else ["-g", str(self.gid)]
@@ -88,7 +88,7 @@ class Group(Resource):
 @record
 @registered("user")
 class User(Resource):
-    """A user; what is not given (None, "" or ()) is left to the host on creation and not looked at later.
+    """A user; attributes not given (None, "" or ()) are left to the host on creation and not compared later.
 
     ``groups`` are supplementary groups it is at least in. ``password_hash`` is as in shadow(5). ``authorized_keys`` are
     at least in its ~/.ssh/authorized_keys, and nothing else with ``only_these_keys``; a line with the same key but
@@ -113,9 +113,9 @@ class User(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("users",)
 
     def __post_init__(self) -> None:
-        _checked("user", self.name)
+        _check_name("user", self.name)
         for group in (*self.groups, *([self.group] if self.group else [])):
-            _checked("group", group)
+            _check_name("group", group)
         for value in (self.shell, self.home, self.comment):
             if ":" in value or any(ord(char) < 32 or ord(char) == 127 for char in value):
                 raise ValueError("user %s: %r cannot stand in /etc/passwd" % (self.name, value))
@@ -151,25 +151,25 @@ class User(Resource):
         return dict(state, name=self.name)
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = _fields(reader, "/etc/passwd", self.name)
-        if found is None:
+        entry = _fields(reader, "/etc/passwd", self.name)
+        if entry is None:
             return None
-        state: Dict[str, Any] = {"name": self.name, "uid": int(found[2]), "comment": found[4], "home": found[5]}
-        state.update(shell=found[6], group=self._primary(reader, found[3]), groups=self._member_of(reader))
+        state: Dict[str, Any] = {"name": self.name, "uid": int(entry[2]), "comment": entry[4], "home": entry[5]}
+        state.update(shell=entry[6], group=self._primary(reader, entry[3]), groups=self._member_of(reader))
         if self.password_hash is not None:
             shadow = _fields(reader, "/etc/shadow", self.name)
             state["password_hash"] = Secret(shadow[1] if shadow else "")
         if self.authorized_keys or self.only_these_keys:
-            there = read_keys(reader, found[5])
-            keys = present_keys(there, _stripped(self.authorized_keys), self.only_these_keys)
-            state.update(authorized_keys=keys, ssh_access=_access(reader, found[5], int(found[2])))
+            lines = read_keys(reader, entry[5])
+            keys = present_keys(lines, _stripped(self.authorized_keys), self.only_these_keys)
+            state.update(authorized_keys=keys, ssh_access=_access(reader, entry[5], int(entry[2])))
         return state
 
     def _primary(self, reader: Reader, gid: str) -> str:
         return self.group if self.group and reader.group_id(self.group) == int(gid) else gid
 
     def _member_of(self, reader: Reader) -> Tuple[str, ...]:
-        """Return those of the wanted groups that it is in."""
+        """Return the wanted groups that the user is in."""
         lines = [line.split(":") for line in (reader.read_text("/etc/group") or "").splitlines()]
         mine = {fields[0] for fields in lines if len(fields) > 3 and self.name in fields[3].split(",")}
         return tuple(group for group in self.groups if group in mine)
@@ -223,11 +223,11 @@ class User(Resource):
             system.run(["usermod", *flags, "--", self.name])
 
     def _write_keys(self, system: System) -> None:
-        found = _fields(system, "/etc/passwd", self.name)
-        if found is None:
+        entry = _fields(system, "/etc/passwd", self.name)
+        if entry is None:
             raise ResourceError("user %s is not there" % self.name)
-        lines = keys_with(read_keys(system, found[5]), self.authorized_keys, self.only_these_keys)
-        write_keys(system, found[5], lines, int(found[2]), int(found[3]))
+        lines = keys_with(read_keys(system, entry[5]), self.authorized_keys, self.only_these_keys)
+        write_keys(system, entry[5], lines, int(entry[2]), int(entry[3]))
 
 
 def _given(*pairs: Tuple[str, Any]) -> List[str]:
@@ -243,7 +243,7 @@ def _access(reader: Reader, home: str, uid: int) -> str:
     """Return the modes of ~/.ssh and its authorized_keys, with the owner where it is somebody else."""
     shown = []
     for path in (home + "/.ssh", home + "/.ssh/authorized_keys"):
-        found = reader.stat(path)
-        owner = "" if found is None or found.uid == uid else " of uid %d" % found.uid
-        shown.append("absent" if found is None else "%04o%s" % (found.mode, owner))
+        status = reader.stat(path)
+        owner = "" if status is None or status.uid == uid else " of uid %d" % status.uid
+        shown.append("absent" if status is None else "%04o%s" % (status.mode, owner))
     return " ".join(shown)
