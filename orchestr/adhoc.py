@@ -1,4 +1,4 @@
-"""What needs no playbook: does a host answer, what is it, what does a command say there. No lock, nothing recorded.
+"""Verbs without a playbook: ping hosts, read their facts, run a command. They take no lock and write no journal.
 
 orchestr.ping(inventory)                              # every host: connected, agent started, facts read
 orchestr.facts(inventory, "livekit").hosts["lk1"].facts["memory_bytes"]
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class HostFacts(HostResult):
-    """A host's result with what its agent told: see `orchestr.agent.facts`; empty when it was not reached."""
+    """A host's result with its facts (`orchestr.agent.facts`); they are empty for an unreachable host."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -38,7 +38,7 @@ class HostFacts(HostResult):
 
 @dataclass
 class HostOutput(HostResult):
-    """A host's result with what a command said; ``exit`` is None when it did not run there."""
+    """A host's result with the output of a command; ``exit`` is None when it did not run on the host."""
 
     exit: int | None = None
     stdout: str = ""
@@ -58,7 +58,7 @@ class FactsResult(RunResult):
 
 @dataclass
 class ExecuteResult(RunResult):
-    """What a command came to on every host."""
+    """The results of a command on every host."""
 
     host_type: ClassVar[type[HostResult]] = HostOutput
     hosts: dict[str, HostOutput] = field(default_factory=dict)  # type: ignore[assignment]
@@ -73,7 +73,7 @@ def ping(
     on_event: Consumer | None = None,
     connector: Connector | None = None,
 ) -> FactsResult:
-    """Connect to the hosts of a pattern and start the agent there; the result says who answered."""
+    """Connect to the hosts of a pattern and start the agent there; the result has the hosts that answered."""
     result = FactsResult(new_run_id(), "ping")
     _Round(inventory, result, on_event, connector, forks).run(pattern, limit)
     return result
@@ -88,7 +88,7 @@ def facts(
     on_event: Consumer | None = None,
     connector: Connector | None = None,
 ) -> FactsResult:
-    """Return what the hosts of a pattern are: system, sizes in bytes, addresses."""
+    """Return the facts of the hosts of a pattern: operating system, sizes in bytes, addresses."""
     result = FactsResult(new_run_id(), "facts")
     _Round(inventory, result, on_event, connector, forks).run(pattern, limit)
     return result
@@ -105,14 +105,14 @@ def execute(
     on_event: Consumer | None = None,
     connector: Connector | None = None,
 ) -> ExecuteResult:
-    """Run one command (a list of words, no shell) on the hosts of a pattern; a status other than 0 is a failure.
+    """Run one command (a list of words, no shell) on the hosts of a pattern; an exit status other than 0 is a failure.
 
-    Its output arrives as TaskOutput events while it runs, and whole in the result. Raises InputError.
+    Its output arrives as TaskOutput events while it runs, and complete in the result. Raises InputError.
     """
     from orchestr.resources.commands import Command
 
     if not argv or not argv[0] or any("\0" in word for word in argv):
-        raise InputError("there is no command to run", next_step="name a program, then its arguments")
+        raise InputError("the command is missing", next_step="write a program, then its arguments")
     task = Task(Command(tuple(argv), check_exit=False), timeout_s=timeout_s, id="exec")
     result = ExecuteResult(new_run_id(), "exec")
     round_ = _Round(inventory, result, on_event, connector, forks)
@@ -121,7 +121,7 @@ def execute(
 
 
 class _Round:
-    """One round over the hosts of a pattern: connect to all, then do the work on those that answer."""
+    """One round over the hosts of a pattern: connect to all, then do the work on the hosts that answer."""
 
     def __init__(
         self,

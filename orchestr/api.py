@@ -1,6 +1,6 @@
-"""The library's verbs: what the command line does, as functions that take an inventory and return a result.
+"""The library's verbs: the commands of the command line as functions from an inventory to a result.
 
-Nothing here prints. Progress comes as events to ``on_event``; bad input raises InputError before anything is connected.
+No function prints. Progress comes as events to ``on_event``; bad input raises InputError before the first connection.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def run(
     journal: bool = True,
     verb: str = "run",
 ) -> RunResult:
-    """Make every host match what the inventory says; return what each came to.
+    """Make every host match the inventory; return the results of all hosts.
 
-    ``playbook`` defaults to the one the inventory names, then ``playbooks/site.yml``. ``limit`` is a host pattern.
-    Raises InputError for anything wrong in inventory, playbook or parameters; a host's failure is in the result.
+    ``playbook`` defaults to the playbook that the inventory names, then ``playbooks/site.yml``. ``limit`` is a host
+    pattern. Raises InputError for an error in inventory, playbook or parameters; a host's failure is in the result.
     """
     choice = RunOptions(
         verb=verb,
@@ -66,7 +66,7 @@ def plan(
     connector: Connector | None = None,
     journal: bool = True,
 ) -> RunResult:
-    """Observe only, and return what `run` with the same arguments would change. Raises InputError."""
+    """Dry run: observe, and return the changes that `run` would make with these arguments. Raises InputError."""
     return run(
         inventory,
         playbook=playbook,
@@ -83,14 +83,14 @@ def plan(
     )
 
 
-def _playbook(inventory: Inventory, given: str | Path | Playbook | None) -> Playbook:
-    if isinstance(given, Playbook):
-        return given
-    return load_playbook(given if given is not None else playbook_path(inventory))
+def _load(inventory: Inventory, playbook: str | Path | Playbook | None) -> Playbook:
+    if isinstance(playbook, Playbook):
+        return playbook
+    return load_playbook(playbook if playbook is not None else playbook_path(inventory))
 
 
 class RunSession:
-    """Runs that share consumers and a record. A context manager; ``prepare`` validates, ``execute`` does."""
+    """Runs that share consumers and a journal; a context manager. ``prepare`` validates a run and returns it."""
 
     def __init__(self, on_event: Consumer | None, connector: Connector | None, *, journal: bool = True) -> None:
         self._consumers: list[Consumer] = [on_event] if on_event is not None else []
@@ -101,7 +101,7 @@ class RunSession:
 
     @property
     def connector(self) -> Connector:
-        """How hosts are reached: what was given, else as the inventory says."""
+        """The connector of the session, else the one for the inventory's connections."""
         if self._connector is None:
             from orchestr.transport.connect import connect
 
@@ -122,17 +122,17 @@ class RunSession:
         options: RunOptions,
         result_type: type[RunResult] = RunResult,
     ) -> Run:
-        """Return a validated run. Raises InputError; nothing is connected and nothing recorded yet."""
+        """Return a validated run. Raises InputError; it has no connection and no record yet."""
         if not options.check:
             inventory.generated.begin_writing()
-        plays = _playbook(inventory, playbook)
+        plays = _load(inventory, playbook)
         run = Run(inventory, plays, options, self._consume, self.connector, result_type)
         run.context.notes.extend(("", note) for note in inventory.generated.notes())
         self._run_id = self._run_id or run.id
         return run
 
     def _consume(self, event: Event) -> None:
-        """Record an event and pass it on. The record begins with the first: what was refused leaves none."""
+        """Record an event and pass it to the consumers. The journal starts with the first event."""
         if self._wants_journal and self._journal is None:
             from orchestr.engine.journal import Journal
 

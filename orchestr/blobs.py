@@ -1,7 +1,7 @@
-"""Content too large for a task, kept on the controller by digest and sent only to hosts that ask for it.
+"""Content too large for a task: the controller keeps it by digest and sends it only to hosts that request it.
 
-It is part of a file of this machine, or it has come from a host: then it is in a file without a name, which is gone
-with the run, however that ends.
+It is part of a file of the controller, or it was received from a host: then it is in a temporary file without a name,
+which disappears with the run, even after a crash.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ class _Slice:
 
 
 class BlobStore:
-    """Blobs of one run: digest → where on this machine its bytes are. Safe to use from several threads.
+    """Blobs of one run: digest → location of the bytes on the controller. Thread-safe.
 
-    ``directory`` is where content that hosts send is held, without a name; default: where temporary files are.
+    ``directory`` is for temporary files without a name, with content from hosts; default: the system's.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
         self._held: dict[str, tuple[IO[bytes], int]] = {}
         self._slices: dict[str, _Slice] = {}
-        self._found: dict[Hashable, object] = {}
+        self._cache: dict[Hashable, object] = {}
         self._lock = threading.RLock()
 
     def add_file(self, path: str | Path) -> Blob:
-        """Register a whole file, read once for all hosts as long as it stays the same. Raises OSError."""
+        """Register a whole file; it is read once for all hosts, as long as it does not change. Raises OSError."""
         path = Path(path)
-        found = path.stat()
-        stamp = (str(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        stat = path.stat()
+        stamp = (str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         sha256, size_bytes = self.once(stamp, lambda: _digest(path))
         return self.add_slice(sha256, path, 0, size_bytes)
 
     def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, called for the first host of this run that asks under ``key``."""
+        """Return ``make()``; the result is cached under ``key`` for all hosts of this run."""
         with self._lock:
-            if key not in self._found:
-                self._found[key] = make()
-            value: Value = self._found[key]  # type: ignore[assignment]  # the same key, the same make
+            if key not in self._cache:
+                self._cache[key] = make()
+            value: Value = self._cache[key]  # type: ignore[assignment]  # the same key, the same make
             return value
 
     def add_slice(self, sha256: str, path: Path, offset: int, size_bytes: int) -> Blob:
-        """Register part of a file whose digest is already known."""
+        """Register part of a file with a known digest."""
         with self._lock:
             self._slices[sha256] = _Slice(path, offset, size_bytes)
         return Blob(sha256, size_bytes)
@@ -70,39 +70,39 @@ class BlobStore:
         held = self._held.get(sha256)
         if held is not None:
             stream, size_bytes = held
-            for offset in range(0, size_bytes, CHUNK):  # with no position of its own: several hosts read at once
+            for offset in range(0, size_bytes, CHUNK):  # pread has no shared position: several hosts read at once
                 yield os.pread(stream.fileno(), CHUNK, offset)
             return
         part = self._slices[sha256]
         with part.path.open("rb") as stream:
             stream.seek(part.offset)
-            left = part.size_bytes
-            while left > 0:
-                data = stream.read(min(CHUNK, left))
+            remaining = part.size_bytes
+            while remaining > 0:
+                data = stream.read(min(CHUNK, remaining))
                 if not data:
-                    raise OSError(f"{part.path} became shorter while it was being sent")
-                left -= len(data)
+                    raise OSError(f"{part.path} became shorter during the transfer")
+                remaining -= len(data)
                 yield data
 
     # -- from hosts -----------------------------------------------------------------------------------------------
     def incoming(self, size_bytes: int) -> Incoming:
-        """Return what takes content from a host, about this much. Raises OSError when there is no room for it."""
+        """Return a receiver for content from a host, of about ``size_bytes``. Raises OSError without enough space."""
         directory = self._directory or Path(tempfile.gettempdir())
         directory.mkdir(parents=True, mode=0o700, exist_ok=True)
         free_bytes = shutil.disk_usage(directory).free
         if free_bytes < size_bytes:
-            raise OSError(f"{directory} of the controller has {free_bytes} bytes free, and {size_bytes} are to come")
+            raise OSError(f"{directory} of the controller has {free_bytes} bytes free, {size_bytes} are needed")
         return Incoming(self, tempfile.TemporaryFile(dir=directory))
 
     def room_bytes(self) -> int:
-        """Return how much content from hosts there is room for."""
+        """Return the free space for content from hosts, in bytes."""
         directory = self._directory or Path(tempfile.gettempdir())
         while not directory.exists():
             directory = directory.parent
         return shutil.disk_usage(directory).free
 
     def hold(self, sha256: str, stream: IO[bytes], size_bytes: int) -> Blob:
-        """Register content in an open file, which is this store's from now on."""
+        """Register content in an open file; the store closes the file."""
         with self._lock:
             if sha256 in self._held:
                 stream.close()
@@ -111,7 +111,7 @@ class BlobStore:
         return Blob(sha256, size_bytes)
 
     def close(self) -> None:
-        """Give up what hosts have sent."""
+        """Close the files with content from hosts, which removes them."""
         with self._lock:
             for stream, _ in self._held.values():
                 stream.close()
@@ -119,7 +119,7 @@ class BlobStore:
 
 
 class Incoming:
-    """Content on its way from a host: ``write`` it, then ``finish`` or ``discard``. Raises OSError from all three."""
+    """A receiver for content from a host: ``write`` it, then ``finish`` or ``discard``. All three raise OSError."""
 
     def __init__(self, store: BlobStore, stream: IO[bytes]) -> None:
         self._store, self._stream = store, stream
@@ -130,16 +130,16 @@ class Incoming:
         self._digest.update(chunk)
 
     def finish(self, sha256: str, size_bytes: int) -> Blob:
-        """Register it when it is what was sent; else raise OSError, keeping nothing."""
+        """Register the content. Raises OSError, and discards it, when digest or size differ."""
         self._stream.flush()
-        found = (self._digest.hexdigest(), self._stream.tell())
-        if found != (sha256, size_bytes):
+        received = (self._digest.hexdigest(), self._stream.tell())
+        if received != (sha256, size_bytes):
             self.discard()
-            raise OSError(f"it arrived damaged: {found[1]} bytes of {size_bytes}, or another sha256 than sent")
+            raise OSError(f"it arrived damaged: {received[1]} bytes of {size_bytes}, or another sha256 than sent")
         return self._store.hold(sha256, self._stream, size_bytes)
 
     def discard(self) -> None:
-        with contextlib.suppress(OSError):  # what was not written yet may find no room: nobody wants it
+        with contextlib.suppress(OSError):  # unwritten data may not fit on the disk; it is not needed
             self._stream.close()
 
 

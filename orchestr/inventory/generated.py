@@ -169,7 +169,7 @@ class GeneratedSecrets:
         except (OSError, UnicodeDecodeError) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
             what = f"can't read the generated secret {path}: {reason}"
-            raise position.error(what, next_step=f"see whose it is: ls -ld {path}") from None
+            raise position.error(what, next_step=f"check owner and mode: ls -ld {path}") from None
         if is_vault(text):
             text = self._key.decrypt(text, Position(str(path), 1, 1))
         elif mode & 0o077:

@@ -75,4 +75,5 @@ def test_what_may_not_be_read(project: Path, typed: Typed, name: str) -> None:
     assert (done.returncode, done.stdout) == (2, ""), done
     assert f"error: {named}: " in done.stderr
     assert "Permission denied" in done.stderr
-    assert f"\n  → see whose it is: ls -ld {forbidden}\n" in done.stderr or "\n  → set ORCHESTR_STATE" in done.stderr
+    steps = (f"\n  → check owner and mode: ls -ld {forbidden}\n", "\n  → set ORCHESTR_STATE")
+    assert any(step in done.stderr for step in steps)
