@@ -1,4 +1,4 @@
-"""What a packet filter of a host (ufw, firewalld) must be able to do for the firewall resources."""
+"""The interface between the firewall resources and a host's packet filter (ufw, firewalld)."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class Wish:
 
 
 class Backend:
-    """Looks at and changes one kind of packet filter. States have the attributes of ``Firewall.desired``."""
+    """Observes and changes one kind of packet filter. States have the attributes of ``Firewall.desired``."""
 
     name = ""
 
     def observe(self, reader: Reader, wish: Wish) -> State:
-        """Return what holds, in the terms of the wish. Raises NotObservable, ResourceError."""
+        """Return the current state with the attributes of the wish. Raises NotObservable, ResourceError."""
         raise NotImplementedError
 
     def apply(self, system: System, wish: Wish) -> None:
-        """Bring the wish about, never cutting off the controller. Raises LockedOut, ResourceError, CommandFailed."""
+        """Apply the wish without cutting off the controller. Raises LockedOut, ResourceError, CommandFailed."""
         raise NotImplementedError
 
     def observe_rule(self, reader: Reader, wanted: Tuple[Wanted, ...], is_present: bool) -> Optional[State]:
-        """Return which of these lines hold (``rules``), or are left where they should not be; None when none is."""
+        """Return the lines in force (``rules``), or those left that should be absent; None for no line."""
         raise NotImplementedError
 
     def apply_rule(self, system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
-        """Add these lines, or take them away, leaving all others alone."""
+        """Add or remove these lines; all other lines stay."""
         raise NotImplementedError

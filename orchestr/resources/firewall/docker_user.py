@@ -7,7 +7,7 @@ container's.
 
 The chains we write, for IPv4 and IPv6 alike::
 
-    DOCKER-USER          replies and what comes from Docker's own bridges pass; the rest goes to
+    DOCKER-USER          replies and packets of Docker's own bridges pass; the rest goes to
     orchestr-published   one line per rule: allowed ones return to Docker's rules; what is left goes to
     orchestr-blocked     drops what was redirected to a published port or goes to a container directly;
                          what the host forwards for others (a VPN, virtual machines) passes
@@ -118,12 +118,12 @@ def split(text: str) -> Tuple[str, str]:
 
 
 def covers(lines: Iterable[str], entry: Entry) -> bool:
-    """Tell whether lines of a block hold those of an entry already."""
+    """Return True if the lines of a block already include those of an entry."""
     return set(_published(entry)) <= set(lines)
 
 
 def is_live(live: Optional[Live], lines: Sequence[str]) -> bool:
-    """Tell whether the kernel holds these lines, and asks DOCKER-USER where Docker's rules are in force."""
+    """Return True if the kernel holds these lines, and consults DOCKER-USER where Docker's rules are in force."""
     if live is None:
         return True
     if "DOCKER" in live.chains and not live.jumps("FORWARD", "DOCKER-USER"):
@@ -136,9 +136,9 @@ def is_live(live: Optional[Live], lines: Sequence[str]) -> bool:
     return _is_first(ours, live.canonical(CHAINS[0]))
 
 
-def _is_first(ours: List[netfilter.Canonical], found: List[netfilter.Canonical]) -> bool:
-    """Tell whether ours are there in order, and nothing before the last of them lets packets past."""
-    if not netfilter.is_in_order(ours, found):
+def _is_first(ours: List[netfilter.Canonical], rules: List[netfilter.Canonical]) -> bool:
+    """Return True if our rules are present in order, and no rule before the last of them lets packets past."""
+    if not netfilter.is_in_order(ours, rules):
         return False
-    others = [rule for rule in found[: found.index(ours[-1])] if rule not in ours]
+    others = [rule for rule in rules[: rules.index(ours[-1])] if rule not in ours]
     return not any(option in rule for rule in others for option in (("-j", "ACCEPT"), ("-j", "RETURN")))

@@ -35,7 +35,7 @@ class Firewall(Resource):
     seconds. Never touches: rules of others (unless ``purge``; firewalld's package opens services of its own, which
     are not), ufw's before and after rules but for one marked block, firewalld's other zones.
 
-    ``published`` is "deny" (a port Docker publishes is open to whom a rule lets in) or "ignore" (open to all).
+    ``published`` is "deny" (a port Docker publishes is open only to sources a rule allows) or "ignore" (open to all).
     Published ports follow our rules alone, not those others gave ufw by hand. Containers are outside to the host's own
     services, as ufw has it: one that must reach them needs a rule for its network. firewalld lets them in by Docker's
     zone.
@@ -74,11 +74,11 @@ class Firewall(Resource):
         return "host"
 
     def _wanted(self) -> Tuple[Wanted, ...]:
-        found: Dict[Tuple[int, str, str, str, str], Wanted] = {}
+        by_match: Dict[Tuple[int, str, str, str, str], Wanted] = {}
         for rule in self.rules:
             for item in rule.wanted(has_ipv6=self.ipv6):
-                found.setdefault(item.entries[0].match, item)
-        return tuple(found.values())
+                by_match.setdefault(item.entries[0].match, item)
+        return tuple(by_match.values())
 
     def _wish(self) -> Wish:
         policies = {"incoming": self.incoming, "outgoing": self.outgoing, "routed": self.routed}
@@ -117,7 +117,7 @@ class Firewall(Resource):
 @record
 @registered("firewall_rule")
 class FirewallRule(Resource):
-    """One rule alone, beside whatever else the firewall holds; fields as in Rule. ``present=False`` takes it away.
+    """One rule alone, beside whatever else the firewall holds; fields as in Rule. ``present=False`` removes it.
 
     Observes: the same one read of the firewall as all of the family. Changes: the rule, on disk and in the kernel;
     where a Firewall filters the ports Docker publishes, there too. Never touches: other rules, whether the firewall
@@ -150,8 +150,8 @@ class FirewallRule(Resource):
     @property
     def label(self) -> str:
         source = " from " + ",".join(self.sources) if self.sources else ""
-        what = self.protocol if self.port == "any" else "%s/%s" % (self.port, self.protocol)
-        return "%s %s%s" % (what, self.action, source)
+        ports = self.protocol if self.port == "any" else "%s/%s" % (self.port, self.protocol)
+        return "%s %s%s" % (ports, self.action, source)
 
     def desired(self) -> Optional[State]:
         return {"rules": tuple(item.text for item in self._wanted())} if self.present else None

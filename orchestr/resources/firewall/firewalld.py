@@ -1,7 +1,7 @@
-"""firewalld as the packet filter: bringing what is on disk, in its daemon and in the kernel to one goal.
+"""firewalld as the packet filter: bringing its files, its daemon and the kernel to one goal.
 
 Daemon ("runtime") and disk ("permanent") are changed by the same rules one after the other, not by writing the one and
-reloading: a reload takes away all that others gave the daemon alone (bans, Docker's Swarm ingress before moby #49728).
+reloading: a reload drops all rules that others gave the daemon alone (bans, Docker's Swarm ingress before moby #49728).
 Only where the kernel has lost firewalld's rules is it reloaded. Docker's own rules go whenever firewalld starts, and
 Docker that was started before it does not notice: it is restarted then, once.
 """
@@ -42,7 +42,7 @@ class Firewalld(Backend):
         return firewalld_state.observed(reader, now, firewalld_state.goal_of(reader, now, wish), wish)
 
     def apply(self, system: System, wish: Wish) -> None:
-        now = _settled(system)
+        now = _undo_and_read(system)
         goal = firewalld_state.goal_of(system, now, wish)
         if not wish.enabled:
             _write(system, now, goal)
@@ -72,11 +72,11 @@ class Firewalld(Backend):
 
     def observe_rule(self, reader: Reader, wanted: Tuple[Wanted, ...], is_present: bool) -> Optional[State]:
         now = self._now(reader)
-        found = tuple(item.text for item in wanted if _holds(now, item, is_present))
-        return {"rules": found} if found else None
+        texts = tuple(item.text for item in wanted if _holds(now, item, is_present))
+        return {"rules": texts} if texts else None
 
     def apply_rule(self, system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
-        now = _settled(system)
+        now = _undo_and_read(system)
         goal = _goal_of_rule(system, now, wanted, is_present)
         with _guarded(system, now, goal, guard_s, now.is_active and _can_cut_off(now, goal)):
             if now.is_active:
@@ -84,19 +84,19 @@ class Firewalld(Backend):
         _write(system, now, goal)
 
     def _now(self, reader: Reader) -> Now:
-        found: Now = reader.once(("firewall", self.name), lambda: firewalld_state.read(reader))
-        return found
+        now: Now = reader.once(("firewall", self.name), lambda: firewalld_state.read(reader))
+        return now
 
 
-def _settled(system: System) -> Now:
-    """Return what is, once what an earlier run left unconfirmed is undone, which may have turned firewalld off."""
+def _undo_and_read(system: System) -> Now:
+    """Undo the unconfirmed change of an earlier run, which may turn firewalld off; return the state after it."""
     guard.undo_unconfirmed(system)
     system.forget(("firewall",))
     return firewalld_state.read(system)
 
 
 def _holds(now: Now, item: Wanted, is_present: bool) -> bool:
-    """Tell whether a line is in force; of one that should not be, whether anything of ours is left of it."""
+    """Return True if a line is in force; for a line to remove, if any entry of ours remains of it."""
     matches = {entry.match for entry in _entries(item)}
     if not is_present:
         left = [entry for other in now.permanent | now.runtime for entry in entries_of(other)]
@@ -111,7 +111,7 @@ def _entries(item: Wanted) -> List[Entry]:
 
 
 def _goal_of_rule(system: System, now: Now, wanted: Tuple[Wanted, ...], is_present: bool) -> Goal:
-    """Return what is on disk but for these lines of a FirewallRule, and for the daemon the same."""
+    """Return the state on disk with or without these lines of a FirewallRule, as the goal for disk and daemon."""
     ours = {entry.match for item in wanted for entry in _entries(item)}
     items = {item for item in now.permanent if not any(e.is_single and e.match in ours for e in entries_of(item))}
     if is_present:
@@ -123,7 +123,7 @@ def _goal_of_rule(system: System, now: Now, wanted: Tuple[Wanted, ...], is_prese
 
 
 def _can_cut_off(now: Now, goal: Goal) -> bool:
-    """Tell whether getting to the goal is more than letting more packets in."""
+    """Return True if reaching the goal does more than allow additional packets."""
     gone = (now.permanent - goal.permanent) | (now.runtime - goal.runtime)
     new = (goal.permanent - now.permanent) | (goal.runtime - now.runtime)
     if any(entry.action != "deny" for item in gone for entry in entries_of(item)):
@@ -142,7 +142,7 @@ def _guarded(system: System, now: Now, goal: Goal, window_s: float, can_cut_off:
 
 
 def undo_of(now: Now, goal: Goal) -> guard.Undo:
-    """Return what brings firewalld back to ``now``: off, with what it had on disk; on, each change the other way.
+    """Return the commands back to ``now``: firewalld off, with its old files; or on, with each change reversed.
 
     Where it is on, the disk is only written once the controller has confirmed: a reboot undoes as well.
     """
@@ -175,25 +175,25 @@ def _with_chains(live: netfilter.Live, lines: Sequence[str]) -> netfilter.Live:
 
 
 def _reloaded(system: System, now: Now) -> Now:
-    """Have the kernel's rules made again from what is on disk, and return what is then."""
+    """Rebuild the kernel's rules from the files on disk, and return the state after it."""
     if now.gap == firewalld_state.NO_TABLE:
         system.run(["nft", "add", "table", "inet", "firewalld"])
     system.run(["firewall-cmd", "--reload"])
-    return replace(now, runtime=now.permanent, live=_settled_kernel(system, now))
+    return replace(now, runtime=now.permanent, live=_await_kernel(system, now))
 
 
-def _settled_kernel(system: System, before: Now) -> Dict[int, Optional[netfilter.Live]]:
-    """Return the kernel's rules once Docker, told of the reload, has made its own again and lets them be.
+def _await_kernel(system: System, before: Now) -> Dict[int, Optional[netfilter.Live]]:
+    """Return the kernel's rules once Docker, notified of the reload, has restored its own and changes them no more.
 
-    After DOCKER_BACK_S what is there is returned as it is: the look after the change says what is missing.
+    After DOCKER_BACK_S the rules are returned as they are: the observation after the change reports missing ones.
     """
     families = [family for family, live in before.live.items() if live is not None and "DOCKER" in live.chains]
     since = None
     live: Dict[int, Optional[netfilter.Live]] = {}
     for _ in system.attempts(DOCKER_BACK_S, 0.2):
         live = {family: netfilter.read(system, family) for family in (4, 6)}
-        found = [live[family] for family in families]
-        is_back = all(each is not None and each.jumps("FORWARD", "DOCKER-USER") for each in found)
+        tables = [live[family] for family in families]
+        is_back = all(table is not None and table.jumps("FORWARD", "DOCKER-USER") for table in tables)
         since = (since or system.monotonic()) if is_back else None
         is_settled = since is not None and system.monotonic() - since >= DOCKER_SETTLE_S
         if not families or is_settled:
@@ -202,7 +202,7 @@ def _settled_kernel(system: System, before: Now) -> Dict[int, Optional[netfilter
 
 
 def _write(system: System, now: Now, goal: Goal) -> None:
-    """Bring what is on disk to the goal: the zone by firewalld's own command, direct.xml as a file."""
+    """Bring the files on disk to the goal: the zone by firewalld's own command, direct.xml as a file."""
     for argv in _steps(now, "permanent", now.permanent, goal.permanent):
         system.run(argv)
     if firewalld_direct.lines_of(now.direct) != goal.lines:
@@ -211,7 +211,7 @@ def _write(system: System, now: Now, goal: Goal) -> None:
 
 
 def _load(system: System, now: Now, goal: Goal) -> None:
-    """Bring the daemon and the kernel to the goal; what lets in comes before what keeps out."""
+    """Bring the daemon and the kernel to the goal; rules that allow come before rules that deny."""
     for argv in _steps(now, "runtime", now.runtime, goal.runtime):
         system.run(argv)
     for family, live in now.live.items():
@@ -226,7 +226,7 @@ def _load(system: System, now: Now, goal: Goal) -> None:
 
 
 def _steps(now: Now, where: str, old: FrozenSet[Item], new: FrozenSet[Item]) -> List[List[str]]:
-    """Return the commands from old items to new: all that is new in the order it is asked, then what goes."""
+    """Return the commands from old items to new: additions in the order of evaluation, then removals."""
     program = ["firewall-cmd"] if where == "runtime" else ["firewall-cmd", "--permanent"]
     if not now.is_active:
         program = ["firewall-offline-cmd"]
@@ -240,14 +240,14 @@ def _steps(now: Now, where: str, old: FrozenSet[Item], new: FrozenSet[Item]) -> 
 
 
 def _restart_docker(system: System, now: Now) -> None:
-    """Have Docker make its rules anew, which firewalld flushes at start and stop."""
+    """Have Docker recreate its rules, which firewalld flushes at start and stop."""
     if now.has_docker:
         system.say("docker restarts: firewalld, turned on or off, flushed its rules")
         system.run(["systemctl", "try-restart", "docker.service"])
 
 
 def _hook_docker(system: System, goal: Goal) -> None:
-    """Where Docker's rules are in force but DOCKER-USER is not asked (someone flushed FORWARD), ask it again."""
+    """Insert the jump to DOCKER-USER again where Docker's rules are in force without it (FORWARD was flushed)."""
     for family, lines in goal.lines.items():
         live = netfilter.read(system, family) if lines else None
         if live is not None and "DOCKER" in live.chains and not live.jumps("FORWARD", "DOCKER-USER"):

@@ -1,7 +1,7 @@
 """firewalld's direct rules: chains of iptables it makes anew at each start and reload, kept in direct.xml. Pure.
 
 Format: firewalld.direct(5). Two things need them: ports Docker publishes (``docker_user``), which
-firewalld's zones are not asked about ("ct status dnat accept"), and limits per address: rich rules limit all addresses
+firewalld's zones do not filter ("ct status dnat accept"), and limits per address: rich rules limit all addresses
 together only.
 """
 
@@ -24,7 +24,7 @@ _JUMP = "-j " + LIMITED
 
 
 def limits(family: int, entries: Iterable[Entry]) -> List[str]:
-    """Return the ``-A`` lines that drop what is more than 6 connections in 30 s from one address, as ufw's limit."""
+    """Return the ``-A`` lines that drop more than 6 connections in 30 s from one address, as ufw's limit."""
     lines = []
     for entry in entries:
         if entry.family != family or entry.action != "limit":
@@ -49,12 +49,12 @@ def text(old: str, lines: Dict[int, List[str]]) -> str:
             root.remove(element)
     for family, given in lines.items():
         for chain, rules in _by_chain(given).items():
-            place = {"ipv": "ipv%d" % family, "table": "filter", "chain": chain}
-            ElementTree.SubElement(root, "chain", place)
+            position = {"ipv": "ipv%d" % family, "table": "filter", "chain": chain}
+            ElementTree.SubElement(root, "chain", position)
             for rule in rules:
-                ElementTree.SubElement(root, "rule", dict(place, priority="0")).text = rule
+                ElementTree.SubElement(root, "rule", dict(position, priority="0")).text = rule
             if chain == LIMITED:
-                ElementTree.SubElement(root, "rule", dict(place, chain="INPUT", priority="0")).text = _JUMP
+                ElementTree.SubElement(root, "rule", dict(position, chain="INPUT", priority="0")).text = _JUMP
     for element in root:
         element.tail = "\n  "
     root.text = "\n  " if len(root) else "\n"
@@ -65,12 +65,12 @@ def text(old: str, lines: Dict[int, List[str]]) -> str:
 
 def lines_of(xml: str) -> Dict[int, List[str]]:
     """Return the ``-A`` lines of our chains that direct.xml holds, per family. Raises ResourceError."""
-    found: Dict[int, List[str]] = {4: [], 6: []}
+    lines: Dict[int, List[str]] = {4: [], 6: []}
     for element in _parsed(xml).iter("rule"):
         family = {"ipv4": 4, "ipv6": 6}.get(element.get("ipv", ""))
         if family and element.get("chain") in _CHAINS:
-            found[family].append("-A %s %s" % (element.get("chain"), (element.text or "").strip()))
-    return found
+            lines[family].append("-A %s %s" % (element.get("chain"), (element.text or "").strip()))
+    return lines
 
 
 def _parsed(xml: str) -> "Element":
@@ -85,10 +85,10 @@ def _parsed(xml: str) -> "Element":
 
 def _by_chain(lines: Sequence[str]) -> Dict[str, List[str]]:
     chains = list(docker_user.CHAINS) if any("DOCKER-USER" in line for line in lines) else []
-    found: Dict[str, List[str]] = {chain: [] for chain in chains}
+    by_chain: Dict[str, List[str]] = {chain: [] for chain in chains}
     for chain, rule in map(netfilter.split_rule, lines):
-        found.setdefault(chain, []).append(rule)
-    return found
+        by_chain.setdefault(chain, []).append(rule)
+    return by_chain
 
 
 def split(lines: Sequence[str]) -> Tuple[List[str], List[str]]:
@@ -98,7 +98,7 @@ def split(lines: Sequence[str]) -> Tuple[List[str], List[str]]:
 
 
 def is_live(live: Live, lines: Sequence[str]) -> bool:
-    """Tell whether the kernel holds the limits, and asks them."""
+    """Return True if the kernel holds the limits and jumps to them."""
     wanted = [netfilter.canonical(netfilter.split_rule(line)[1]) for line in lines]
     if wanted != live.canonical(LIMITED):
         return False
@@ -110,7 +110,7 @@ def _is_asked(live: Live) -> bool:
 
 
 def restored(live: Live, lines: Sequence[str]) -> str:
-    """Return what iptables-restore is given to bring the kernel from ``live`` to these lines of our chains."""
+    """Return iptables-restore input that brings the kernel from ``live`` to these lines of our chains."""
     published, limited = split(lines)
     result = docker_user.block(published) if published else ""
     if not published and "orchestr-published" in live.chains:

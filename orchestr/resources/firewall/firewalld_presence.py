@@ -8,17 +8,17 @@ CONF, ZONES = "/etc/firewalld/firewalld.conf", "/etc/firewalld/zones/%s.xml"
 
 
 def is_running(reader: Reader) -> bool:
-    """Tell whether this host's firewall is firewalld, running."""
+    """Return True if this host's firewall is a running firewalld."""
     if reader.which("firewalld") is None:
         return False
-    found: bool = reader.once(
+    is_active: bool = reader.once(
         ("firewall", "is_firewalld"), lambda: reader.query(["systemctl", "is-active", "firewalld"]).ok
     )
-    return found
+    return is_active
 
 
 def is_ours(reader: Reader) -> bool:
-    """Tell whether firewalld, off, is the firewall we were told to use before: its zone has rules of ours, ufw none."""
+    """Return True if a stopped firewalld was the firewall of an earlier run: its zone has rules of ours, ufw none."""
     if reader.which("firewalld") is None or "ENABLED=yes" in (reader.read_text("/etc/ufw/ufw.conf") or ""):
         return False
     text = reader.read_text(ZONES % default_zone(reader.read_text(CONF) or "")) or ""
@@ -30,5 +30,5 @@ def is_ours(reader: Reader) -> bool:
 def default_zone(conf: str) -> str:
     import re
 
-    found = re.search(r"(?m)^DefaultZone=(\S+)", conf)
-    return found.group(1) if found else "public"
+    match = re.search(r"(?m)^DefaultZone=(\S+)", conf)
+    return match.group(1) if match else "public"

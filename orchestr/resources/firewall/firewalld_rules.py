@@ -1,9 +1,9 @@
-"""firewalld's zones as text: what ``--list-all`` prints, and rich rules for entries and back. Pure.
+"""firewalld's zones as text: the output of ``--list-all``, and rich rules for entries and back. Pure.
 
 Formats: firewall-cmd(1), firewalld.richlanguage(5). A rich rule has no comment, so ours are told by their priority,
 which also is their order: firewalld asks rules below 0 first, then (at 0) those that deny, those that allow, ports and
 services, and then those above 0. Ours come after others' bans, and end in one that decides for all that is left.
-A rule that limits has an odd priority (what counts connections is elsewhere), all others an even one.
+A rule that limits has an odd priority (connections are counted elsewhere), all others an even one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Item: TypeAlias = "Tuple[str, str]"
 
 @record
 class Placed:
-    """A rich rule of ours: its place, and what it says without it."""
+    """A rich rule of ours: its priority, and the rest of its text."""
 
     priority: int
     body: str
@@ -50,7 +50,7 @@ class Placed:
 
     @property
     def tag(self) -> str:
-        """Return whose it is, as the tag of an entry's comment; "" for the Firewall's own last rules."""
+        """The owner, as the tag of an entry's comment; "" for the Firewall's own last rules."""
         if self.priority in (SSH_FIRST, SSH):
             return SSH_TAG
         if self.priority >= ICMP:
@@ -59,53 +59,53 @@ class Placed:
 
 
 def parse_zone(text: str) -> Set[Item]:
-    """Return what a zone lets in or keeps out, from the output of ``--list-all``: (kind, text) as options take it."""
-    found: Set[Item] = set()
+    """Return a zone's items from the output of ``--list-all``: (kind, text) as options take it."""
+    items: Set[Item] = set()
     for line in text.splitlines():
         if line.startswith("\trule"):
-            found.add((RICH, line.strip()))
+            items.add((RICH, line.strip()))
         name, _, values = line.strip().partition(":")
         if name == "forward":
-            found |= {("forward", "")} if values.strip() == "yes" else set()
+            items |= {("forward", "")} if values.strip() == "yes" else set()
         elif name in KINDS and not line.startswith("\t"):
-            found |= {(KINDS[name], value) for value in values.split()}
-    return found
+            items |= {(KINDS[name], value) for value in values.split()}
+    return items
 
 
 def placed(item: Item) -> Optional[Placed]:
     """Return a rule of ours as Placed, None when it is somebody else's."""
-    found = _PRIORITY.match(item[1]) if item[0] == RICH else None
-    if found is None:
+    match = _PRIORITY.match(item[1]) if item[0] == RICH else None
+    if match is None:
         return None
-    priority = int(found.group(1))
+    priority = int(match.group(1))
     is_ours = priority in (SSH_FIRST, SSH, ICMP, REST) or OURS <= priority < SINGLE + _ROOM
-    return Placed(priority, item[1][found.end() :]) if is_ours else None
+    return Placed(priority, item[1][match.end() :]) if is_ours else None
 
 
 def vendor_items(xml: str) -> Set[Item]:
     """Return the services and ports that a zone file opens: for one that the package installed."""
-    found: Set[Item] = set()
+    items: Set[Item] = set()
     for kind, attributes in _VENDOR.findall(xml):
         value = dict(re.findall(r'(\w+)="([^"]*)"', attributes))
-        found.add((kind, value.get("name", "") if kind == "service" else "%(port)s/%(protocol)s" % value))
-    return found
+        items.add((kind, value.get("name", "") if kind == "service" else "%(port)s/%(protocol)s" % value))
+    return items
 
 
 def bodies(entries: Sequence[Entry]) -> List[str]:
     """Return rich rules, without priority, for entries that are one but for their family and protocol."""
-    found: List[str] = []
+    texts: List[str] = []
     for entry in entries:
         families = {other.family for other in entries if other.source == entry.source}
         family = "" if entry.source == "any" and len(families) == 2 else 'family="ipv%d" ' % entry.family
         source = "" if entry.source == "any" else 'source address="%s" ' % entry.source
-        for what in _what(entry):
-            body = "%s%s%s %s" % (family, source, what, _ANSWERS[entry.action])
-            if body not in found:
-                found.append(body)
-    return found
+        for ports in _ports_of(entry):
+            body = "%s%s%s %s" % (family, source, ports, _ANSWERS[entry.action])
+            if body not in texts:
+                texts.append(body)
+    return texts
 
 
-def _what(entry: Entry) -> Iterator[str]:
+def _ports_of(entry: Entry) -> Iterator[str]:
     if entry.port == "any":
         yield 'protocol value="%s"' % entry.protocol
         return
@@ -135,13 +135,13 @@ def ranked(groups: Iterable[Tuple[str, Sequence[str]]], first: int) -> List[Plac
 
 
 def rest(incoming: str) -> List[Placed]:
-    """Return the last rules: pings pass as with ufw, and what no rule named is kept out, or let in."""
+    """Return the last rules: pings pass as with ufw, and all other packets are denied, or allowed."""
     icmp = [Placed(ICMP, 'protocol value="%s" accept' % name) for name in ("icmp", "ipv6-icmp")]
     return [*(icmp if incoming != "allow" else []), Placed(REST, _ANSWERS[incoming])]
 
 
 def entries_of(item: Item, ssh_port: str = "") -> List[Entry]:
-    """Return what a zone's item means to inbound packets; what cannot be told has ``extra``."""
+    """Return the entries of a zone's item for inbound packets; an unknown kind of item sets ``extra``."""
     kind, text = item
     if kind in ("port", "protocol"):
         port, _, protocol = (text if kind == "port" else "any/" + text).partition("/")
@@ -150,25 +150,25 @@ def entries_of(item: Item, ssh_port: str = "") -> List[Entry]:
         return [Entry(family, "allow", "tcp", "22", "any") for family in (4, 6)]
     if kind != RICH:
         return [] if kind == "forward" else [Entry(f, "allow", "any", "any", "any", "", text) for f in (4, 6)]
-    found, ours = _RICH.match(text), placed(item)
+    match, ours = _RICH.match(text), placed(item)
     comment = ours.tag if ours else ""
-    if found is None:
+    if match is None:
         action = "deny" if re.search(r" (drop|reject)\b", text) else "allow"
         return [Entry(family, action, "any", "any", "any", comment, text) for family in (4, 6)]
     limits = ours is not None and OURS <= ours.priority < ICMP and ours.priority % 2 == 1
-    action = "deny" if found["action"] != "accept" else "limit" if limits else "allow"
-    families = (int(found["family"]),) if found["family"] else (4, 6)
-    port = (found["port"] or "any").replace("-", ":")
-    protocol, source = found["protocol"] or found["bare"] or "any", found["source"] or "any"
+    action = "deny" if match["action"] != "accept" else "limit" if limits else "allow"
+    families = (int(match["family"]),) if match["family"] else (4, 6)
+    port = (match["port"] or "any").replace("-", ":")
+    protocol, source = match["protocol"] or match["bare"] or "any", match["source"] or "any"
     return [Entry(family, action, protocol, port, source, comment) for family in families]
 
 
 def as_asked(items: Iterable[Item]) -> List[Item]:
-    """Return a zone's items in the order in which firewalld asks them for an inbound packet."""
+    """Return a zone's items in the order in which firewalld evaluates them for an inbound packet."""
 
     def rank(item: Item) -> Tuple[int, int, str]:
-        found = _PRIORITY.match(item[1]) if item[0] == RICH else None
-        priority = int(found.group(1)) if found else 0
+        match = _PRIORITY.match(item[1]) if item[0] == RICH else None
+        priority = int(match.group(1)) if match else 0
         is_ban = item[0] == RICH and bool(re.search(r" (drop|reject)\b", item[1]))
         return (priority, 0 if is_ban else 1, item[1])
 
@@ -176,12 +176,12 @@ def as_asked(items: Iterable[Item]) -> List[Item]:
 
 
 def same_packets(item: Item) -> Tuple[Tuple[int, str, str, str, str], ...]:
-    """Return what packets an item matches: two with the same differ in what becomes of them only."""
+    """Return the packets an item matches: two items with the same packets differ only in their action."""
     return tuple(entry.match for entry in entries_of(item))
 
 
 def described(item: Item) -> str:
-    """Return an item for a person, in the words of a rule where it is one."""
+    """Return an item's text for users, in the form of a rule if it is one."""
     kind, text = item
     entries = entries_of(item) if kind in ("port", "protocol", RICH) else []
     if entries and not entries[0].extra:

@@ -1,4 +1,4 @@
-"""What firewalld on a host holds, on disk, in its daemon and in the kernel, and what it should hold. Reads only.
+"""The state of firewalld on a host (on disk, in its daemon, in the kernel), and the desired state. Reads only.
 
 The host's default zone is the one looked at and changed: it has the packets of all interfaces that nobody gave to
 another. Zones others fill (Docker's, a VPN's, those bound to an interface or a source) are theirs.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 VENDOR = "/usr/lib/firewalld/zones/%s.xml"
 WANTED_BY = "/etc/systemd/system/multi-user.target.wants/firewalld.service"
-#: What ``published`` is while its rules are others than wanted: where these differ too, a diff only shows them.
+#: Value of ``published`` while the rules differ from the wanted ones: a diff then shows only the rules.
 FOLLOWS = "deny, by other rules"
 #: The host's own way to its IPv6 address, no service for others.
 KEPT = ("service", "dhcpv6-client")
@@ -37,9 +37,9 @@ NO_TABLE = "firewalld's table is gone from the kernel"
 
 @record
 class Now:
-    """What is: the default zone's items on disk and in the daemon, direct.xml, the kernel's tables.
+    """The current state: the default zone's items on disk and in the daemon, direct.xml, the kernel's tables.
 
-    ``vendor`` is what the zone opens as the package installs it. Of a daemon that does not run, ``runtime`` is what is
+    ``vendor`` holds the items the zone opens as packaged. Of a daemon that does not run, ``runtime`` is what is
     on disk. ``gap`` says what the kernel lacks of what the daemon believes, "" when nothing.
     """
 
@@ -55,13 +55,13 @@ class Now:
 
     @property
     def has_docker(self) -> bool:
-        """Tell whether a Docker engine has its rules in the kernel."""
+        """Return True if a Docker engine has its rules in the kernel."""
         return any(live is not None and "DOCKER" in live.chains for live in self.live.values())
 
 
 @record
 class Goal:
-    """What should be: the zone's items on disk and in the daemon, and direct rules as ``-A`` lines per family."""
+    """The desired state: the zone's items on disk and in the daemon, and direct rules as ``-A`` lines per family."""
 
     permanent: FrozenSet[Item]
     runtime: FrozenSet[Item]
@@ -69,7 +69,7 @@ class Goal:
 
 
 def read(reader: Reader) -> Now:
-    """Return what is. Raises NotObservable where firewalld is not installed, ResourceError where it does not answer."""
+    """Read the current state. Raises NotObservable without firewalld, ResourceError where it does not answer."""
     if reader.which("firewall-cmd") is None or reader.which("firewalld") is None:
         raise NotObservable("firewalld is not installed on this host", "install the package firewalld first")
     conf, is_active = reader.read_text(CONF) or "", is_running(reader)
@@ -94,8 +94,8 @@ def read(reader: Reader) -> Now:
 def _zone(reader: Reader, argv: List[str]) -> FrozenSet[Item]:
     done = reader.query(argv, timeout_s=30)
     if not done.ok:
-        said = (done.stderr or done.stdout).strip()[-500:]
-        raise ResourceError("firewalld does not tell what it holds: %s" % said, "see: journalctl -u firewalld")
+        message = (done.stderr or done.stdout).strip()[-500:]
+        raise ResourceError("firewalld does not tell what it holds: %s" % message, "see: journalctl -u firewalld")
     return frozenset(firewalld_rules.parse_zone(done.stdout))
 
 
@@ -119,7 +119,7 @@ def _gap(reader: Reader, conf: str, zone: str, runtime: FrozenSet[Item], live: D
     for rules, ask in zip((hooks, of_zone), asks):
         if ask not in rules or len(post) < count:
             return "firewalld's rules are gone from the kernel"
-        if hole in rules[: rules.index(ask)]:  # what follows is the zone's own answer to what is left
+        if hole in rules[: rules.index(ask)]:  # the rules that follow are the zone's own answer to remaining packets
             return "a rule that lets all in was added to the kernel"
     return ""
 
@@ -131,21 +131,21 @@ def _post(item: Item) -> List[Entry]:
 
 def chains_of(listing: str) -> Dict[str, List[str]]:
     """Return the rules of each chain that ``nft list table`` printed."""
-    found: Dict[str, List[str]] = {}
+    chains: Dict[str, List[str]] = {}
     rules: List[str] = []
     for line in listing.splitlines():
         if line.startswith("\tchain "):
-            rules = found.setdefault(line.split()[1], [])
+            rules = chains.setdefault(line.split()[1], [])
         elif line.startswith("\t\t"):
             rules.append(line.strip())
-    return found
+    return chains
 
 
-# -- what should be -----------------------------------------------------------------------------------------------
+# -- the desired state --------------------------------------------------------------------------------------------
 
 
 def goal_of(reader: Reader, now: Now, wish: Wish) -> Goal:
-    """Return what should be for a wish, given what is. Raises ResourceError."""
+    """Return the desired state for a wish and the current state. Raises ResourceError."""
     if wish.policies["outgoing"] != "allow":
         raise ResourceError("with firewalld what the host sends out is not filtered", "use outgoing: allow, or ufw")
     wanted = ours_of(wish.wanted)
@@ -170,7 +170,7 @@ def ours_of(wanted: Sequence[Wanted]) -> List[Placed]:
 
 
 def _stays(now: Now, item: Item, matches: Set[Tuple[int, str, str, str, str]], ours: Set[Item], purge: bool) -> bool:
-    """Tell whether an item is left: single rules; others' unless the package's, purged, or contradicted by ours."""
+    """Return True for an item to keep: a single rule, or a foreign one unless packaged, purged, or contradicted by us."""
     rule = placed(item)
     if rule is not None:
         return rule.tag == SINGLE_TAG or item in ours
@@ -188,7 +188,7 @@ def _ssh_items(
 ) -> List[Item]:
     """Return the rules that keep the live connection's SSH port open to its client."""
     port = session.port if session is not None else ""
-    base, old = (_inbound(found, port) for found in (items, existing))
+    base, old = (_inbound(group, port) for group in (items, existing))
     kept = [entry for entry in base if entry.comment != SSH_TAG]
     is_mentioned = mentions([entry for entry in kept if entry.family in families], session)
     entries: List[Entry] = []
@@ -197,12 +197,12 @@ def _ssh_items(
         before = [entry for entry in old if entry.family == family]
         result = with_ssh(family, mine, before, session, is_mentioned)
         entries += [entry for entry in result if entry.comment == SSH_TAG]
-    found = []
+    ssh_items = []
     for source in sorted({entry.source for entry in entries}):
         same = [entry for entry in entries if entry.source == source]
         priority = SSH if source == "any" else SSH_FIRST
-        found += [Placed(priority, body).item for body in firewalld_rules.bodies(same)]
-    return found
+        ssh_items += [Placed(priority, body).item for body in firewalld_rules.bodies(same)]
+    return ssh_items
 
 
 def _inbound(items: "Set[Item] | FrozenSet[Item]", ssh_port: str) -> List[Entry]:
@@ -230,15 +230,15 @@ def with_lines(reader: Reader, now: Now, items: FrozenSet[Item], published: bool
 
 
 def is_ban(item: Item) -> bool:
-    """Tell whether it is a rule of somebody else that keeps packets out (fail2ban adds such to the daemon alone)."""
+    """Return True for a foreign rule that rejects packets (fail2ban adds such rules to the daemon alone)."""
     return item[0] == RICH and placed(item) is None and bool(re.search(r" (drop|reject)\b", item[1]))
 
 
-# -- what is, compared --------------------------------------------------------------------------------------------
+# -- the comparison -----------------------------------------------------------------------------------------------
 
 
 def observed(reader: Reader, now: Now, goal: Goal, wish: Wish) -> State:
-    """Return what holds, in the terms of ``Firewall.desired``."""
+    """Return the current state with the attributes of ``Firewall.desired``."""
     return {
         "enabled": now.is_active,
         "ipv6": wish.ipv6,
@@ -260,21 +260,21 @@ def held(now: Now) -> FrozenSet[Item]:
 
 
 def _bodies(items: FrozenSet[Item]) -> Set[str]:
-    """Return what our ordinary rules among the items say, whatever their place."""
+    """Return the bodies of our ordinary rules among the items, whatever their position."""
     return {rule.body for rule in map(placed, items) if rule is not None and rule.tag == TAG}
 
 
 def _rules(now: Now, goal: Goal, wish: Wish) -> Tuple[str, ...]:
-    """Return the wanted lines that hold, then what is there and should not be."""
+    """Return the wanted lines in force, then the lines present that should not be."""
     there = _bodies(held(now))
-    found = [item.text for item in wish.wanted if there.issuperset(firewalld_rules.bodies(item.entries))]
+    texts = [item.text for item in wish.wanted if there.issuperset(firewalld_rules.bodies(item.entries))]
     wanted = _bodies(goal.permanent)
     for item in firewalld_rules.as_asked((now.permanent - goal.permanent) | (now.runtime - goal.runtime)):
         rule = placed(item)
         is_told_elsewhere = item == FORWARD or (rule is not None and (rule.tag in ("", SSH_TAG) or rule.body in wanted))
         if not is_told_elsewhere:
-            found.append(firewalld_rules.described(item))
-    return tuple(found)
+            texts.append(firewalld_rules.described(item))
+    return tuple(texts)
 
 
 def _order(now: Now, wish: Wish) -> str:

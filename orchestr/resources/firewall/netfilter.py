@@ -1,4 +1,4 @@
-"""What the kernel's packet filter holds, read from ``iptables-save`` and compared with rules as written in a file.
+"""The rules of the kernel's packet filter, read from ``iptables-save`` and compared with rules as written in a file.
 
 Format: iptables-save(8), the filter table. It prints a rule in its own order and adds defaults, so rules are
 compared as sets of their options.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple, TypeAlias  # novm
 
 _WORD = r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S+"
-#: Options the kernel prints though nobody wrote them, or that say what others say already.
+#: Options the kernel prints as defaults, or that repeat another option.
 _SILENT = {"-m", "--match", "--mask", "--rsource", "--reject-with"}
 _LONG = {
     "--dports": "--dport", "--sports": "--sport", "--state": "--ctstate", "--protocol": "-p", "--source": "-s",
@@ -36,7 +36,7 @@ class Live:
     memo: Dict[str, List[Canonical]]
 
     def jumps(self, chain: str, target: str) -> bool:
-        """Tell whether a chain hands every packet on to another."""
+        """Return True if a chain passes every packet on to another."""
         return "-j " + target in self.chains.get(chain, ())
 
     def canonical(self, chain: str) -> List[Canonical]:
@@ -117,7 +117,7 @@ def split_rule(line: str) -> Tuple[str, str]:
     return chain, rule.strip()
 
 
-def is_in_order(needed: Iterable[Canonical], found: Iterable[Canonical]) -> bool:
-    """Tell whether all of ``needed`` are in ``found``, in this order, whatever else is between them."""
-    rest = iter(found)
+def is_in_order(needed: Iterable[Canonical], rules: Iterable[Canonical]) -> bool:
+    """Return True if all of ``needed`` are in ``rules`` in this order; other rules may stand between them."""
+    rest = iter(rules)
     return all(any(rule == other for other in rest) for rule in needed)

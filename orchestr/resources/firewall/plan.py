@@ -1,6 +1,6 @@
-"""What a packet filter's list should hold, worked out from what it holds: pure, one address family at a time.
+"""The desired list of a packet filter, computed from its current list: pure, one address family at a time.
 
-Order matters to a packet filter: the first entry that matches decides. So entries of others keep their places, ours
+Order matters to a packet filter: the first entry that matches decides. So entries of others keep their positions, ours
 keep theirs as long as they are in the right order among themselves, and the live SSH connection is let in before
 anything that would keep it out.
 """
@@ -19,7 +19,7 @@ IsOurs: TypeAlias = "Callable[[Entry], bool]"
 def merged(existing: Sequence[Entry], wanted: Sequence[Entry], is_ours: IsOurs, purge: bool = False) -> List[Entry]:
     """Return the list with all of ``wanted``, without ours that are not wanted; others' entries stay, unless ``purge``.
 
-    An entry of others that is what is wanted stands for it; one that matches the same packets with another action is
+    An entry of others equal to a wanted one replaces it; one that matches the same packets with another action is
     replaced, as ufw does when told a new action. The entry that keeps SSH open is left out: see ``with_ssh``.
     """
     by_match = {entry.match: entry for entry in wanted}
@@ -52,7 +52,7 @@ def _in_order(kept: List[Entry], target: List[Entry], is_ours: IsOurs) -> List[E
 
 
 def mentions(entries: Sequence[Entry], session: Optional[Session]) -> bool:
-    """Tell whether someone has said who may reach the SSH port: then it is not opened to everyone."""
+    """Return True if a rule mentions the SSH port: then it is not opened to everyone."""
     return session is not None and any(
         entry.port != "any" and entry.protocol in ("tcp", "any") and covers_port(entry.port, session.port)
         for entry in entries
@@ -65,8 +65,8 @@ def with_ssh(
 ) -> List[Entry]:
     """Return ``base`` such that the session's SSH port is open to its client, whatever else the list says.
 
-    Nothing is added when the client gets in anyway. Otherwise the port is opened to everyone, or, where someone has
-    said who may reach it or keeps this client out, to this client alone and ahead of what keeps it out.
+    Nothing is added when the client gets in anyway. Otherwise the port is opened to everyone, or, where a rule
+    mentions it or keeps this client out, to this client alone and ahead of what keeps it out.
     """
     if session is None:
         mine = [entry for entry in existing if entry.comment == SSH_TAG]
@@ -87,8 +87,8 @@ def with_ssh(
 
 
 def _lets_in(entries: Sequence[Entry], session: Session) -> bool:
-    found = decides(entries, session)
-    return found is not None and found.action in ("allow", "limit")
+    entry = decides(entries, session)
+    return entry is not None and entry.action in ("allow", "limit")
 
 
 def _placed(base: List[Entry], entries: Sequence[Entry], existing: Sequence[Entry]) -> List[Entry]:

@@ -1,4 +1,4 @@
-"""Firewall rules as values: what an inventory may ask for, and the entries per address family that it means.
+"""Firewall rules as values: a rule as an inventory writes it, and its entries per address family.
 
 A ``Rule`` is one desire; an ``Entry`` is one line a packet filter holds, of IPv4 or IPv6, whether ours or foreign.
 """
@@ -25,7 +25,7 @@ NOT_IN_COMMENTS = frozenset(map(chr, (*range(32), 39, 127)))
 class Entry:
     """One inbound (or foreign: any) line of a packet filter.
 
-    ``port`` and ``source`` are "any" or canonical text; ``extra`` is what a plain inbound entry has not (interface,
+    ``port`` and ``source`` are "any" or canonical text; ``extra`` is anything a plain inbound entry lacks (interface,
     destination, direction, application, log), joined by commas. ``lines`` are its text in the file, () when not
     written yet.
     """
@@ -41,43 +41,43 @@ class Entry:
 
     @property
     def match(self) -> Tuple[int, str, str, str, str]:
-        """Return what packets it matches: two entries with one match differ in their action only."""
+        """The packets it matches: two entries with the same match differ only in their action."""
         return (self.family, self.protocol, self.port, self.source, self.extra)
 
     @property
     def is_tagged(self) -> bool:
-        """Tell whether it came from a Firewall resource's own rules."""
+        """Return True if it came from a Firewall resource's own rules."""
         return self.comment == TAG or self.comment.startswith(TAG + ":")
 
     @property
     def is_single(self) -> bool:
-        """Tell whether it came from a FirewallRule resource."""
+        """Return True if it came from a FirewallRule resource."""
         return self.comment == SINGLE_TAG or self.comment.startswith(SINGLE_TAG + ":")
 
     @property
     def is_inbound(self) -> bool:
-        """Tell whether it is about packets to this host itself."""
+        """Return True if it applies to packets to this host itself."""
         return not self.extra.startswith(("out", "route"))
 
     @property
     def is_narrowed(self) -> bool:
-        """Tell whether it matches only some of the packets its port and source say (an interface, a destination)."""
+        """Return True if it matches only some packets of its port and source (an interface, a destination)."""
         parts = self.extra.split(", ") if self.extra else []
         return any(not part.startswith(("application ", "log")) for part in parts)
 
     def is_same(self, other: "Entry") -> bool:
-        """Tell whether it is the same but for how it is written."""
+        """Return True if it differs at most in its text in the file."""
         return replace(self, lines=()) == replace(other, lines=())
 
     def text(self) -> str:
-        """Return it for a person: ``6379/tcp allow from 192.168.56.13 (comment)``."""
+        """Return its text for users: ``6379/tcp allow from 192.168.56.13 (comment)``."""
         return describe(self.port, self.protocol, self.action, self.source, _without_tag(self.comment), self.extra)
 
 
 @record
 @registered("rule")
 class Rule:
-    """Let packets to ``port`` in, keep them out, or let in at most 6 connections in 30 s per address (``limit``).
+    """Allow packets to ``port``, deny them, or allow at most 6 connections in 30 s per address (``limit``).
 
     ``port`` is a number or a range "50000:60000"; ``protocol`` tcp, udp or any; or esp, which has no ports; ``sources``
     are addresses and networks, IPv4 or IPv6, none of them meaning from anywhere. Raises ValueError on anything else.
@@ -103,7 +103,7 @@ class Rule:
             raise ValueError("the comment %r holds a quote or a control character" % self.comment)
 
     def wanted(self, tag: str = TAG, has_ipv6: bool = True) -> "Iterator[Wanted]":
-        """Yield one Wanted per source, in order; without IPv6 those that only mean IPv6 are left out."""
+        """Yield one Wanted per source, in order; without IPv6, sources of IPv6 alone are left out."""
         for source in self.sources or ("any",):
             entries = tuple(self._entries(source, tag, has_ipv6))
             if entries:
@@ -122,7 +122,7 @@ class Rule:
 
 @record
 class Wanted:
-    """One line a person reads, and the entries that stand for it (both families where it says "from anywhere")."""
+    """One line shown to users, and the entries that implement it (both families where it says "from anywhere")."""
 
     text: str
     entries: Tuple[Entry, ...]
@@ -130,7 +130,7 @@ class Wanted:
 
 @record
 class Session:
-    """The connection the controller came in by: its address, and the port of sshd it reached."""
+    """The controller's SSH connection: its address, and sshd's port."""
 
     client: str
     port: str
@@ -148,9 +148,9 @@ def session_of(ssh_connection: str) -> Optional[Session]:
 
 
 def describe(port: str, protocol: str, action: str, source: str, comment: str = "", extra: str = "") -> str:
-    """Return one rule as a person reads it."""
-    what = port if protocol == "any" else protocol if port == "any" else "%s/%s" % (port, protocol)
-    words = [what, action] + (["from", source] if source != "any" else []) + ([extra] if extra else [])
+    """Return the text of one rule for users."""
+    ports = port if protocol == "any" else protocol if port == "any" else "%s/%s" % (port, protocol)
+    words = [ports, action] + (["from", source] if source != "any" else []) + ([extra] if extra else [])
     return " ".join(words) + (" (%s)" % comment if comment else "")
 
 
@@ -218,7 +218,7 @@ def decides(entries: Sequence[Entry], session: Session) -> Optional[Entry]:
 
 
 def covers_port(ports: str, port: str) -> bool:
-    """Tell whether "any", a port, a range or a list of these (ufw's "80,443,8000:8010") holds ``port``."""
+    """Return True if "any", a port, a range or a list of these (ufw's "80,443,8000:8010") includes ``port``."""
     for item in ports.split(","):
         first, _, last = item.partition(":")
         if item in ("any", port):
@@ -229,7 +229,7 @@ def covers_port(ports: str, port: str) -> bool:
 
 
 def covers_address(source: str, address: str) -> bool:
-    """Tell whether "any", an address or a network holds ``address``."""
+    """Return True if "any", an address or a network includes ``address``."""
     if source in ("any", address):
         return True
     import ipaddress

@@ -1,4 +1,4 @@
-"""ufw as the packet filter: its files, and the kernel's rules they became (``ufw_apply`` brings both to a goal)."""
+"""ufw as the packet filter: its files, and the kernel's rules loaded from them (``ufw_apply`` changes both)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Ufw(Backend):
 
     def observe_rule(self, reader: Reader, wanted: Tuple[Wanted, ...], is_present: bool) -> Optional[State]:
         now = self._now(reader)
-        found = tuple(item.text for item in wanted if _holds(now, item, is_present))
-        return {"rules": found} if found else None
+        texts = tuple(item.text for item in wanted if _holds(now, item, is_present))
+        return {"rules": texts} if texts else None
 
     def apply_rule(self, system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
         from orchestr.resources.firewall import ufw_apply
@@ -39,12 +39,12 @@ class Ufw(Backend):
         ufw_apply.bring_rule_about(system, wanted, is_present, guard_s)
 
     def _now(self, reader: Reader) -> Now:
-        found: Now = reader.once(("firewall", self.name), lambda: ufw_state.read(reader))
-        return found
+        now: Now = reader.once(("firewall", self.name), lambda: ufw_state.read(reader))
+        return now
 
 
 def _holds(now: Now, item: Wanted, is_present: bool) -> bool:
-    """Tell whether a line is in force; of one that should not be, whether anything of ours is left of it."""
+    """Return True if a line is in force; for a line to remove, if any entry of ours remains of it."""
     entries = [entry for entry in item.entries if entry.family == 4 or now.has_ipv6]
     if is_present:
         return all(ufw_state.is_in_force(now, entry) for entry in entries)

@@ -30,7 +30,7 @@ INIT = "/lib/ufw/ufw-init"
 
 
 def bring_about(system: System, wish: Wish) -> None:
-    """Bring about what `Ufw.apply` promises."""
+    """Apply a wish, as `Ufw.apply`."""
     guard.undo_unconfirmed(system)
     now = ufw_state.read(system)
     goal = ufw_state.goal_of(system, now, wish)
@@ -52,7 +52,7 @@ def bring_about(system: System, wish: Wish) -> None:
 
 
 def bring_rule_about(system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
-    """Bring about what `Ufw.apply_rule` promises."""
+    """Add or remove single rules, as `Ufw.apply_rule`."""
     guard.undo_unconfirmed(system)
     now = ufw_state.read(system)
     goal = _goal_of_rule(system, now, wanted, is_present)
@@ -81,7 +81,7 @@ def _settings_differ(now: Now, goal: Goal) -> bool:
 
 
 def _can_cut_off(now: Now, goal: Goal) -> bool:
-    """Tell whether getting to the goal is more than letting more packets in."""
+    """Return True if reaching the goal does more than allow additional packets."""
     if not ufw_state.is_ordered(now, goal) or ufw_state.kernel(now) != "as on disk":
         return True
     for family in (4, 6):
@@ -104,7 +104,7 @@ def _guarded(system: System, now: Now, window_s: float, can_cut_off: bool) -> It
 
 
 def undo_of(now: Now) -> guard.Undo:
-    """Return what brings ufw back to ``now``: its files, then its chains, policies and DOCKER-USER as they were."""
+    """Return the undo of ufw to ``now``: its files, then its chains, policies and DOCKER-USER as they were."""
     commands: List[Tuple[Sequence[str], bytes]] = [((INIT, "force-stop"), b"")]
     was_live = now.is_enabled and any(now.is_hooked(family) for family in (4, 6))
     for family, live in now.live.items():
@@ -138,11 +138,11 @@ def _is_as_written(old: Sequence[Entry], new: Sequence[Entry]) -> bool:
 
 
 def _replace(system: System, path: str, text: str) -> None:
-    found = system.stat(path)
-    if found is None:
+    status = system.stat(path)
+    if status is None:
         raise ResourceError("%s is missing" % path, "reinstall the package ufw")
     if system.read_text(path) != text:
-        system.write_bytes(path, text.encode("utf-8"), mode=found.mode, uid=found.uid, gid=found.gid)
+        system.write_bytes(path, text.encode("utf-8"), mode=status.mode, uid=status.uid, gid=status.gid)
 
 
 def _load_whole(system: System, now: Now) -> None:
@@ -158,7 +158,7 @@ def _load_whole(system: System, now: Now) -> None:
 
 
 def _unhooked(now: Now, family: int) -> str:
-    """Return what removes ufw's primary chains where they are not all hooked in, so that ufw makes them again."""
+    """Return iptables-restore input that removes incomplete primary chains of ufw, so that ufw creates them again."""
     live = now.live[family]
     if live is None or now.is_hooked(family):
         return ""

@@ -28,7 +28,7 @@ _LOGGING = ("ufw-user-logging-", "ufw6-user-logging-")
 
 @record
 class RulesFile:
-    """user.rules or user6.rules: what precedes the rules, the rules, what follows them."""
+    """user.rules or user6.rules: the text before the rules, the rules, the text after them."""
 
     head: str
     entries: Tuple[Entry, ...]
@@ -41,9 +41,9 @@ class RulesFile:
 
 
 def parse_rules(text: str, family: int) -> RulesFile:
-    """Return a rules file in parts. Raises ValueError when it is none (no ``### RULES ###`` line)."""
-    head, found, rest = text.partition(RULES + "\n")
-    if not found:
+    """Return a rules file in parts. Raises ValueError if it has no ``### RULES ###`` line."""
+    head, marker, rest = text.partition(RULES + "\n")
+    if not marker:
         raise ValueError("there is no line %r" % RULES)
     groups: List[List[str]] = []
     tail: List[str] = []
@@ -57,23 +57,23 @@ def parse_rules(text: str, family: int) -> RulesFile:
         elif groups and _is_rule(line):
             groups[-1].append(line)
         elif line:
-            # A file as the package installs it has no end marker: what follows is its tail.
+            # A file as the package installs it has no end marker: all further lines are its tail.
             tail.append(line)
     if END_RULES not in tail:
         tail.insert(0, END_RULES)
     entries = tuple(entry_of(group, family) for group in groups)
-    return RulesFile(head + found, entries, "\n".join(tail) + "\n")
+    return RulesFile(head + marker, entries, "\n".join(tail) + "\n")
 
 
 def _is_rule(line: str) -> bool:
-    """Tell whether a line adds to one of the chains that hold the user's rules."""
+    """Return True if a line adds to one of the chains that hold the user's rules."""
     word, _, rest = line.partition(" ")
     chain, is_followed, _ = rest.partition(" ")
     return word == "-A" and bool(is_followed) and (chain in _CHAINS or chain.startswith(_LOGGING))
 
 
 def entry_of(lines: Sequence[str], family: int) -> Entry:
-    """Return the entry that a tuple line and its rules stand for; what we do not write ourselves is in ``extra``."""
+    """Return the entry of a tuple line and its rules; any part that we never write ourselves is in ``extra``."""
     text, _, comment = lines[0][len(TUPLE) :].partition(" comment=")
     fields = text.split()
     if not 6 <= len(fields) <= 9:
@@ -127,13 +127,13 @@ def _targets(match: str, action: str, prefix: str) -> List[str]:
 
 
 def settings(text: str) -> Dict[str, str]:
-    """Return the assignments of ufw.conf or default/ufw, quotes taken off."""
-    found = {}
+    """Return the assignments of ufw.conf or default/ufw, without quotes."""
+    assignments = {}
     for line in text.splitlines():
         name, is_set, value = line.strip().partition("=")
         if is_set and not name.startswith("#"):
-            found[name.strip()] = value.strip().strip("\"'")
-    return found
+            assignments[name.strip()] = value.strip().strip("\"'")
+    return assignments
 
 
 def with_settings(text: str, wanted: Dict[str, str]) -> str:

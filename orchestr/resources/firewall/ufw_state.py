@@ -1,4 +1,4 @@
-"""What ufw on a host holds, on disk and in the kernel, what it should hold, and how the two compare. Reads only."""
+"""The state of ufw on a host (on disk and in the kernel), the desired state, and their comparison. Reads only."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ WANTED_BY = tuple("/etc/systemd/system/%s.target.wants/ufw.service" % target for
 CHAINS = {"incoming": "INPUT", "outgoing": "OUTPUT", "routed": "FORWARD"}
 #: Chains that ufw hooks into INPUT, OUTPUT and FORWARD, each with the lower-case name of that chain appended.
 PRIMARY = ("before-logging", "before", "after", "after-logging", "reject", "track")
-#: What ``published`` is while its rules are others than wanted: where these differ too, a diff only shows them.
+#: Value of ``published`` while the rules differ from the wanted ones: a diff then shows only the rules.
 FOLLOWS = "deny, by other rules"
 TARGETS = {policy: target for target, policy in ufw_files.POLICIES.items()}
 
 
 @record
 class Now:
-    """What ufw's files say and what the kernel holds; ``live`` is None for a family the kernel has not."""
+    """The state of ufw's files and of the kernel; ``live`` is None for a family the kernel lacks."""
 
     settings: Dict[str, str]
     rules: Dict[int, RulesFile]
@@ -53,7 +53,7 @@ class Now:
         return (4, 6) if self.has_ipv6 and self.live[6] is not None else (4,)
 
     def is_hooked(self, family: int) -> bool:
-        """Tell whether the kernel sends packets of a family through all of ufw's chains."""
+        """Return True if the kernel sends packets of a family through all of ufw's chains."""
         live, prefix = self.live[family], PREFIX[family]
         return live is not None and all(
             live.jumps(chain, "%s-%s-%s" % (prefix, part, chain.lower()))
@@ -64,11 +64,11 @@ class Now:
 
     @property
     def is_active(self) -> bool:
-        """Tell whether the firewall filters: on disk, so also after a reboot, and in the kernel."""
+        """Return True if the firewall filters: on disk, so also after a reboot, and in the kernel."""
         return self.is_enabled and all(self.is_hooked(family) for family in self.families)
 
     def holds(self, entry: Entry) -> bool:
-        """Tell whether the kernel holds the rules an entry of the files stands for."""
+        """Return True if the kernel holds the rules of an entry in the files."""
         return all(rule in self.user_chain(entry.family, chain) for chain, rule in _canonical_lines(entry))
 
     def user_chain(self, family: int, chain: str) -> List[netfilter.Canonical]:
@@ -78,7 +78,7 @@ class Now:
 
 @record
 class Goal:
-    """What the files should be: assignments, entries per family, lines of the DOCKER-USER block per family."""
+    """The desired files: assignments, entries per family, lines of the DOCKER-USER block per family."""
 
     conf: Dict[str, str]
     defaults: Dict[str, str]
@@ -87,7 +87,7 @@ class Goal:
 
 
 def read(reader: Reader) -> Now:
-    """Return what is, from six files and two commands. Raises NotObservable where ufw is not installed."""
+    """Read the current state from six files and two commands. Raises NotObservable where ufw is not installed."""
     if reader.which("ufw") is None:
         raise NotObservable("ufw is not installed on this host", "install the package ufw before the firewall")
     settings = ufw_files.settings(reader.read_text(DEFAULTS) or "")
@@ -103,7 +103,7 @@ def read(reader: Reader) -> Now:
 
 
 def goal_of(reader: Reader, now: Now, wish: Wish) -> Goal:
-    """Return what the files should hold for a wish, given what they hold. Raises ResourceError."""
+    """Return the desired files for a wish and the current state. Raises ResourceError."""
     session = session_of(reader.ssh_connection()) if wish.enabled else None
     families = (4, 6) if wish.ipv6 else (4,)
     entries = {family: list(now.rules[family].entries) for family in (4, 6)}
@@ -141,12 +141,12 @@ def block_lines(reader: Reader, family: int, entries: Sequence[Entry], wanted: S
 
 def entries_of(wanted: Sequence[Wanted], family: int) -> List[Entry]:
     """Return the entries of one family, the first of those that match the same packets."""
-    found: Dict[Tuple[int, str, str, str, str], Entry] = {}
+    by_match: Dict[Tuple[int, str, str, str, str], Entry] = {}
     for item in wanted:
         for entry in item.entries:
             if entry.family == family:
-                found.setdefault(entry.match, entry)
-    return list(found.values())
+                by_match.setdefault(entry.match, entry)
+    return list(by_match.values())
 
 
 def _canonical_lines(entry: Entry) -> Iterator[Tuple[str, netfilter.Canonical]]:
@@ -157,7 +157,7 @@ def _canonical_lines(entry: Entry) -> Iterator[Tuple[str, netfilter.Canonical]]:
 
 
 def observed(reader: Reader, now: Now, goal: Goal, wish: Wish) -> State:
-    """Return what holds, in the terms of ``Firewall.desired``."""
+    """Return the current state with the attributes of ``Firewall.desired``."""
     state = {
         "enabled": _enabled(now),
         "ipv6": now.has_ipv6,
@@ -182,7 +182,7 @@ def _enabled(now: Now) -> Union[bool, str]:
 
 
 def is_at_boot(reader: Reader) -> bool:
-    """Tell whether ufw starts with the host; where systemd does not run, that is not ours to judge."""
+    """Return True if ufw starts at boot; also where systemd does not run, as it cannot be known."""
     if reader.stat("/run/systemd/system") is None:
         return True
     return any(reader.stat(path) is not None for path in WANTED_BY)
@@ -199,8 +199,8 @@ def _policy(now: Now, name: str) -> str:
 
 def _policy_is_live(now: Now, chain: str, target: str) -> bool:
     expected = "DROP" if target == "REJECT" else target
-    found = [live.policies.get(chain) for live in (now.live[family] for family in now.families) if live is not None]
-    return all(policy == expected for policy in found)
+    policies = [live.policies.get(chain) for live in (now.live[family] for family in now.families) if live is not None]
+    return all(policy == expected for policy in policies)
 
 
 def policies_hold(now: Now, wish: Wish) -> bool:
@@ -208,29 +208,29 @@ def policies_hold(now: Now, wish: Wish) -> bool:
 
 
 def is_in_force(now: Now, entry: Entry) -> bool:
-    """Tell whether the files hold an entry of this match and action, and the kernel too when the firewall is active."""
-    for found in now.rules[entry.family].entries:
-        if found.match == entry.match and found.action == entry.action:
-            is_ours = found.is_tagged or found.is_single or found.comment == SSH_TAG
-            # What a Firewall lists stands for a FirewallRule that says the same, and the other way round.
-            stands_for = found.comment != SSH_TAG and found.is_single != entry.is_single
-            is_whose = not is_ours or stands_for or found.comment == entry.comment
-            return is_whose and (not now.is_active or entry.family not in now.families or now.holds(found))
+    """Return True if the files hold an entry of this match and action, and, with an active firewall, the kernel too."""
+    for existing in now.rules[entry.family].entries:
+        if existing.match == entry.match and existing.action == entry.action:
+            is_ours = existing.is_tagged or existing.is_single or existing.comment == SSH_TAG
+            # An entry of a Firewall satisfies an equal FirewallRule, and vice versa.
+            stands_for = existing.comment != SSH_TAG and existing.is_single != entry.is_single
+            is_whose = not is_ours or stands_for or existing.comment == entry.comment
+            return is_whose and (not now.is_active or entry.family not in now.families or now.holds(existing))
     return False
 
 
 def _rules(now: Now, goal: Goal, wish: Wish) -> Tuple[str, ...]:
     """Return the wanted lines that hold, then those that are there and should not be."""
-    found = [item.text for item in wish.wanted if all(is_in_force(now, entry) for entry in item.entries)]
+    texts = [item.text for item in wish.wanted if all(is_in_force(now, entry) for entry in item.entries)]
     for family in (4, 6):
         for entry in now.rules[family].entries:
             if entry.comment != SSH_TAG and not any(entry is other for other in goal.entries[family]):
                 text = entry.text()
-                if text not in found:
-                    found.append(text)
+                if text not in texts:
+                    texts.append(text)
                 elif text in [item.text for item in wish.wanted]:
-                    found.append(text + " (twice)")
-    return tuple(found)
+                    texts.append(text + " (twice)")
+    return tuple(texts)
 
 
 def is_ordered(now: Now, goal: Goal) -> bool:
@@ -262,11 +262,11 @@ def kernel(now: Now) -> str:
             chain = "%s-user-%s" % (PREFIX[family], direction)
             lines = [line for entry in now.rules[family].entries for line in _canonical_lines(entry)]
             expected = [rule for name, rule in lines if name == chain]
-            found = now.user_chain(family, chain)
+            rules = now.user_chain(family, chain)
             # Only a rule too many is one added by hand: others' rules may be printed in ways not foreseen here.
-            if len(found) > len(expected) and any(found.count(rule) > expected.count(rule) for rule in found):
+            if len(rules) > len(expected) and any(rules.count(rule) > expected.count(rule) for rule in rules):
                 return "%s holds rules added by hand" % chain
-            if not netfilter.is_in_order([rule for rule in found if rule in expected], expected):
+            if not netfilter.is_in_order([rule for rule in rules if rule in expected], expected):
                 return "%s is in another order" % chain
     return "as on disk"
 
