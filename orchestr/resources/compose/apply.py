@@ -1,4 +1,4 @@
-"""Bringing a compose project about: start, recreate, reload, stop and remove, only what differs."""
+"""Applying a compose project: start, recreate, reload, stop and remove only the services that differ."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 OVERRIDE_HEADER = "# Written by orchestr, which replaces it; put your own settings into another file.\n"
 ORPHAN_STOP_S = 86400.0  # the engine ends each at its own grace period, which may be hours
 HALF_MADE = re.compile("[0-9a-f]{12}_")
-UP_S, PULL_S = 300.0, 3600.0  # what compose itself may take beside waiting for containers to stop
+UP_S, PULL_S = 300.0, 3600.0  # time for compose itself, beside waiting for containers to stop
 
 
 def bring_about(system: System, project: "ComposeProject", views: Sequence[View]) -> None:
-    """Make these services run with what is there now, by a reload where that is enough. Raises ResourceError."""
+    """Make these services run with the current inputs, by a reload where that suffices. Raises ResourceError."""
     loaded = {view.service.name: _reload_digest(system, project, view.service) for view in views}
     starting = [view for view in views if not view.needs_reload]
     if starting:
@@ -45,7 +45,7 @@ def stop(system: System, project: "ComposeProject") -> None:
 
 
 def remove(system: System, project: "ComposeProject") -> None:
-    """Stop and remove containers and networks, not volumes, and what orchestr noted of them."""
+    """Stop and remove containers, networks (not volumes) and orchestr's stamp."""
     words = ["down", "--remove-orphans"]
     _compose(system, project, words, UP_S + _stop_s(project.all_services), with_files=False)
     for path in (project.path(project.override), compose_inputs.stamp_path(project.project)):
@@ -104,13 +104,13 @@ def override_text(reader: Reader, project: "ComposeProject") -> str:
 
 def _write_override(system: System, project: "ComposeProject") -> None:
     path, text = project.path(project.override), override_text(system, project)
-    found = system.read_text(path)
-    if found is not None and not found.startswith(OVERRIDE_HEADER):
+    text_before = system.read_text(path)
+    if text_before is not None and not text_before.startswith(OVERRIDE_HEADER):
         raise ResourceError(
             "%s is not one that orchestr wrote" % path,
             "rename it and name it in `files`, after compose.yaml; that name is needed for what orchestr adds",
         )
-    if found != text:
+    if text_before != text:
         system.write_bytes(path, text.encode("utf-8"), mode=0o644)
 
 
@@ -126,7 +126,7 @@ def _lint(system: System, project: "ComposeProject") -> None:
 
 
 def _remove_half_made(system: System, view: View) -> None:
-    """Remove what a recreation that was cut short left: a container not yet started, under its predecessor's id.
+    """Remove the leftovers of an interrupted recreation: a container not yet started, under its predecessor's id.
 
     Compose, which makes ``<id>_project-service-1`` first and renames it last, then stumbles over that name itself.
     """
@@ -136,7 +136,7 @@ def _remove_half_made(system: System, view: View) -> None:
 
 
 def _wake(system: System, view: View) -> None:
-    """Do what ``compose up`` would not: unpause, and restart what is unhealthy or may have read other files."""
+    """Repair beyond ``compose up``: unpause, and restart containers that are unhealthy or may have read other files."""
     for container in view.containers:
         if container.condition == compose_containers.PAUSED:
             system.run(["docker", "unpause", container.name])
@@ -150,16 +150,16 @@ def _up_failed(
 ) -> ResourceError:
     """Return compose's last word, with the log of the container that made it fail where there is one."""
     system.forget(("containers",))
-    said = failed.completed.stderr.strip()
+    message = failed.completed.stderr.strip()
     names = {service.name for service in services if not service.runs_once}
-    found = compose_containers.project_containers(system, project.project)
+    containers = compose_containers.project_containers(system, project.project)
     fine = (compose_containers.RUNNING, "created")
-    broken = [item for item in found if item.service in names and item.condition not in fine]
+    broken = [item for item in containers if item.service in names and item.condition not in fine]
     logs = ["%s (%s):\n%s" % (c.name, c.condition, docker.log_tail(system, c.id)) for c in broken]
     return ResourceError(
-        "docker compose could not start %s: %s" % (project.project, said.rpartition("\n")[2] or failed),
+        "docker compose could not start %s: %s" % (project.project, message.rpartition("\n")[2] or failed),
         "docker compose --project-directory %s ps --all" % project.directory,
-        "\n".join([said, *logs]),
+        "\n".join([message, *logs]),
     )
 
 
@@ -181,7 +181,7 @@ def _reload(system: System, project: "ComposeProject", view: View) -> None:
 
 
 def _stamp(system: System, project: "ComposeProject", loaded: Mapping[str, str]) -> None:
-    """Note how the services just seen to were started, and what each of their containers has loaded."""
+    """Write the stamp: how the services just deployed were started, and the files each container has loaded."""
     system.forget(("containers",))
     old = compose_inputs.read_stamp(system, project.project)
     new: Dict[str, Mapping[str, str]] = {}

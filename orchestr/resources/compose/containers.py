@@ -1,4 +1,4 @@
-"""The containers of compose projects as the engine lists them, and what each is doing, in words.
+"""The containers of compose projects as the engine lists them, and the condition of each, in words.
 
 Source: ``GET /containers/json`` and ``GET /containers/{id}/json`` of the Docker Engine API; labels
 ``com.docker.compose.*`` as docker compose v2 sets them.
@@ -22,7 +22,7 @@ RUNNING, COMPLETED, UNHEALTHY, PAUSED, ABSENT = "running", "completed", "unhealt
 
 @record
 class Container:
-    """One container of a service: ``condition`` is what it does now, ``digest`` what orchestr started it with."""
+    """One container of a service: ``condition`` is its state in words, ``digest`` that of its inputs."""
 
     id: str
     name: str
@@ -41,8 +41,8 @@ def project_containers(reader: Reader, project: str) -> List[Container]:
 
 def _compose_containers(reader: Reader) -> List[Dict[str, Any]]:
     query = {"all": "1", "filters": {"label": [_COMPOSE + "project"]}}
-    found: List[Dict[str, Any]] = docker.get(reader, "/containers/json", query)
-    return [item for item in found if item["Labels"].get(_COMPOSE + "oneoff", "False") != "True"]
+    containers: List[Dict[str, Any]] = docker.get(reader, "/containers/json", query)
+    return [item for item in containers if item["Labels"].get(_COMPOSE + "oneoff", "False") != "True"]
 
 
 def _container(item: Dict[str, Any]) -> Container:
@@ -59,7 +59,7 @@ def _container(item: Dict[str, Any]) -> Container:
 
 
 def condition(state: str, status: str) -> str:
-    """Return in words what a container does, from the engine's ``State`` and ``Status`` ("Up 2 hours (unhealthy)")."""
+    """Return a container's condition in words from the engine's ``State`` and ``Status`` ("Up 2 hours (unhealthy)")."""
     if state == "running":
         return UNHEALTHY if "(unhealthy)" in status else RUNNING
     if state == "restarting":
@@ -70,12 +70,12 @@ def condition(state: str, status: str) -> str:
 
 
 def is_at_rest(container: Container) -> bool:
-    """Tell whether nothing of a container runs."""
+    """Return True if no process of a container runs."""
     return container.condition.split()[0] in AT_REST
 
 
 def summary(containers: Sequence[Container], replicas: int, runs_once: bool) -> str:
-    """Return what a service's containers do, all together; `wanted` when all is as it should be."""
+    """Return the condition of a service's containers together; `wanted` if all are as they should be."""
     words = [COMPLETED if runs_once and item.condition == "exited (0)" else item.condition for item in containers]
     if not words:
         return ABSENT
@@ -95,8 +95,8 @@ def wanted(replicas: int, runs_once: bool) -> str:
 
 def inspect(reader: Reader, container_id: str) -> Dict[str, Any]:
     """Return all the engine says of one container; empty when it is gone."""
-    found: Dict[str, Any] = docker.get(reader, "/containers/%s/json" % container_id) or {}
-    return found
+    details: Dict[str, Any] = docker.get(reader, "/containers/%s/json" % container_id) or {}
+    return details
 
 
 def started_at(reader: Reader, container_id: str) -> str:

@@ -1,10 +1,10 @@
-"""What a container was started with: digests of its inputs, and the stamp of what was loaded since.
+"""A container's inputs: their digests at its start, and the stamp of files loaded since.
 
 The digests stand in a label of the container, so that a run that dies between writing a file and restarting still
 restarts next time. What a *running* container has read since (a reload) cannot be a label; it stands in a stamp,
 ``/var/lib/orchestr/compose/PROJECT.json``, valid only for that one start of that one container.
 
-A container that somebody else restarted (a person, the engine after a crash, the machine) read what its files held
+A container that somebody else restarted (a person, the engine after a crash, the machine) read the content of its files
 then, which the label does not say: only files older than that start are known to have been read as they are now.
 """
 
@@ -54,10 +54,10 @@ def combined_digest(reader: Reader, paths: Iterable[str]) -> str:
 
 def files_below(reader: Reader, path: str) -> List[str]:
     """Return ``path`` itself, or for a directory the files in it, sorted; in check mode with those still to come."""
-    found = reader.stat(path)
+    status = reader.stat(path)
     below = path.rstrip("/") + "/"
     planned = [name for name in reader.predicted if name.startswith(below)]
-    if (found is None or found.type != "directory") and not planned:
+    if (status is None or status.type != "directory") and not planned:
         return [path]
     names = {below + name for name in reader.list_directory(path) if not name.startswith(".orchestr-")}
     nested = {inner for name in names for inner in files_below(reader, name)}
@@ -70,7 +70,7 @@ def missing(reader: Reader, paths: Iterable[str]) -> Optional[str]:
 
 
 def unchanged_since(reader: Reader, paths: Iterable[str], moment_ns: int) -> bool:
-    """Tell whether no file of these (nor, in check mode, a planned one) changed in any way after ``moment_ns``."""
+    """Return True if none of these files (nor, in check mode, a planned one) changed in any way after ``moment_ns``."""
     names = _with_files_below(reader, paths)
     if any(name in reader.predicted for name in names):
         return False
@@ -78,7 +78,7 @@ def unchanged_since(reader: Reader, paths: Iterable[str], moment_ns: int) -> boo
 
 
 def unwritten_since(reader: Reader, paths: Iterable[str], moment_ns: int) -> bool:
-    """Tell the same of their content alone; for what is repeated without harm, since mtime can be set by hand."""
+    """Return True if their content did not change; only for harmless repetitions, as mtime can be set by hand."""
     names = _with_files_below(reader, paths)
     if any(reader.predicted[name] != digest_on_disk(reader, name) for name in names if name in reader.predicted):
         return False
@@ -90,9 +90,9 @@ def _with_files_below(reader: Reader, paths: Iterable[str]) -> List[str]:
 
 
 def _stats(reader: Reader, names: Iterable[str]) -> List[FileStat]:
-    """Return what is known of the files, links and what they lead to; one that is missing is for ever new."""
-    found = [reader.stat(place) for name in names for place in {name, real_path(reader, name)}]
-    return [item or MISSING for item in found]
+    """Return the status of the files, of links and their targets; a missing file counts as always new."""
+    statuses = [reader.stat(candidate) for name in names for candidate in {name, real_path(reader, name)}]
+    return [item or MISSING for item in statuses]
 
 
 def stamp_path(project: str) -> str:
@@ -102,10 +102,10 @@ def stamp_path(project: str) -> str:
 def read_stamp(reader: Reader, project: str) -> Stamp:
     """Return a project's stamp; empty when there is no (readable) one."""
     try:
-        found = loads(reader.read_text(stamp_path(project)) or "{}")
+        stamp = loads(reader.read_text(stamp_path(project)) or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return stamp if isinstance(stamp, dict) else {}
 
 
 def write_stamp(system: System, project: str, entries: Stamp) -> None:

@@ -21,7 +21,7 @@ LISTS_AGE_S = 86400.0
 class ComposePlugin(Resource):
     """``docker compose`` is there: any plugin will do, else the first of ``packages`` with version 2 or later.
 
-    Observes: the directories Docker looks for plugins in. Changes: installs that package, and what it needs.
+    Observes: the directories Docker looks for plugins in. Changes: installs that package and its dependencies.
     Never touches: a plugin that is there already, nor packages of version 1, which Debian 12 calls docker-compose.
     """
 

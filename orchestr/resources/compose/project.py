@@ -1,6 +1,6 @@
 """Compose projects: services that run, with the configuration that is there now.
 
-What a container was started with stands in its label ``orchestr.digest``: digests of its definition, its image and the
+A container's inputs are in its label ``orchestr.digest``: digests of its definition, its image and the
 files it reads. The label gets in by a generated ``compose.override.yaml``, which compose reads by itself, so that a
 ``docker compose up`` by hand in the directory changes nothing. Only services whose inputs changed are recreated.
 
@@ -31,7 +31,7 @@ ORPHANS = "orphans"
 @record
 @registered("compose_service")
 class ComposeService:
-    """What one service of a project should be doing, and what it was to be started with.
+    """The desired state of one service of a project, and its inputs.
 
     ``definition`` is a digest of its definition; without one the whole compose files count. ``env_files`` are read
     when a container is made, ``config`` (files and directories, relative to the project's directory) each time it
@@ -56,7 +56,7 @@ class ComposeService:
 @record
 @registered("compose_project")
 class ComposeProject(Resource):
-    """A compose project in ``directory``: every service running, healthy, and started with what is there now.
+    """A compose project in ``directory``: every service running, healthy, and started with the current inputs.
 
     Observes: the project's containers over the engine's socket, the files they were started with (no process).
     Changes: only services that differ: starts, recreates, restarts (unhealthy ones) or reloads them, then waits until
@@ -95,7 +95,7 @@ class ComposeProject(Resource):
 
     @property
     def all_services(self) -> List[ComposeService]:
-        """Return the services, those given by name alone as such."""
+        """The services; a name alone becomes a ComposeService."""
         return [ComposeService(item) if isinstance(item, str) else item for item in self.services]
 
     def path(self, name: str) -> str:
@@ -139,7 +139,7 @@ class ComposeProject(Resource):
         return [item for item in containers if item.service not in names]
 
     def inputs_text(self, reader: Reader, service: ComposeService) -> str:
-        """Return what a service would be started with now, as its container's label says it."""
+        """Return the inputs with which a service would be started now, in the form of its container's label."""
         inputs = {}
         if service.definition:
             inputs["definition"] = service.definition[: compose_inputs.DIGEST_LENGTH]
@@ -150,11 +150,11 @@ class ComposeProject(Resource):
         return compose_inputs.label_text(inputs)
 
     def inputs_read_by_process(self, service: ComposeService) -> List[str]:
-        """Return the paths that a container's process reads anew whenever it is started, by whomever."""
+        """Return the paths that a container's process reads again at every start."""
         return [self.path(name) for name in (*self.config, *service.config)]
 
     def _read_at_start(self, service: ComposeService) -> Tuple[str, ...]:
-        """Return the files that a change of which recreates the service; ``.env`` is read by compose unasked."""
+        """Return the files whose change recreates the service; ``.env`` is read by compose unasked."""
         interpolated = self.env_files or (() if service.definition else (".env",))
         files = () if service.definition else self.files
         return tuple(dict.fromkeys((*files, *interpolated, *self.config, *service.env_files, *service.config)))

@@ -1,4 +1,4 @@
-"""A project's services as found: what their containers do, and in words why that will not do."""
+"""A project's services as observed: the condition of their containers, and why it differs from the desired one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MISREAD = "may have read other configuration since it was restarted"
 
 @record
 class View:
-    """One service as found. ``text`` is its state as compared and shown; stale containers have to be replaced.
+    """One service as observed. ``text`` is its state as compared and shown; stale containers have to be replaced.
 
     ``misread`` are containers that are right but may have read files that were not, when others restarted them.
     """
@@ -35,16 +35,16 @@ class View:
 
 
 def views(reader: Reader, project: "ComposeProject", containers: Sequence[Container]) -> List[View]:
-    """Return every service of the project as found."""
+    """Return every service of the project as observed."""
     stamp = compose_inputs.read_stamp(reader, project.project)
-    found = []
+    result = []
     for service in project.all_services:
         mine = tuple(item for item in containers if item.service == service.name)
         if project.running:
-            found.append(_view(reader, project, service, mine, stamp))
+            result.append(_view(reader, project, service, mine, stamp))
         else:
-            found.append(View(service, mine, _stopped_text(mine)))
-    return found
+            result.append(View(service, mine, _stopped_text(mine)))
+    return result
 
 
 def _view(
@@ -89,13 +89,13 @@ def _why_stale(container: Container, inputs: str, stamp: compose_inputs.Stamp) -
 
 
 def _has_other_image(reader: Reader, reference: str, containers: Sequence[Container]) -> bool:
-    """Tell whether a container was made from another image than the reference now names (a pull moves it)."""
-    found = docker.tagged(reader, reference)
-    return found is not None and any(container.image_id != found["Id"] for container in containers)
+    """Return True if a container was made from another image than the reference now names (a pull moves it)."""
+    image = docker.tagged(reader, reference)
+    return image is not None and any(container.image_id != image["Id"] for container in containers)
 
 
 def start_entry(container: Container) -> Dict[str, str]:
-    """Return what the stamp keeps of how a service was started."""
+    """Return the stamp's entry on how a service was started."""
     return {"digest": container.digest, "config_hash": container.config_hash, "image": container.image_id}
 
 
@@ -106,7 +106,7 @@ def _has_misread(
     container: Container,
     entry: Optional[Mapping[str, str]],
 ) -> bool:
-    """Tell whether others (re)started a running container before its files came to be what its label says."""
+    """Return True if a running container was (re)started by others before its files had their present content."""
     paths = project.inputs_read_by_process(service)
     if not paths or service.runs_once or container.condition not in AT_WORK:
         return False
@@ -117,7 +117,7 @@ def _has_misread(
 
 
 def _has_loaded(reader: Reader, paths: Sequence[str], container: Container, entry: Optional[Mapping[str, str]]) -> bool:
-    """Tell whether a container runs with its reloadable files as they are: loaded since, or started after them.
+    """Return True if a container runs with its current reloadable files: loaded since, or started after them.
 
     A reload by hand leaves no trace: that of an edited file, which is then repaired, is not seen.
     """

@@ -1,7 +1,7 @@
 """Waiting until services that were started are steady: healthy, or up for a while without dying again.
 
-The engine answers who stops or starts a container a moment before its list of containers has it, so the list is
-awaited too: what is observed next is read from there.
+The engine answers a request to stop or start a container a moment before its list of containers shows it, so the
+list is awaited too: the next observation reads it.
 
 ``docker compose up --wait`` takes a container in a crash loop without a health check for running, and one that should
 end (a one-off initialisation) for a failure; it also does not say whose log to read.
@@ -47,7 +47,7 @@ def until_steady(
 
 
 def until_at_rest(system: System, project: str) -> None:
-    """Return when no container of a project that was stopped is listed as at work; what still is then is to be told."""
+    """Return when no container of a project that was stopped is listed as at work, or after LISTED_S."""
     for _ in system.attempts(LISTED_S, POLL_S):
         system.forget(("containers",))
         containers = compose_containers.project_containers(system, project)
@@ -64,12 +64,12 @@ def _waiting(
 ) -> "Sequence[Tuple[Container, str]]":
     system.forget(("containers",))
     by_name = {service.name: service for service in services}
-    found = [c for c in compose_containers.project_containers(system, project) if c.service in by_name]
+    containers = [c for c in compose_containers.project_containers(system, project) if c.service in by_name]
     for service in services:
-        if not any(item.service == service.name for item in found):
+        if not any(item.service == service.name for item in containers):
             raise ResourceError("compose made no container for the service %s" % service.name, "is it in compose.yaml?")
     waiting = []
-    for container in found:
+    for container in containers:
         why = _not_steady(system, container, by_name[container.service].runs_once, settle_s, seen)
         if why != STEADY:
             waiting.append((container, why))
@@ -110,9 +110,9 @@ def _last_probe(state: Dict[str, Any]) -> str:
     return "health check: %s\n" % log[-1].get("Output", "").strip()
 
 
-def _failure(system: System, container: Container, what: str, details: str = "") -> ResourceError:
+def _failure(system: System, container: Container, problem: str, details: str = "") -> ResourceError:
     return ResourceError(
-        "the service %s %s" % (container.service, what),
+        "the service %s %s" % (container.service, problem),
         "its log on the host: docker logs %s" % container.name,
         details + docker.log_tail(system, container.id),
     )

@@ -20,7 +20,7 @@ UPDATE_TRIES = 5  # somebody else may write the same object between our reading 
 
 
 class Refused(ResourceError):
-    """The engine refused a request; ``status`` is what it answered."""
+    """The engine refused a request; ``status`` is that of its answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__("docker says %d: %s" % (status, message))
@@ -62,7 +62,7 @@ def call(
 
 
 def update(
-    system: System, path: str, changed: Callable[[Dict[str, Any]], Optional[Dict[str, Any]]], what: str = ""
+    system: System, path: str, changed: Callable[[Dict[str, Any]], Optional[Dict[str, Any]]], description: str = ""
 ) -> None:
     """Write the object at ``path`` (a node, service, config …): ``changed`` makes its new Spec out of the object.
 
@@ -70,14 +70,14 @@ def update(
     Raises ResourceError when there is no such object.
     """
     for left in range(UPDATE_TRIES - 1, -1, -1):
-        found = docker.get(system, path)
-        if found is None:
-            raise ResourceError("%s is not there any more" % (what or path))
-        spec = changed(found)
+        current = docker.get(system, path)
+        if current is None:
+            raise ResourceError("%s does not exist any more" % (description or path))
+        spec = changed(current)
         if spec is None:
             return
         try:
-            call(system, "POST", path + "/update", {"version": str(found["Version"]["Index"])}, spec)
+            call(system, "POST", path + "/update", {"version": str(current["Version"]["Index"])}, spec)
             return
         except Refused as refused:
             if OUT_OF_SEQUENCE not in refused.reason or not left:
@@ -86,5 +86,5 @@ def update(
 
 def listed(reader: Reader, path: str, filters: Mapping[str, List[str]]) -> List[Dict[str, Any]]:
     """Return a list of the engine's objects that the filters let through."""
-    found: Optional[List[Dict[str, Any]]] = docker.get(reader, path, {"filters": dict(filters)})
-    return found or []
+    items: Optional[List[Dict[str, Any]]] = docker.get(reader, path, {"filters": dict(filters)})
+    return items or []

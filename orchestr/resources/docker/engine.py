@@ -183,7 +183,7 @@ def compose_plugin(reader: Reader) -> Optional[str]:
 
 
 def require_compose(reader: Reader) -> str:
-    """Return the path of the compose v2 plugin. Raises NotObservable that says what to install."""
+    """Return the path of the compose v2 plugin. Raises NotObservable that names the package to install."""
     plugin = compose_plugin(reader)
     if plugin is not None:
         return plugin
@@ -226,10 +226,11 @@ class DockerEngine(Resource):
             self._require("compose", _plugin_version(reader, plugin), self.compose_minimum)
         return {"engine": "answers", "version": version}
 
-    def _require(self, what: str, found: str, minimum: str) -> None:
-        if version_numbers(found) < version_numbers(minimum):
+    def _require(self, program: str, version: str, minimum: str) -> None:
+        if version_numbers(version) < version_numbers(minimum):
             raise NotObservable(
-                "%s here is %s, and %s or newer is needed" % (what, found, minimum), "install a newer version of it"
+                "%s here is %s, and %s or newer is needed" % (program, version, minimum),
+                "install a newer version of it",
             )
 
     def apply(self, system: System, change: Change) -> None:
@@ -247,5 +248,5 @@ def _plugin_version(reader: Reader, plugin: str) -> str:
 
 
 def _why(system: System, stderr: str) -> str:
-    said = system.query(["journalctl", "--unit", "docker", "--lines", "20", "--no-pager", "--output", "cat"]).stdout
-    return "\n".join(part for part in (stderr.strip(), said.strip()) if part)
+    log = system.query(["journalctl", "--unit", "docker", "--lines", "20", "--no-pager", "--output", "cat"]).stdout
+    return "\n".join(part for part in (stderr.strip(), log.strip()) if part)

@@ -25,7 +25,7 @@ BLOCK = 512  # tar's
 KNOWN_IDS = "/var/lib/orchestr/images.json"
 #: Where the logins for registries are (config.json, 0600); the role docker writes it. Only its path is in an argv.
 LOGINS = "/var/lib/orchestr/docker"
-SAID_EVERY = 32 << 20  # bytes of one layer between two words about it
+PROGRESS_BYTES = 32 << 20  # bytes of one layer between two progress messages
 
 
 @record
@@ -61,10 +61,10 @@ class Image(Resource):
         return {"image": self.image_id}
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = docker.tagged(reader, self.reference)
-        if found is None:
+        image = docker.tagged(reader, self.reference)
+        if image is None:
             return None
-        return {"image": _known_ids(reader).get(found["Id"], found["Id"])}
+        return {"image": _known_ids(reader).get(image["Id"], image["Id"])}
 
     def apply(self, system: System, change: Change) -> None:
         is_containerd = has_containerd_store(system)
@@ -84,11 +84,11 @@ class Image(Resource):
         before = "absent" if change.before is None else _short(change.before["image"])
         return "- image: %s\n+ image: %s" % (before, _short(self.image_id))
 
-    # -- what to send ---------------------------------------------------------------------------------------------
+    # -- the layers to send ---------------------------------------------------------------------------------------
     def _layers_present(self, reader: Reader) -> int:
         """Return how many of the first layers some image of the engine has below it too, in the same order."""
         wanted = [layer.diff_id for layer in self.layers]
-        return max((_common_start(wanted, found) for found in layers_of_images(reader)), default=0)
+        return max((_common_start(wanted, existing) for existing in layers_of_images(reader)), default=0)
 
     def _load(self, system: System, present: int) -> str:
         """Stream the archive without its first ``present`` layers into docker load; return its complaint, or ""."""
@@ -107,31 +107,31 @@ class Image(Resource):
             size = layer.blob.size_bytes
             system.say("%s: layer %d of %d, %.1f MB" % (self.reference, number + 1, len(self.layers), size / 1e6))
             yield _header(names[number], size)
-            yield from self._told(system, verified(system, layer.blob), number, size)
+            yield from self._report_progress(system, verified(system, layer.blob), number, size)
             yield b"\0" * (-size % BLOCK)
         yield b"\0" * BLOCK * 2
 
-    def _told(self, system: System, chunks: Iterator[bytes], number: int, size: int) -> Iterator[bytes]:
-        """Yield the chunks of a layer, and say now and then how much of a large one has gone."""
-        sent = told = 0
+    def _report_progress(self, system: System, chunks: Iterator[bytes], number: int, size: int) -> Iterator[bytes]:
+        """Yield the chunks of a layer, and report now and then how much of a large one has been sent."""
+        sent = reported = 0
         for chunk in chunks:
             yield chunk
             sent += len(chunk)
-            if sent - told >= SAID_EVERY and sent < size:
-                told = sent
-                what = (self.reference, number + 1, len(self.layers), 100 * sent // size)
-                system.say("%s: layer %d of %d, %d %% sent" % what)
+            if sent - reported >= PROGRESS_BYTES and sent < size:
+                reported = sent
+                progress = (self.reference, number + 1, len(self.layers), 100 * sent // size)
+                system.say("%s: layer %d of %d, %d %% sent" % progress)
 
     # -- engines that name images by manifest -----------------------------------------------------------------------
     def _remember_id(self, system: System) -> None:
-        """Note what this engine calls the image: a containerd image store names it by a manifest, not its config."""
+        """Remember this engine's name of the image: a containerd image store names it by a manifest, not its config."""
         system.forget(("images",))
-        found = docker.tagged(system, self.reference)
-        if found is None or found["Id"] == self.image_id:
+        image = docker.tagged(system, self.reference)
+        if image is None or image["Id"] == self.image_id:
             return
         if system.stat(os.path.dirname(KNOWN_IDS)) is None:
             system.make_directory(os.path.dirname(KNOWN_IDS), mode=0o700)
-        known = dict(_known_ids(system), **{found["Id"]: self.image_id})
+        known = dict(_known_ids(system), **{image["Id"]: self.image_id})
         system.write_bytes(KNOWN_IDS, dumps(known, indent=1, sort_keys=True).encode("utf-8"))
 
 
@@ -141,10 +141,10 @@ class PulledImage(Resource):
     """An image that comes from a registry the host reaches; with ``digest`` (``sha256:…``) exactly that one.
 
     A digest in the reference itself (``redis:7@sha256:…``) pins it too, and no tag is given to it. Logins are those of
-    ``LOGINS``/config.json where that is there. Raises ValueError on a digest that is none, and on two.
+    ``LOGINS``/config.json where that is there. Raises ValueError on an invalid digest, and on two.
 
     Observes: the references and repository digests the engine has. Changes: pulls. Never touches: other images.
-    Outcome: ``{"image": id}``, the sha256 of its configuration, by which hosts are told to have the same one.
+    Outcome: ``{"image": id}``, the sha256 of its configuration, by which hosts are compared.
     """
 
     reference: str
@@ -168,17 +168,17 @@ class PulledImage(Resource):
         return {"image": self.digest or "present"}
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = docker.tagged(reader, self.reference)
-        if found is None:
+        image = docker.tagged(reader, self.reference)
+        if image is None:
             return None
-        digests = [text.partition("@")[2] for text in found.get("RepoDigests") or ()]
+        digests = [text.partition("@")[2] for text in image.get("RepoDigests") or ()]
         if not self.digest or self.digest in digests:
             return {"image": self.digest or "present"}
         return {"image": ", ".join(digests) or "without a digest"}
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        found = docker.tagged(reader, self.reference)
-        return {"image": found["Id"]} if found else {}
+        image = docker.tagged(reader, self.reference)
+        return {"image": image["Id"]} if image else {}
 
     def apply(self, system: System, change: Change) -> None:
         is_pinned = "@" in self.reference
@@ -198,7 +198,7 @@ class PulledImage(Resource):
             system.run(["docker", "tag", exact, docker.familiar(self.reference)])
 
 
-# -- what the engine has ------------------------------------------------------------------------------------------
+# -- the engine's images ------------------------------------------------------------------------------------------
 def layers_of_images(reader: Reader) -> List[Sequence[str]]:
     """Return the diff ids of every image's layers, intermediate ones of builds included."""
     listed = docker.get(reader, "/images/json", {"all": "1"})
@@ -207,7 +207,7 @@ def layers_of_images(reader: Reader) -> List[Sequence[str]]:
 
 
 def has_containerd_store(reader: Reader) -> bool:
-    """Tell whether the engine keeps images in containerd (default of fresh installations from 29 on)."""
+    """Return True if the engine keeps images in containerd (default of fresh installations from 29 on)."""
     status = docker.get(reader, "/info").get("DriverStatus") or ()
     return any("io.containerd.snapshotter" in text for pair in status for text in pair)
 
@@ -219,9 +219,9 @@ def _known_ids(reader: Reader) -> Dict[str, str]:
         return {}
 
 
-def _common_start(wanted: Sequence[str], found: Sequence[str]) -> int:
-    pairs = zip(wanted, found)
-    return next((number for number, (one, other) in enumerate(pairs) if one != other), min(len(wanted), len(found)))
+def _common_start(wanted: Sequence[str], existing: Sequence[str]) -> int:
+    pairs = zip(wanted, existing)
+    return next((number for number, (one, other) in enumerate(pairs) if one != other), min(len(wanted), len(existing)))
 
 
 # -- names --------------------------------------------------------------------------------------------------------
@@ -240,9 +240,9 @@ def _short(image_id: str) -> str:
 
 # -- the archive --------------------------------------------------------------------------------------------------
 def verified(system: System, blob: Blob) -> Generator[bytes, None, None]:
-    """Yield a blob's chunks, the last one only when all of them have the digest they should. Raises OSError.
+    """Yield a blob's chunks, the last one only if the digest of all of them is right. Raises OSError.
 
-    What is left when the reader goes away is taken off the line, so that the next blob starts with its own bytes.
+    The rest is read off the line when the consumer stops early, so that the next blob starts with its own bytes.
     """
     from hashlib import sha256
 

@@ -170,7 +170,7 @@ def ours_of(wanted: Sequence[Wanted]) -> List[Placed]:
 
 
 def _stays(now: Now, item: Item, matches: Set[Tuple[int, str, str, str, str]], ours: Set[Item], purge: bool) -> bool:
-    """Return True for an item to keep: a single rule, or a foreign one unless packaged, purged, or contradicted by us."""
+    """Return True for an item to keep: a single rule, or a foreign one not packaged, purged or contradicted."""
     rule = placed(item)
     if rule is not None:
         return rule.tag == SINGLE_TAG or item in ours

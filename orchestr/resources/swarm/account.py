@@ -1,4 +1,4 @@
-"""What a node tells of its swarm to later plays, and why it cannot be in another place than it is."""
+"""The outcome of a node's membership for later plays, and the refusal of another membership."""
 
 from __future__ import annotations
 
@@ -15,43 +15,50 @@ if TYPE_CHECKING:
 
 
 def published(reader: Reader) -> Dict[str, Any]:
-    """Return a membership as an outcome; a working manager tells the join tokens and the nodes too."""
-    found = swarm_state.membership(reader)
+    """Return a membership as an outcome; that of a working manager includes the join tokens and the nodes."""
+    membership = swarm_state.membership(reader)
     outcome: Dict[str, Any] = {
-        "state": found.state,
-        "node_id": found.node_id,
-        "address": found.address,
-        "is_manager": found.is_manager and not found.error,
-        "cluster": found.cluster,
-        "managers": tuple(address for _, address in found.managers),
+        "state": membership.state,
+        "node_id": membership.node_id,
+        "address": membership.address,
+        "is_manager": membership.is_manager and not membership.error,
+        "cluster": membership.cluster,
+        "managers": tuple(address for _, address in membership.managers),
     }
     if outcome["is_manager"]:
         tokens = docker.get(reader, "/swarm")["JoinTokens"]
         outcome["worker_token"], outcome["manager_token"] = Secret(tokens["Worker"]), Secret(tokens["Manager"])
         nodes = swarm_state.nodes(reader)
-        outcome["nodes"] = tuple((each.id, each.hostname, each.role, each.state) for each in nodes)
+        outcome["nodes"] = tuple((node.id, node.hostname, node.role, node.state) for node in nodes)
     return outcome
 
 
-def refusal(found: Membership, advertise: str, cluster: str) -> ResourceError:
-    """Return why a host that is in a swarm already cannot be what is asked."""
-    if found.state == "locked":
+def refusal(membership: Membership, advertise: str, cluster: str) -> ResourceError:
+    """Return the error for a host whose membership of a swarm contradicts the desired one."""
+    if membership.state == "locked":
         return ResourceError("this node's swarm is locked", "docker swarm unlock, with the key that is kept for it")
-    name = "%s (%s)" % (found.cluster, found.manager_text) if found.cluster else "that of %s" % found.manager_text
-    if found.is_manager and found.error:
-        return ResourceError("this manager cannot act: %s" % found.error, swarm_state.NO_QUORUM)
-    if cluster and found.cluster != cluster:
+    name = (
+        "%s (%s)" % (membership.cluster, membership.manager_text)
+        if membership.cluster
+        else "that of %s" % membership.manager_text
+    )
+    if membership.is_manager and membership.error:
+        return ResourceError("this manager cannot act: %s" % membership.error, swarm_state.NO_QUORUM)
+    if cluster and membership.cluster != cluster:
         return ResourceError("this host is in another swarm: %s" % name, swarm_state.LEAVE)
-    if found.is_active and found.address != advertise and found.is_manager:
+    if membership.is_active and membership.address != advertise and membership.is_manager:
         return ResourceError(
-            "this manager is known by %s, and a manager's address cannot be changed to %s" % (found.address, advertise),
+            "this manager is known by %s, and a manager's address cannot be changed to %s"
+            % (membership.address, advertise),
             "let it leave (a worker first, then leaving) and join again, or keep the address",
         )
-    if found.is_active and found.address != advertise:
+    if membership.is_active and membership.address != advertise:
         return ResourceError(
-            "this worker is known by %s, not %s" % (found.address, advertise),
+            "this worker is known by %s, not %s" % (membership.address, advertise),
             "let it leave (group leaving) and join again, or keep the address",
         )
-    if not found.is_manager:
+    if not membership.is_manager:
         return ResourceError("this host is a worker of another swarm: %s" % name, swarm_state.LEAVE)
-    return ResourceError("this node is %s in its swarm: %s" % (found.state, found.error or name), swarm_state.LEAVE)
+    return ResourceError(
+        "this node is %s in its swarm: %s" % (membership.state, membership.error or name), swarm_state.LEAVE
+    )

@@ -1,4 +1,4 @@
-"""What an engine may keep open after it has left a swarm, and how to have it closed."""
+"""The gossip port that an engine may keep open after it has left a swarm, and how to close it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def await_closed(system: System) -> None:
     """Return when the port of the swarm's gossip is closed, so that the host can be a node again.
 
     An engine that leaves while it cannot reach its manager may keep it (26.1 does): the next swarm's overlay networks
-    would then not reach this host. Where no container runs, the engine is restarted; where some do, it is said.
+    would then not reach this host. Where no container runs, the engine is restarted; otherwise a message asks for it.
     """
     for _ in system.attempts(CLOSE_S, 0.2):
         if PORT not in held_ports(system, "tcp"):

@@ -1,4 +1,4 @@
-"""Whether a node can take part in the ingress mesh, told before anything relies on it."""
+"""A check, before services rely on it, that a node can take part in the ingress mesh."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOW = "ports published through the ingress mesh, and services' virtual addresses
 
 
 def has_ipvs(reader: Reader) -> bool:
-    """Tell whether the kernel has IPVS, or a module of it that Docker loads when it needs it (modprobe(8))."""
+    """Return True if the kernel has IPVS, or a module of it that Docker can load (modprobe(8))."""
     if reader.stat(TABLE) is not None:
         return True
     return reader.query(["modprobe", "--dry-run", "--quiet", "ip_vs"]).ok
@@ -26,7 +26,7 @@ def has_ipvs(reader: Reader) -> bool:
 class SwarmIngress(Resource):
     """A gate: the kernel has IPVS, which the ingress mesh and services' virtual addresses are made of.
 
-    Observes: /proc and the kernel's modules. Changes: nothing; its apply says what will not work and what to do.
+    Observes: /proc and the kernel's modules. Changes: nothing; its apply fails with the consequences and the next step.
     Never touches: anything.
     """
 

@@ -1,7 +1,7 @@
 """A host's membership in a swarm: beginning one, joining one, leaving it.
 
 Join tokens are read from a manager when the run comes to it, reach the joining host as Secrets, and go into the body of
-a request on the engine's socket: no argument, no file, no log has them. What role a *member* has is a SwarmNode's.
+a request on the engine's socket: no argument, no file, no log has them. The role of a *member* is set by a SwarmNode.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 PORT = 2377
 JOIN_S, DEMOTED_S = 60.0, 60.0
 THIS, REMOVED = "this one", "this one, which has removed this host"
-ADDRESS = "0123456789abcdefABCDEF.:"  # what an address is made of; an interface has another character
+ADDRESS = "0123456789abcdefABCDEF.:"  # the characters of addresses; the name of an interface has another
 
 
 @record
 @registered("swarm_survey")
 class SwarmSurvey(Survey):
-    """What the host knows of a swarm, for the plays after it; ``name`` only tells surveys apart.
+    """The host's account of its swarm, for later plays; ``name`` only distinguishes surveys.
 
     Observes: the engine's own account. Changes: nothing. Never touches: anything; a host without an engine is in none.
     """
@@ -77,17 +77,17 @@ class SwarmManager(Resource):
         return dict(wanted, cluster=self.cluster) if self.cluster else wanted
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = swarm_state.membership(reader)
-        if found.state == "inactive":
+        membership = swarm_state.membership(reader)
+        if membership.state == "inactive":
             return None
-        role = "manager" if found.is_manager else "worker"
-        state = {"role": "%s, which cannot act" % role if found.error else role, "address": found.address}
-        return dict(state, cluster=found.cluster, node=found.node_id)
+        role = "manager" if membership.is_manager else "worker"
+        state = {"role": "%s, which cannot act" % role if membership.error else role, "address": membership.address}
+        return dict(state, cluster=membership.cluster, node=membership.node_id)
 
     def apply(self, system: System, change: Change) -> None:
-        found = swarm_state.membership(system)
-        if found.state != "inactive":
-            raise refusal(found, self.advertise, self.cluster)
+        membership = swarm_state.membership(system)
+        if membership.state != "inactive":
+            raise refusal(membership, self.advertise, self.cluster)
         if self.cluster:
             raise ResourceError(
                 "this host is in no swarm, and no second one is begun beside %s" % self.cluster,
@@ -113,7 +113,7 @@ class SwarmManager(Resource):
 @record
 @registered("swarm_member")
 class SwarmMember(Resource):
-    """A place in the swarm that ``managers`` (address:port) run; ``role`` is what the host joins as.
+    """A membership of the swarm that ``managers`` (address:port) run; ``role`` is the host's role when it joins.
 
     ``cluster`` and ``nodes`` (ids of all its nodes) say which swarm that is, ``token`` lets the host in; all of them
     come from a manager's outcome and may be missing in a plan. A host already in it stays as it is, in either role.
@@ -145,31 +145,31 @@ class SwarmMember(Resource):
         return dict(_address(self.advertise), swarm=THIS)
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = swarm_state.membership(reader)
-        if found.state == "inactive":
+        membership = swarm_state.membership(reader)
+        if membership.state == "inactive":
             return None
-        return {"swarm": self._which(reader, found), "address": found.address, "state": found.state}
+        return {"swarm": self._which(reader, membership), "address": membership.address, "state": membership.state}
 
-    def _which(self, reader: Reader, found: Membership) -> str:
+    def _which(self, reader: Reader, membership: Membership) -> str:
         """Return THIS, REMOVED, or the managers of another swarm."""
         known = (*self.nodes, self.published_values(reader).get("node"))  # the list is older than our own joining
-        if not self.cluster or self.cluster == found.cluster or found.node_id in known:
+        if not self.cluster or self.cluster == membership.cluster or membership.node_id in known:
             return THIS
-        if not found.cluster and any(node_id in self.nodes for node_id, _ in found.managers):
+        if not membership.cluster and any(node_id in self.nodes for node_id, _ in membership.managers):
             return REMOVED
-        return "another, that of %s" % found.manager_text
+        return "another, that of %s" % membership.manager_text
 
     def apply(self, system: System, change: Change) -> None:
-        found = swarm_state.membership(system)
-        if found.state != "inactive":
-            which = self._which(system, found)
+        membership = swarm_state.membership(system)
+        if membership.state != "inactive":
+            which = self._which(system, membership)
             if which != REMOVED:
-                raise refusal(found, self.advertise, "" if which == THIS else self.cluster)
+                raise refusal(membership, self.advertise, "" if which == THIS else self.cluster)
             docker_api.call(system, "POST", "/swarm/leave", {"force": "1"}, timeout_s=JOIN_S)
             swarm_gossip.await_closed(system)
         if not self.token or not self.managers:
             raise ResourceError(
-                "no manager of the swarm has told how to join it",
+                "no manager of the swarm has given a token to join it",
                 "include one in the run: --limit with this host and a host of swarm_managers",
             )
         _require_no_live_restore(system)
@@ -220,19 +220,19 @@ class SwarmLeft(Resource):
         return None
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = swarm_state.membership(reader)
-        return None if found.state == "inactive" else {"swarm": "that of %s" % found.manager_text}
+        membership = swarm_state.membership(reader)
+        return None if membership.state == "inactive" else {"swarm": "that of %s" % membership.manager_text}
 
     def apply(self, system: System, change: Change) -> None:
-        found = swarm_state.membership(system)
-        if found.is_manager and not self.last:
-            found = _await_demoted(system, found)
-            if found.is_manager:
+        membership = swarm_state.membership(system)
+        if membership.is_manager and not self.last:
+            membership = _await_demoted(system, membership)
+            if membership.is_manager:
                 raise ResourceError(
                     "this host is a manager, and leaving would break the swarm's majority",
                     "make it a worker first (move it to the group swarm_workers and run), then let it leave",
                 )
-        query = {"force": "1"} if found.is_manager else None
+        query = {"force": "1"} if membership.is_manager else None
         docker_api.call(system, "POST", "/swarm/leave", query, timeout_s=JOIN_S)
         swarm_gossip.await_closed(system)
 
@@ -246,32 +246,33 @@ def _address(advertise: str) -> Dict[str, str]:
 def _await_active(system: System) -> Membership:
     for _ in system.attempts(JOIN_S, 0.2):
         system.forget((swarm_state.FAMILY,))
-        found = swarm_state.membership(system)
-        if found.is_active:
-            return found
+        membership = swarm_state.membership(system)
+        if membership.is_active:
+            return membership
     raise ResourceError(
-        "this host is still %s in the swarm after %.0f s: %s" % (found.state, JOIN_S, found.error or "no reason given"),
+        "this host is still %s in the swarm after %.0f s: %s"
+        % (membership.state, JOIN_S, membership.error or "no reason given"),
         "see that 2377/tcp of the managers can be reached from here; journalctl -u docker -n 50",
     )
 
 
-def _await_demoted(system: System, found: Membership) -> Membership:
+def _await_demoted(system: System, membership: Membership) -> Membership:
     """Return the host's membership once its engine is no manager any more, if the swarm has it as a worker by now."""
     for _ in system.attempts(DEMOTED_S, 0.2):
-        if not found.is_manager or _is_kept_manager(system, found):
+        if not membership.is_manager or _is_kept_manager(system, membership):
             break
         system.forget((swarm_state.FAMILY,))
-        found = swarm_state.membership(system)
-    return found
+        membership = swarm_state.membership(system)
+    return membership
 
 
 def _is_kept_manager(system: System, own: Membership) -> bool:
-    """Tell whether the managers have this host as one of them; they may not answer it any more."""
+    """Return True if the managers still count this host as one of them; they may not answer it any more."""
     try:
-        found = swarm_state.node(system, own.node_id)
+        node = swarm_state.node(system, own.node_id)
     except ResourceError:
         return False
-    return found is not None and found.role == "manager"
+    return node is not None and node.role == "manager"
 
 
 def _require_no_live_restore(reader: Reader) -> None:

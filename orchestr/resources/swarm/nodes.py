@@ -25,7 +25,7 @@ AT_WORK = ("new", "pending", "assigned", "accepted", "preparing", "ready", "star
 @record
 @registered("swarm_node")
 class SwarmNode(Resource):
-    """What a manager has of a node: its role, its labels, and whether it takes work (active, pause, drain).
+    """A node as its managers keep it: its role, its labels, and its availability (active, pause, drain).
 
     An empty role or availability is left as it is. Labels set here and no longer wanted go; others' labels stay.
     Observes: the node's entry. Changes: promotes, demotes, labels. A demotion that would leave no working majority of
@@ -55,28 +55,28 @@ class SwarmNode(Resource):
         return dict({key: value for key, value in wanted.items() if value}, labels=_pairs(self.labels))
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = self._node(reader)
-        if found is None:
+        node = self._node(reader)
+        if node is None:
             return None
-        own = (*_ours(found), *(name for name, _ in self.labels))
-        labels = [(name, value) for name, value in found.labels if name in own]
-        return {"role": found.role, "availability": found.availability, "labels": _pairs(labels)}
+        own = (*_ours(node), *(name for name, _ in self.labels))
+        labels = [(name, value) for name, value in node.labels if name in own]
+        return {"role": node.role, "availability": node.availability, "labels": _pairs(labels)}
 
     def _node(self, reader: Reader) -> Optional[Node]:
         return swarm_state.node(reader, self.node_id) if self.node_id else None
 
     def apply(self, system: System, change: Change) -> None:
-        found = self._node(system)
-        if found is None:
+        node = self._node(system)
+        if node is None:
             raise ResourceError("%s is no node of this swarm" % self.label, "let it join first (the role swarm)")
         if change.touches("role") and self.role == "worker":
-            self._guard(system, found)
+            self._guard(system, node)
         docker_api.update(system, "/nodes/%s" % self.node_id, self._spec, "the node %s" % self.label)
         if change.touches("role"):
             self._await_role(system)
 
-    def _guard(self, system: System, found: Node) -> None:
-        reason = swarm_state.why_not_without(swarm_state.nodes(system), found)
+    def _guard(self, system: System, node: Node) -> None:
+        reason = swarm_state.why_not_without(swarm_state.nodes(system), node)
         if reason:
             raise ResourceError(
                 "%s may not be made a worker: %s" % (self.label, reason),
@@ -96,16 +96,16 @@ class SwarmNode(Resource):
         return spec
 
     def _await_role(self, system: System) -> None:
-        """Wait until the managers agree on who they are: the next change must not meet a half-made one."""
+        """Wait until the managers agree on their members: the next change must not meet an unfinished one."""
         seen = "no answer"
         for _ in system.attempts(ROLE_S, 0.2):
             system.forget((swarm_state.FAMILY,))
             try:
-                found = self._node(system)
-                managers = [each for each in swarm_state.nodes(system) if each.is_manager]
-                if found is None or (found.is_manager == (self.role == "manager") and _is_settled(managers)):
+                node = self._node(system)
+                managers = [other for other in swarm_state.nodes(system) if other.is_manager]
+                if node is None or (node.is_manager == (self.role == "manager") and _is_settled(managers)):
                     return
-                seen = "%s, %s" % (found.role, found.reachability or "no manager")
+                seen = "%s, %s" % (node.role, node.reachability or "no manager")
             except NotObservable:
                 raise
             except ResourceError as error:
@@ -118,8 +118,8 @@ def _is_down(node: Node) -> bool:
 
 
 def _is_settled(managers: List[Node]) -> bool:
-    reachable = [each for each in managers if each.reachability == "reachable"]
-    return any(each.is_leader for each in managers) and len(reachable) > len(managers) // 2
+    reachable = [manager for manager in managers if manager.reachability == "reachable"]
+    return any(manager.is_leader for manager in managers) and len(reachable) > len(managers) // 2
 
 
 def _ours(node: Node) -> Tuple[str, ...]:
@@ -156,15 +156,15 @@ class SwarmTwins(Resource):
         return {"old": ()}
 
     def observe(self, reader: Reader) -> Optional[State]:
-        return {"old": tuple("%s (%s)" % (each.hostname, each.id) for each in self._old(reader))}
+        return {"old": tuple("%s (%s)" % (item.hostname, item.id) for item in self._old(reader))}
 
     def _old(self, reader: Reader) -> List[Node]:
         nodes = swarm_state.nodes(reader)
-        living = {(each.hostname, each.address) for each in nodes if each.is_ready and each.id not in self.gone}
-        own = {(each.hostname, each.address) for each in nodes if each.id in self.current}
-        others = [each for each in nodes if each.id not in (*self.gone, *self.current)]
-        twins = [each for each in others if (each.hostname, each.address) in (living if _is_down(each) else own)]
-        return [*twins, *(each for each in nodes if each.id in self.gone)]
+        living = {(node.hostname, node.address) for node in nodes if node.is_ready and node.id not in self.gone}
+        own = {(node.hostname, node.address) for node in nodes if node.id in self.current}
+        others = [node for node in nodes if node.id not in (*self.gone, *self.current)]
+        twins = [node for node in others if (node.hostname, node.address) in (living if _is_down(node) else own)]
+        return [*twins, *(node for node in nodes if node.id in self.gone)]
 
     def apply(self, system: System, change: Change) -> None:
         for old in self._old(system):
@@ -209,11 +209,11 @@ class SwarmDrained(Resource):
         return {"tasks": 0}
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = swarm_state.node(reader, self.node_id) if self.node_id else None
-        if found is None or not found.is_ready:
-            return {"tasks": 0}  # what runs on a machine that is gone is nobody's to wait for
+        node = swarm_state.node(reader, self.node_id) if self.node_id else None
+        if node is None or not node.is_ready:
+            return {"tasks": 0}  # tasks on a machine that is gone cannot be awaited
         tasks = docker_api.listed(reader, "/tasks", {"node": [self.node_id]})
-        return {"tasks": sum(1 for each in tasks if (each.get("Status") or {}).get("State") in AT_WORK)}
+        return {"tasks": sum(1 for item in tasks if (item.get("Status") or {}).get("State") in AT_WORK)}
 
     def apply(self, system: System, change: Change) -> None:
         left = 0
@@ -231,7 +231,7 @@ class SwarmDrained(Resource):
 @record
 @registered("swarm_token_rotation")
 class SwarmTokenRotation(Action):
-    """A new join token for workers or managers: who has the old one cannot join with it any more. Never shown.
+    """A new join token for workers or managers: the old one no longer lets a host join. Never shown.
 
     Observes: nothing, it is done each time. Changes: the token. Never touches: nodes that have joined.
     """
@@ -249,7 +249,7 @@ class SwarmTokenRotation(Action):
         return False
 
     def perform(self, system: System) -> None:
-        found = docker.get(system, "/swarm")
+        current = docker.get(system, "/swarm")
         which = {"worker": "rotateWorkerToken", "manager": "rotateManagerToken"}[self.role]
-        query = {"version": str(found["Version"]["Index"]), which: "true"}
-        docker_api.call(system, "POST", "/swarm/update", query, found["Spec"])
+        query = {"version": str(current["Version"]["Index"]), which: "true"}
+        docker_api.call(system, "POST", "/swarm/update", query, current["Spec"])

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Dict, Iterator, List, Optional, Set, Tuple, Union
 
-STACK_LABEL = "orchestr.stack"  # on configs and secrets: whose they are, and that they are ours to collect
+STACK_LABEL = "orchestr.stack"  # on configs and secrets: their stack; those with it are ours to collect
 CONTENT_LABEL = "orchestr.content"
 
 
@@ -40,8 +40,10 @@ class _Content(Resource):
 
     def observe(self, reader: Reader) -> Optional[State]:
         swarm_state.require_manager(reader)
-        found = next((each for each in _contents(reader, self.plural) if each["Spec"]["Name"] == self.name), None)
-        return None if found is None else {"ours": CONTENT_LABEL in (found["Spec"].get("Labels") or {})}
+        match = next(
+            (content for content in _contents(reader, self.plural) if content["Spec"]["Name"] == self.name), None
+        )
+        return None if match is None else {"ours": CONTENT_LABEL in (match["Spec"].get("Labels") or {})}
 
     def apply(self, system: System, change: Change) -> None:
         import base64
@@ -95,7 +97,7 @@ class SwarmSecret(_Content):
 class SwarmLeftovers(Resource):
     """No config or secret of the stack that is not among ``keep`` and that no service uses.
 
-    What a service would use after a rollback counts as used. Those in use are left, for a later run to collect.
+    Objects that a service would use after a rollback count as used. Those in use are left, for a later run to collect.
     Observes: configs, secrets and services. Changes: removes unused ones that orchestr made for this stack.
     Never touches: anybody else's.
     """
@@ -116,17 +118,17 @@ class SwarmLeftovers(Resource):
         return {"unused": tuple(name for name, _ in self._unused(reader))}
 
     def _unused(self, reader: Reader) -> List[Tuple[str, str]]:
-        """Return (name, path) of what can go."""
+        """Return (name, path) of the objects to remove."""
         swarm_state.require_manager(reader)
-        found = []
+        candidates = []
         for plural in ("configs", "secrets"):
-            for each in _contents(reader, plural):
-                labels = each["Spec"].get("Labels") or {}
+            for content in _contents(reader, plural):
+                labels = content["Spec"].get("Labels") or {}
                 if CONTENT_LABEL in labels and labels.get(STACK_LABEL) == self.stack:
-                    found.append((each["Spec"]["Name"], "/%s/%s" % (plural, each["ID"]), each["ID"]))
-        found = [each for each in found if each[0] not in self.keep]
-        used = _used(reader) if found else set()
-        return sorted((name, path) for name, path, content_id in found if content_id not in used)
+                    candidates.append((content["Spec"]["Name"], "/%s/%s" % (plural, content["ID"]), content["ID"]))
+        candidates = [content for content in candidates if content[0] not in self.keep]
+        used = _used(reader) if candidates else set()
+        return sorted((name, path) for name, path, content_id in candidates if content_id not in used)
 
     def apply(self, system: System, change: Change) -> None:
         for _, path in self._unused(system):
@@ -135,19 +137,19 @@ class SwarmLeftovers(Resource):
 
 def _contents(reader: Reader, plural: str) -> List[Dict[str, Any]]:
     key = ("swarm_contents", plural)
-    found: List[Dict[str, Any]] = reader.once(key, lambda: docker.get(reader, "/" + plural) or [])
-    return found
+    contents: List[Dict[str, Any]] = reader.once(key, lambda: docker.get(reader, "/" + plural) or [])
+    return contents
 
 
 def _used(reader: Reader) -> Set[str]:
     """Return the ids of configs and secrets that services use now, or would after a rollback."""
-    return {each for service in docker.get(reader, "/services") or [] for each in _used_by(service)}
+    return {content_id for service in docker.get(reader, "/services") or [] for content_id in _used_by(service)}
 
 
 def _used_by(service: Dict[str, Any]) -> Iterator[str]:
     for spec in (service.get("Spec"), service.get("PreviousSpec")):
         container = ((spec or {}).get("TaskTemplate") or {}).get("ContainerSpec") or {}
-        for each in container.get("Configs") or ():
-            yield each["ConfigID"]
-        for each in container.get("Secrets") or ():
-            yield each["SecretID"]
+        for reference in container.get("Configs") or ():
+            yield reference["ConfigID"]
+        for reference in container.get("Secrets") or ():
+            yield reference["SecretID"]

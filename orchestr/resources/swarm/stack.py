@@ -23,7 +23,7 @@ MODES = ("replicated", "global", "once")
 @record
 @registered("stack_service")
 class StackService:
-    """What one service of a stack should be doing: ``replicas`` tasks, one on each node (global), or end well (once).
+    """The desired state of one service of a stack: ``replicas`` tasks, one on each node (global), or end well (once).
 
     ``definition`` is a digest of its entry in the stack file; ``env_files`` are read by the deployment, on the manager.
     """
@@ -45,7 +45,7 @@ class Stack(Resource):
     """A stack on the swarm that the host manages: every service as its file says, all its tasks running.
 
     ``document`` is the whole stack file as JSON. ``wait_s`` is how long it may be without progress.
-    Observes: services and tasks over the engine's socket, what was deployed last. Changes: deploys the services that
+    Observes: services and tasks over the engine's socket, the last deployment's stamp. Changes: deploys services that
     differ, images never looked up in a registry; waits; removes services that are no more. An update that swarm pauses
     or rolls back fails, with the tasks' own errors. Never touches: volumes, networks, other stacks, images.
     """
@@ -75,8 +75,8 @@ class Stack(Resource):
         return dict(state, **({ORPHANS: "none"} if self.prune else {}))
 
     def observe(self, reader: Reader) -> Optional[State]:
-        found = stack_state.services(reader, self.name)
-        if not self.present and not found:
+        services = stack_state.services(reader, self.name)
+        if not self.present and not services:
             return None
         state = {view.service.name: view.text for view in stack_view.views(reader, self)}
         return dict(state, **{ORPHANS: ", ".join(self.orphans(reader)) or "none"})
@@ -98,7 +98,7 @@ class Stack(Resource):
             stack_apply.remove_services(system, self, self.orphans(system))
 
     def inputs_text(self, reader: Reader, service: StackService) -> str:
-        """Return what a service would be deployed with now, as its label says it."""
+        """Return the inputs with which a service would be deployed now, in the form of its label."""
         inputs = {"definition": service.definition[: compose_inputs.DIGEST_LENGTH]}
         for path in service.env_files:
             inputs[path] = compose_inputs.combined_digest(reader, [path])

@@ -1,4 +1,4 @@
-"""Bringing a stack about: deploy what differs, follow it, remember it, remove what is no more."""
+"""Applying a stack: deploy services that differ, follow them, record them, remove services no longer listed."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def _deploy(system: System, stack: "Stack", names: Sequence[str]) -> None:
         done = system.run([*words, stack.name], input=text, check=False, timeout_s=DEPLOY_S)
     system.forget(("stack",))
     if not done.ok:
-        said = done.stderr.strip()
+        message = done.stderr.strip()
         raise ResourceError(
-            "docker stack deploy refused %s: %s" % (stack.name, said.rpartition("\n")[2] or "exit %d" % done.exit),
+            "docker stack deploy refused %s: %s" % (stack.name, message.rpartition("\n")[2] or "exit %d" % done.exit),
             "docker stack config, where the client has it, shows what is wrong with the stack file",
-            said,
+            message,
         )
 
 
@@ -88,9 +88,9 @@ def _stamp(system: System, stack: "Stack") -> None:
 
     system.forget(("stack",))
     names = [service.name for service in stack.services]
-    found = stack_state.services(system, stack.name)
+    services = stack_state.services(system, stack.name)
     labels: Dict[str, str] = {"orchestr.stack": stack.name}
-    labels.update({"spec.%s" % name: found[name].fingerprint for name in names if name in found})
+    labels.update({"spec.%s" % name: services[name].fingerprint for name in names if name in services})
     known = stack_state.read_stamp(system, stack.name)
     if known is None:
         data = base64.b64encode(b"what orchestr deployed last is in the labels\n").decode("ascii")
@@ -103,8 +103,8 @@ def _stamp(system: System, stack: "Stack") -> None:
 # -- removing --------------------------------------------------------------------------------------------------------
 def remove_services(system: System, stack: "Stack", names: Sequence[str]) -> None:
     """Remove services and wait until their tasks are gone."""
-    found = stack_state.services(system, stack.name)
-    ids = [found[name].id for name in names if name in found]
+    services = stack_state.services(system, stack.name)
+    ids = [services[name].id for name in names if name in services]
     for service_id in ids:
         docker_api.call(system, "DELETE", "/services/%s" % service_id)
     if ids:
@@ -113,8 +113,8 @@ def remove_services(system: System, stack: "Stack", names: Sequence[str]) -> Non
 
 
 def remove(system: System, stack: "Stack") -> None:
-    """Remove the stack: services, then networks, and what was remembered of it. Volumes stay."""
-    ids = [each.id for each in stack_state.services(system, stack.name).values()]
+    """Remove the stack: services, then networks, and the record of its deployment. Volumes stay."""
+    ids = [service.id for service in stack_state.services(system, stack.name).values()]
     try:
         system.run(["docker", "stack", "rm", stack.name], timeout_s=REMOVE_S)
     except CommandFailed as failed:

@@ -1,8 +1,8 @@
-"""A stack's services as the swarm has them: what they were deployed with, and how far their tasks are.
+"""A stack's services as the swarm has them: their inputs when deployed, and the progress of their tasks.
 
 A task counts as up to date when it was made from its service's present definition; swarm starts a task's ``running``
 only when its health check passes, so running means healthy. What a service was deployed with stands in its label
-``orchestr.digest``; what its whole definition then was, in the labels of a config object ``orchestr.STACK``, which all
+``orchestr.digest``; its whole definition then, in the labels of a config object ``orchestr.STACK``, which all
 managers have. A service changed by hand differs from that.
 """
 
@@ -84,8 +84,8 @@ class Found:
 def services(reader: Reader, stack: str) -> Dict[str, Found]:
     """Return name → service of a stack. Raises NotObservable on a host that is no manager."""
     swarm_state.require_manager(reader)
-    found: Dict[str, Found] = reader.once((FAMILY, stack), lambda: _services(reader, stack))
-    return found
+    services: Dict[str, Found] = reader.once((FAMILY, stack), lambda: _services(reader, stack))
+    return services
 
 
 def _services(reader: Reader, stack: str) -> Dict[str, Found]:
@@ -94,8 +94,8 @@ def _services(reader: Reader, stack: str) -> Dict[str, Found]:
     tasks: Dict[str, List[Dict[str, Any]]] = {}
     for task in docker.get(reader, "/tasks", filters) or []:
         tasks.setdefault(task["ServiceID"], []).append(task)
-    known = [_found(stack, each, tasks.get(each["ID"], [])) for each in listed]
-    return {each.name: each for each in known}
+    known = [_found(stack, spec, tasks.get(spec["ID"], [])) for spec in listed]
+    return {spec.name: spec for spec in known}
 
 
 def _found(stack: str, service: Dict[str, Any], tasks: List[Dict[str, Any]]) -> Found:
@@ -114,7 +114,7 @@ def _found(stack: str, service: Dict[str, Any], tasks: List[Dict[str, Any]]) -> 
         wanted_tasks=int(status.get("DesiredTasks", 0)),
         update=str(update.get("State") or ""),
         update_message=str(update.get("Message") or ""),
-        tasks=tuple(_task(each, template, iteration) for each in tasks),
+        tasks=tuple(_task(task, template, iteration) for task in tasks),
     )
 
 
@@ -136,7 +136,7 @@ def _task(task: Dict[str, Any], template: Any, iteration: int) -> TaskState:
 
 
 def _comparable(template: Mapping[str, Any]) -> Any:
-    """Return what a task is made from; a change of placement alone moves no task that may stay where it is."""
+    """Return the parts of a spec that define a task; a change of placement alone moves no task that may stay."""
     return {key: value for key, value in template.items() if key not in ("Runtime", "Placement")}
 
 
@@ -149,16 +149,16 @@ def fingerprint(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
-# -- what was deployed last -------------------------------------------------------------------------------------------
+# -- the last deployment ----------------------------------------------------------------------------------------------
 def stamp_name(stack: str) -> str:
-    """Return the name of the config object that remembers what was deployed."""
+    """Return the name of the config object that records the last deployment."""
     return "orchestr.%s" % stack
 
 
 def stamp(reader: Reader, stack: str) -> Dict[str, str]:
     """Return service → fingerprint of its definition when it was deployed."""
-    found = read_stamp(reader, stack)
-    labels = ((found or {}).get("Spec") or {}).get("Labels") or {}
+    content = read_stamp(reader, stack)
+    labels = ((content or {}).get("Spec") or {}).get("Labels") or {}
     return {name[len("spec.") :]: value for name, value in labels.items() if name.startswith("spec.")}
 
 
@@ -166,4 +166,4 @@ def read_stamp(reader: Reader, stack: str) -> Optional[Dict[str, Any]]:
     """Return the config object itself, None when there is none."""
     name = stamp_name(stack)
     listed = docker_api.listed(reader, "/configs", {"name": [name]})
-    return next((each for each in listed if each["Spec"]["Name"] == name), None)
+    return next((content for content in listed if content["Spec"]["Name"] == name), None)

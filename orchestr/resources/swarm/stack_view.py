@@ -1,4 +1,4 @@
-"""A stack's services as found beside what they should be: one line of text each, compared and shown."""
+"""A stack's services as observed beside the desired ones: one line of text each, compared and shown."""
 
 from __future__ import annotations
 
@@ -36,54 +36,54 @@ def wanted(service: "StackService") -> str:
 
 def views(reader: Reader, stack: "Stack") -> List[View]:
     """Return every service of the stack as found."""
-    found, stamp = stack_state.services(reader, stack.name), stack_state.stamp(reader, stack.name)
-    return [_view(reader, stack, service, found.get(service.name), stamp) for service in stack.services]
+    services, stamp = stack_state.services(reader, stack.name), stack_state.stamp(reader, stack.name)
+    return [_view(reader, stack, service, services.get(service.name), stamp) for service in stack.services]
 
 
 def _view(
-    reader: Reader, stack: "Stack", service: "StackService", found: Optional[Found], stamp: Dict[str, str]
+    reader: Reader, stack: "Stack", service: "StackService", current: Optional[Found], stamp: Dict[str, str]
 ) -> View:
-    if found is None:
+    if current is None:
         return View(service, None, ABSENT, True)
-    text = progress(service, found)
-    why = why_stale(stack.inputs_text(reader, service), service, found, stamp)
-    return View(service, found, "%s, %s" % (text, why) if why else text, bool(why))
+    text = progress(service, current)
+    why = why_stale(stack.inputs_text(reader, service), service, current, stamp)
+    return View(service, current, "%s, %s" % (text, why) if why else text, bool(why))
 
 
-def why_stale(inputs: str, service: "StackService", found: Found, stamp: Dict[str, str]) -> str:
+def why_stale(inputs: str, service: "StackService", current: Found, stamp: Dict[str, str]) -> str:
     """Return why a service is not the one that would be deployed now; empty when it is."""
-    if not found.digest:
+    if not current.digest:
         return "not deployed by orchestr"
-    if found.digest != inputs:
-        changed = compose_inputs.changed_inputs(found.digest, inputs)
+    if current.digest != inputs:
+        changed = compose_inputs.changed_inputs(current.digest, inputs)
         return "deployed with other configuration (%s)" % ", ".join(changed)
-    if found.mode == "Replicated" and service.mode == "replicated" and found.replicas != service.replicas:
-        return "scaled to %d by hand" % found.replicas
-    if stamp.get(service.name) != found.fingerprint:
+    if current.mode == "Replicated" and service.mode == "replicated" and current.replicas != service.replicas:
+        return "scaled to %d by hand" % current.replicas
+    if stamp.get(service.name) != current.fingerprint:
         return "changed by hand, or its deployment was cut off"
-    return "its last update was given up" if found.update in ("paused", "rollback_paused") else ""
+    return "its last update was given up" if current.update in ("paused", "rollback_paused") else ""
 
 
-def progress(service: "StackService", found: Found) -> str:
+def progress(service: "StackService", current: Found) -> str:
     """Return how far a service is, in the words of ``wanted`` when it is there."""
     if service.mode == "once":
-        done = len(found.completed)
-        return COMPLETED if done >= max(1, found.replicas) else _unfinished(found)
-    goal = found.wanted_tasks if service.mode == "global" else service.replicas
-    running = len(found.running)
-    if running != goal or found.leftover or found.update in stack_state.UNDER_WAY:
-        return "%d of %d running%s" % (running, goal, _waiting(found))
+        done = len(current.completed)
+        return COMPLETED if done >= max(1, current.replicas) else _unfinished(current)
+    goal = current.wanted_tasks if service.mode == "global" else service.replicas
+    running = len(current.running)
+    if running != goal or current.leftover or current.update in stack_state.UNDER_WAY:
+        return "%d of %d running%s" % (running, goal, _waiting(current))
     return wanted(service)
 
 
-def _unfinished(found: Found) -> str:
-    states = sorted({task.state for task in found.tasks if task.is_current})
+def _unfinished(current: Found) -> str:
+    states = sorted({task.state for task in current.tasks if task.is_current})
     return "not completed (%s)" % (", ".join(states) or "not started")
 
 
-def _waiting(found: Found) -> str:
-    """Return what the service is waiting for, where that can be told."""
-    if found.update in stack_state.UNDER_WAY:
-        return ", updating" if found.update == "updating" else ", rolling back"
-    states = sorted({t.state for t in found.tasks if t.is_current and t.wanted == "running" and t.state != "running"})
+def _waiting(current: Found) -> str:
+    """Return the reason why the service is not ready yet, "" if it is unknown."""
+    if current.update in stack_state.UNDER_WAY:
+        return ", updating" if current.update == "updating" else ", rolling back"
+    states = sorted({t.state for t in current.tasks if t.is_current and t.wanted == "running" and t.state != "running"})
     return " (%s)" % ", ".join(states) if states else ""

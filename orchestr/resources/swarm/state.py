@@ -1,4 +1,4 @@
-"""What a node knows of its swarm, and what a manager knows of the nodes: read over the engine's socket."""
+"""A node's account of its swarm, and a manager's account of the nodes, read over the engine's socket."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class Node:
 
 
 def membership(reader: Reader) -> Membership:
-    """Return what the node says of itself. Raises EngineSilent."""
-    found: Membership = reader.once((FAMILY, "info"), lambda: _membership(docker.get(reader, "/info")))
-    return found
+    """Return the node's account of itself. Raises EngineSilent."""
+    membership: Membership = reader.once((FAMILY, "info"), lambda: _membership(docker.get(reader, "/info")))
+    return membership
 
 
 def _membership(info: Dict[str, Any]) -> Membership:
     swarm = info.get("Swarm") or {}
-    managers = tuple((each["NodeID"], each["Addr"]) for each in swarm.get("RemoteManagers") or ())
+    managers = tuple((manager["NodeID"], manager["Addr"]) for manager in swarm.get("RemoteManagers") or ())
     return Membership(
         state=str(swarm.get("LocalNodeState") or "inactive"),
         node_id=str(swarm.get("NodeID") or ""),
@@ -85,18 +85,18 @@ def _membership(info: Dict[str, Any]) -> Membership:
 
 
 def require_manager(reader: Reader) -> Membership:
-    """Return the membership of a manager that can act. Raises NotObservable that says what it is instead."""
-    found = membership(reader)
-    if found.is_active and found.is_manager:
-        return found
-    if not found.is_active:
+    """Return the membership of a manager that can act. Raises NotObservable on any other host."""
+    own = membership(reader)
+    if own.is_active and own.is_manager:
+        return own
+    if not own.is_active:
         raise NotObservable(
-            "this host is in no swarm (%s)" % (found.error or found.state), "the role swarm makes it a manager"
+            "this host is in no swarm (%s)" % (own.error or own.state), "the role swarm makes it a manager"
         )
-    if found.error:
-        raise NotObservable("this manager cannot act: %s" % found.error, NO_QUORUM)
+    if own.error:
+        raise NotObservable("this manager cannot act: %s" % own.error, NO_QUORUM)
     raise NotObservable(
-        "this host is a worker of the swarm of %s; only managers can do this" % found.manager_text,
+        "this host is a worker of the swarm of %s; only managers can do this" % own.manager_text,
         "do it on one of them",
     )
 
@@ -104,8 +104,8 @@ def require_manager(reader: Reader) -> Membership:
 def nodes(reader: Reader) -> List[Node]:
     """Return all nodes. Raises NotObservable on a host that is no manager, ResourceError without a quorum."""
     require_manager(reader)
-    found: List[Node] = reader.once((FAMILY, "nodes"), lambda: [_node(each) for each in _all_nodes(reader)])
-    return found
+    nodes: List[Node] = reader.once((FAMILY, "nodes"), lambda: [_node(item) for item in _all_nodes(reader)])
+    return nodes
 
 
 def _all_nodes(reader: Reader) -> List[Dict[str, Any]]:
@@ -117,12 +117,12 @@ def _all_nodes(reader: Reader) -> List[Dict[str, Any]]:
         raise
 
 
-def _node(found: Dict[str, Any]) -> Node:
-    spec, status = found.get("Spec") or {}, found.get("Status") or {}
-    manager = found.get("ManagerStatus") or {}
+def _node(item: Dict[str, Any]) -> Node:
+    spec, status = item.get("Spec") or {}, item.get("Status") or {}
+    manager = item.get("ManagerStatus") or {}
     return Node(
-        id=found["ID"],
-        hostname=str((found.get("Description") or {}).get("Hostname") or ""),
+        id=item["ID"],
+        hostname=str((item.get("Description") or {}).get("Hostname") or ""),
         role=str(spec.get("Role") or ""),
         availability=str(spec.get("Availability") or ""),
         state=str(status.get("State") or "unknown"),
@@ -135,13 +135,13 @@ def _node(found: Dict[str, Any]) -> Node:
 
 def node(reader: Reader, node_id: str) -> Optional[Node]:
     """Return the node with this id, None when there is none."""
-    return next((each for each in nodes(reader) if each.id == node_id), None)
+    return next((node for node in nodes(reader) if node.id == node_id), None)
 
 
 def why_not_without(all_nodes: List[Node], gone: Node) -> str:
     """Return why a manager may not stop being one now, "" when it may: the rest must be a working majority."""
-    rest = [each for each in all_nodes if each.is_manager and each.id != gone.id]
-    working = [each for each in rest if each.reachability == "reachable"]
+    rest = [node for node in all_nodes if node.is_manager and node.id != gone.id]
+    working = [node for node in rest if node.reachability == "reachable"]
     if not rest:
         return "it is the only manager"
     if len(working) <= len(rest) // 2:
