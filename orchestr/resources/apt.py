@@ -80,8 +80,8 @@ class Apt(Backend):
         import re
 
         shown = reader.query(["apt-cache", "policy", "--", name]).stdout
-        found = re.search(r"^  Candidate: (\S+)$", shown, re.M)
-        return found.group(1) if found and found.group(1) != "(none)" else ""
+        match = re.search(r"^  Candidate: (\S+)$", shown, re.M)
+        return match.group(1) if match and match.group(1) != "(none)" else ""
 
     def refresh(self, system: System, max_age_s: float) -> None:
         refreshed = max(_changed_s(system, path) for path in REFRESH_STAMPS)
@@ -102,8 +102,8 @@ class Apt(Backend):
     def install(self, system: System, wanted: Sequence[Wanted]) -> None:
         _repair(system)
         self._require_known(system, [package.name for package in wanted])
-        words = ["%s=%s" % (each.name, each.version) if each.version else each.name for each in wanted]
-        pinned = ["--allow-downgrades"] if any(each.version for each in wanted) else []
+        words = ["%s=%s" % (item.name, item.version) if item.version else item.name for item in wanted]
+        pinned = ["--allow-downgrades"] if any(item.version for item in wanted) else []
         command = ["apt-get", "install", *OPTIONS, "--no-install-recommends", *pinned, "--", *words]
         done, fetched = _patiently(system, command), ""
         if not done.ok and (_found(_UNKNOWN, done.stderr) or _found(_STALE, done.stderr)):
@@ -116,7 +116,7 @@ class Apt(Backend):
     def _require_known(self, system: System, names: Sequence[str]) -> None:
         """Raise ResourceError for a name that apt would read as an expression, because no package has it exactly.
 
-        ``c++`` that is not known would install ``c``, and ``redis.server`` what the expression matches.
+        ``c++`` that is not known would install ``c``, and ``redis.server`` every match of the expression.
         """
         doubtful = [name for name in names if "+" in name or "." in name]
         for has_updated in (False, True):
@@ -148,8 +148,8 @@ def _status(reader: Reader) -> Dict[str, List[_Entry]]:
                 known.setdefault(name, []).append(_Entry(words[2], text))
         return known
 
-    found: Dict[str, List[_Entry]] = reader.once(("packages", "dpkg"), parse)
-    return found
+    entries: Dict[str, List[_Entry]] = reader.once(("packages", "dpkg"), parse)
+    return entries
 
 
 def _providers(known: Dict[str, List[_Entry]], name: str) -> List[_Entry]:
@@ -176,8 +176,8 @@ def _found(pattern: str, text: str) -> "Optional[re.Match[str]]":
 
 
 def _changed_s(reader: Reader, path: str) -> float:
-    found = reader.stat(path)
-    return 0.0 if found is None else found.changed_ns / 1e9
+    status = reader.stat(path)
+    return 0.0 if status is None else status.changed_ns / 1e9
 
 
 def _sources(reader: Reader) -> List[str]:
@@ -197,7 +197,7 @@ def _patiently(system: System, command: Sequence[str]) -> Completed:
 
 
 def _repair(system: System) -> None:
-    """Finish what a killed run left half-way, as dpkg and apt ask for by hand otherwise."""
+    """Finish the interrupted work of a killed run, for which dpkg and apt otherwise require manual commands."""
     states = {entry.state for entries in _status(system).values() for entry in entries}
     if system.list_directory(JOURNAL) or states & UNCONFIGURED:
         _patiently(system, ["dpkg", "--force-confold", "--configure", "-a"])
@@ -230,5 +230,5 @@ def _closest(reader: Reader, name: str) -> str:
     from difflib import get_close_matches
 
     known = reader.query(["apt-cache", "pkgnames", name[:1]]).stdout.split()
-    near = [each for each in known if abs(len(each) - len(name)) <= 3]
+    near = [candidate for candidate in known if abs(len(candidate) - len(name)) <= 3]
     return "".join(get_close_matches(name, near, 1, 0.7))

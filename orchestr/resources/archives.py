@@ -20,7 +20,7 @@ class Archive(Action):
 
     Paths that are not there are left out; nothing there at all is a failure unless ``may_be_empty``. The latest
     ``keep`` archives stay. Outcome: ``{"archive": path, "size_bytes": n}``.
-    Observes: nothing. Changes: makes the archive. Never touches: what it packs.
+    Observes: nothing. Changes: makes the archive. Never touches: the packed files.
     """
 
     name: str
@@ -62,8 +62,8 @@ class Archive(Action):
         system.run(["tar", "--create", "--gzip", "--file", partial, "--directory", "/", *names], timeout_s=3600.0)
         system.run(["tar", "--list", "--gzip", "--file", partial], timeout_s=3600.0)
         system.run(["mv", "--force", partial, path])
-        found = system.stat(path)
-        size_bytes = found.size_bytes if found else 0
+        status = system.stat(path)
+        size_bytes = status.size_bytes if status else 0
         self.publish(system, {"archive": path, "size_bytes": size_bytes})
         system.say("%s: %d bytes" % (path, size_bytes))
 

@@ -1,4 +1,4 @@
-"""The file that says whose keys open an account (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
+"""The file with the keys that open an account (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def read_keys(reader: Reader, home: str) -> List[str]:
 def write_keys(system: System, home: str, lines: Sequence[str], uid: int, gid: int) -> None:
     """Write an account's authorized_keys, 0600 in a 0700 directory, both the account's.
 
-    The account's user can put what it likes into its home, so nothing is followed through a link. Raises ResourceError.
+    The account's user can put anything into its home, so nothing is followed through a link. Raises ResourceError.
     """
     folder = home + "/.ssh"
-    found = system.stat(folder)
-    if found is not None and found.type != "directory":
-        raise ResourceError("%s is a %s, not a directory" % (folder, found.type), "move it away first")
+    status = system.stat(folder)
+    if status is not None and status.type != "directory":
+        raise ResourceError("%s is a %s, not a directory" % (folder, status.type), "move it away first")
     system.make_directory(folder, mode=0o700, uid=uid, gid=gid)
     data = "".join(line + "\n" for line in lines).encode("utf-8")
     system.write_bytes(folder + "/authorized_keys", data, mode=0o600, uid=uid, gid=gid)

@@ -1,4 +1,4 @@
-"""A command, for what no resource describes."""
+"""A command, for changes that no resource describes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Command(Action):
     runs every time. ``input`` goes to its stdin, which is also the place for a Secret: one in ``argv`` or ``env`` would
     show in ``ps``, so it raises ValueError. A status other than 0 fails, unless ``check_exit=False``. ``stream`` passes
     the output on live. Outcome, when it ran: ``{"exit": int, "stdout": str, "stderr": str}``.
-    Observes: ``unless`` and ``creates``. Changes: what the command does. Never touches: anything by itself.
+    Observes: ``unless`` and ``creates``. Changes: the command's own. Never touches: anything by itself.
     """
 
     argv: Tuple[str, ...]

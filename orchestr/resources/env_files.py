@@ -163,5 +163,5 @@ def _key_in(line: str) -> str:
 
 
 def _is_one_per_line(text: str) -> bool:
-    """Tell whether every line is a variable, so that no line can be the middle of somebody's secret."""
+    """Return True if every line is a variable, so that no line can be the middle of a secret."""
     return all(not line.strip() or _key_in(line) for line in text.split("\n"))

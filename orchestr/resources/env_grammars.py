@@ -5,8 +5,8 @@
 ``systemd``  ``EnvironmentFile=`` (systemd.exec(5); ``src/basic/env-file.c`` and ``env-util.c`` of systemd 252)
 ``shell``    ``set -a; . FILE`` (POSIX 2.2.2, single-quotes)
 
-Each serializer returns one ``KEY=...`` entry without its final newline and raises ValueError for what its reader cannot
-give back; no message holds a value.
+Each serializer returns one ``KEY=...`` entry without its final newline and raises ValueError for values its reader
+cannot give back; no message holds a value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 IN_POSIX_KEY = LETTERS | frozenset("0123456789")
-IN_WIDER_KEY = IN_POSIX_KEY | frozenset(".-")  # what containers are given: spring.datasource.url, ETCD-NAME
+IN_WIDER_KEY = IN_POSIX_KEY | frozenset(".-")  # names in containers: spring.datasource.url, ETCD-NAME
 PLAIN = IN_POSIX_KEY | frozenset("./:@%+,=-")  # mean themselves, unquoted, to every reader
 DROPPED_BY_SYSTEMD = frozenset(map(chr, (*range(9), *range(11, 32), 127)))
 DOCKER_LINE_LIMIT = 64 * 1024 - 1  # bytes; bufio.MaxScanTokenSize, the newline included

@@ -1,4 +1,4 @@
-"""What every package system has to offer; one class per system (``apt``), chosen by what the host has."""
+"""The interface of every package system; one class per system (``apt``), chosen by the host's programs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Wanted:
 class Backend:
     """A package system. The reading half must be quick: it is asked in every play."""
 
-    #: the program whose presence says that this host uses it
+    #: the program whose presence shows that this host uses it
     program: ClassVar[str] = ""
 
     def installed(self, reader: Reader, name: str, or_provided: bool = True) -> Installed:
-        """Return what is there of a package, or of one that provides it."""
+        """Return the state of a package, or of one that provides it."""
         raise NotImplementedError
 
     def obstacle(self, reader: Reader, name: str) -> str:
@@ -49,11 +49,11 @@ class Backend:
         raise NotImplementedError
 
     def refresh(self, system: System, max_age_s: float) -> None:
-        """Fetch the lists of what can be installed when they are older than that. A failure is not one yet."""
+        """Fetch the lists of installable packages when they are older. Failing to is not an error yet."""
         raise NotImplementedError
 
     def install(self, system: System, wanted: Sequence[Wanted]) -> None:
-        """Install these, after repairing what an earlier run left half-way.
+        """Install these, after repairing the interrupted work of an earlier run.
 
         Raises ResourceError, with the closest known name for an unknown one.
         """

@@ -47,7 +47,7 @@ def check_name(name: str) -> None:
 class Package(Resource):
     """Packages by name (one, or a tuple installed in one step), or the first of ``any_of`` that the host offers.
 
-    ``version`` pins a single package (``*`` matches anything). The lists of what can be installed are fetched when they
+    ``version`` pins a single package (``*`` matches anything). The lists of installable packages are fetched when they
     are older than ``update_cache_s`` seconds or than the sources, or lack the name. Recommended packages are left out,
     configuration files that were changed stay. Observes: dpkg's status file. Changes: these packages and what they
     need; first finishes what a killed run left half-way. Never touches: held packages, configuration (also with

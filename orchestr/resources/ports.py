@@ -16,19 +16,19 @@ _TABLES = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
 
 def held_ports(reader: Reader, protocol: str) -> Dict[int, str]:
     """Return port → inode of the sockets that wait for peers on it, IPv4 and IPv6 (proc(5), /proc/net/tcp)."""
-    found: Dict[int, str] = {}
+    inodes: Dict[int, str] = {}
     for table in _TABLES[protocol]:
         for line in (reader.read_text("/proc/net/%s" % table) or "").splitlines()[1:]:
             fields = line.split()
             if len(fields) > 9 and fields[3] == (LISTEN if protocol == "tcp" else UNCONNECTED):
-                found.setdefault(int(fields[1].rpartition(":")[2], 16), fields[9])
-    return found
+                inodes.setdefault(int(fields[1].rpartition(":")[2], 16), fields[9])
+    return inodes
 
 
 def holder_of(reader: Reader, inode: str) -> str:
     """Return the program that has a socket open, ``nginx (pid 123)``; "another program" when it cannot be seen."""
-    said = reader.query(["ss", "-H", "-e", "-n", "-p", "-l", "-t", "-u"]).stdout
-    for line in said.splitlines():
+    listing = reader.query(["ss", "-H", "-e", "-n", "-p", "-l", "-t", "-u"]).stdout
+    for line in listing.splitlines():
         if " ino:%s " % inode in line + " " and 'users:(("' in line:
             name, _, rest = line.partition('users:(("')[2].partition('"')
             return "%s (pid %s)" % (name, rest.partition("pid=")[2].partition(",")[0])
@@ -40,7 +40,7 @@ def holder_of(reader: Reader, inode: str) -> str:
 class PortsFree(Resource):
     """No program holds these ports (``6379/tcp``), unless the project or stack they are meant for is running.
 
-    Observes: the sockets the kernel lists. Changes: nothing; its apply says who holds what. Never touches: whoever
+    Observes: the sockets the kernel lists. Changes: nothing; its apply fails with the holders. Never touches: whatever
     holds a port: to stop it is the user's to decide.
     """
 
@@ -82,7 +82,7 @@ class PortsFree(Resource):
         return any(item.condition.split()[0] not in ("exited", "created", "dead") for item in containers)
 
     def _held(self, reader: Reader) -> List[Tuple[str, str]]:
-        """Return (port/protocol, inode) of what is taken."""
+        """Return (port/protocol, inode) of the taken ports."""
         tables = {protocol: held_ports(reader, protocol) for protocol in self._protocols()}
         wanted = [(text, text.partition("/")) for text in self.ports]
         return [

@@ -1,4 +1,4 @@
-"""Gates: they wait until something answers, and say what was last seen when it does not."""
+"""Gates: they wait for an answer, and fail with the last one seen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ONE_TRY_S = 5.0  # longest wait for one answer
 
 
 class Gate(Resource):
-    """Base of what waits. Subclasses give ``label``, ``timeout_s``, ``interval_s`` and ``seen``.
+    """Base of the gates. Subclasses give ``label``, ``timeout_s``, ``interval_s`` and ``seen``.
 
     Observes: the answer, once. Changes: nothing; its apply asks every ``interval_s`` until it is right or ``timeout_s``
     is over. Never touches: anything.
@@ -26,7 +26,7 @@ class Gate(Resource):
     interval_s: float
 
     def seen(self, reader: Reader) -> str:
-        """Return "" when the answer is right, else what was seen instead."""
+        """Return "" if the answer is right, else a description of it."""
         raise NotImplementedError
 
     def desired(self) -> Optional[State]:

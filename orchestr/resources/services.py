@@ -36,7 +36,7 @@ IN_USE, CHANGED = "in use", "changed since it started"
 class Service(Resource):
     """A systemd unit that runs, starts at boot, and uses its files as they are; ``nginx`` is ``nginx.service``.
 
-    ``config`` names files it reads when it starts, a directory all below it; when they are not what it was started with
+    ``config`` names files it reads when it starts, a directory all below it; when they differ from those at its start
     it is restarted (``reload_on_change``: reloaded, where it can be). Its own files under /etc/systemd/system count by
     themselves. That is state, not an event: what it was started with is kept in /var/lib/orchestr/services with the
     InvocationID it holds for; without such a stamp, files changed after its start differ. ``running`` and ``enabled``
@@ -117,7 +117,7 @@ class Service(Resource):
             return "failed (%s)" % unit.result
         return "stopping" if unit.active == "deactivating" else "stopped"
 
-    # -- what it was started with ---------------------------------------------------------------------------------
+    # -- the inputs of its start ----------------------------------------------------------------------------------
     def _usage(self, reader: Reader, unit: Unit) -> Dict[str, str]:
         """Return whether ``config`` and ``unit`` files are the ones in use; a stopped service uses none."""
         stamp = self._stamp(reader)
@@ -135,10 +135,10 @@ class Service(Resource):
 
     def _stamp(self, reader: Reader) -> Mapping[str, Any]:
         try:
-            found = loads(reader.read_text(self.stamp_path) or "{}")
+            stamp = loads(reader.read_text(self.stamp_path) or "{}")
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return stamp if isinstance(stamp, dict) else {}
 
     def _write_stamp(self, system: System, digests: Mapping[str, str], unit: Unit) -> None:
         if not self.config and digests["unit"] == digest_of(system, []):
@@ -153,7 +153,7 @@ class Service(Resource):
         return {name: digest_of(reader, paths) for name, paths in self._files(reader).items()}
 
     def _files(self, reader: Reader) -> Dict[str, List[str]]:
-        config = [each for path in self.config for each in files_at(reader, path)]
+        config = [file for path in self.config for file in files_at(reader, path)]
         return {"config": config, "unit": admin_files(reader, units(reader, self.label).name)}
 
     # -- change ---------------------------------------------------------------------------------------------------
@@ -206,25 +206,27 @@ class Service(Resource):
 
     def _failure(self, system: System, message: str, done: Optional[Completed]) -> ResourceError:
         journal = system.query(["journalctl", "--no-pager", "--quiet", "-n", JOURNAL_LINES, "-u", self.label])
-        said = [done.stderr.strip()] if done is not None else []
+        messages = [done.stderr.strip()] if done is not None else []
         return ResourceError(
-            message, "on the host: journalctl -u %s" % self.label, "\n".join([*said, journal.stdout.strip()]).strip()
+            message,
+            "on the host: journalctl -u %s" % self.label,
+            "\n".join([*messages, journal.stdout.strip()]).strip(),
         )
 
 
 def files_at(reader: Reader, path: str) -> List[str]:
     """Return ``path``, or for a directory all files below it (in check mode those to come too)."""
-    found = reader.stat(real_path(reader, path))
+    status = reader.stat(real_path(reader, path))
     below = path.rstrip("/") + "/"
-    to_come = [each for each in reader.predicted if each.startswith(below)]
-    if found is None or found.type != "directory":
+    to_come = [item for item in reader.predicted if item.startswith(below)]
+    if status is None or status.type != "directory":
         return [path, *to_come]
-    inside = [each for name in reader.list_directory(path) for each in files_at(reader, below + name)]
+    inside = [item for name in reader.list_directory(path) for item in files_at(reader, below + name)]
     return sorted({*inside, *to_come})
 
 
 def digest_of(reader: Reader, paths: List[str]) -> str:
-    """Return the sha256 over these files' paths and digests; in check mode over what they would be."""
+    """Return the sha256 over these files' paths and digests; in check mode over the planned ones."""
     lines = ["%s %s\n" % (reader.digest(path), path) for path in sorted(paths)]
     return sha256_of("".join(lines).encode("utf-8"))
 
@@ -234,8 +236,8 @@ def _are_older(reader: Reader, paths: List[str], started_s: float) -> bool:
 
 
 def _is_older(reader: Reader, path: str, started_s: float) -> bool:
-    """Tell whether a file is what it was at that moment, as far as its ctime tells; no file is no change."""
+    """Return True if a file has not changed since that moment by its ctime; a missing file counts as unchanged."""
     if path in reader.predicted and reader.predicted[path] != digest_on_disk(reader, path):
         return False
-    found = reader.stat(real_path(reader, path))
-    return found is None or found.changed_ns / 1e9 + CLOCK_GRAIN_S < started_s
+    status = reader.stat(real_path(reader, path))
+    return status is None or status.changed_ns / 1e9 + CLOCK_GRAIN_S < started_s

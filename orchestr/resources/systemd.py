@@ -1,4 +1,4 @@
-"""What systemd says of units, read for a whole play at once.
+"""The state of systemd's units, read for a whole play at once.
 
 Sources: systemctl(1) ``show``, org.freedesktop.systemd1(5) for the properties, systemd.unit(5) for the search path.
 """
@@ -79,7 +79,7 @@ def units(reader: Reader, name: str) -> Unit:
 
 
 def fresh_unit(reader: Reader, name: str) -> Unit:
-    """Return the unit as it is now, past what is remembered."""
+    """Return the unit as it is now, read anew."""
     return _show(reader, [name])[name]
 
 
@@ -98,26 +98,26 @@ def _show(reader: Reader, names: Sequence[str]) -> Dict[str, Unit]:
 
 
 def _unit(name: str, block: str) -> Unit:
-    found: Dict[str, str] = {}
+    properties: Dict[str, str] = {}
     for line in block.splitlines():
         key, _, value = line.partition("=")
-        found[key] = value
-    load = found.get("LoadState", "")
+        properties[key] = value
+    load = properties.get("LoadState", "")
     return Unit(
-        name=found.get("Id") or name,
+        name=properties.get("Id") or name,
         is_found=load not in ("not-found", ""),
-        is_masked=load == "masked" or found.get("UnitFileState", "").startswith("masked"),
-        load_error=found.get("LoadError", "") if load in ("error", "bad-setting") else "",
-        active=found.get("ActiveState", ""),
-        sub=found.get("SubState", ""),
-        type=found.get("Type", ""),
-        result=found.get("Result", ""),
-        file_state=found.get("UnitFileState", ""),
-        needs_reload=found.get("NeedDaemonReload") == "yes",
-        invocation=found.get("InvocationID", ""),
-        started=found.get("InactiveExitTimestamp", ""),
-        source_path=found.get("SourcePath", ""),
-        can_reload=found.get("CanReload") == "yes",
+        is_masked=load == "masked" or properties.get("UnitFileState", "").startswith("masked"),
+        load_error=properties.get("LoadError", "") if load in ("error", "bad-setting") else "",
+        active=properties.get("ActiveState", ""),
+        sub=properties.get("SubState", ""),
+        type=properties.get("Type", ""),
+        result=properties.get("Result", ""),
+        file_state=properties.get("UnitFileState", ""),
+        needs_reload=properties.get("NeedDaemonReload") == "yes",
+        invocation=properties.get("InvocationID", ""),
+        started=properties.get("InactiveExitTimestamp", ""),
+        source_path=properties.get("SourcePath", ""),
+        can_reload=properties.get("CanReload") == "yes",
     )
 
 
@@ -141,20 +141,20 @@ def admin_files(reader: Reader, name: str) -> List[str]:
 
     Files of packages (``/lib/systemd``) are left out: a package restarts its services itself where it must.
     """
-    found: Set[str] = set()
-    for each in _names(name):
-        path, folder = "%s/%s" % (ADMIN_UNITS, each), "%s/%s.d" % (ADMIN_UNITS, each)
-        found.update(place for place in reader.predicted if place == path or _is_drop_in(place, folder))
-        found.update("%s/%s" % (folder, file) for file in reader.list_directory(folder) if file.endswith(".conf"))
+    files: Set[str] = set()
+    for unit in _names(name):
+        path, folder = "%s/%s" % (ADMIN_UNITS, unit), "%s/%s.d" % (ADMIN_UNITS, unit)
+        files.update(planned for planned in reader.predicted if planned == path or _is_drop_in(planned, folder))
+        files.update("%s/%s" % (folder, file) for file in reader.list_directory(folder) if file.endswith(".conf"))
         unit_file = reader.stat(path)
         if unit_file is not None and unit_file.type == "file":
-            found.add(path)
-    return sorted(found)
+            files.add(path)
+    return sorted(files)
 
 
 def has_admin_unit(reader: Reader, name: str) -> bool:
-    """Tell whether the administrator's unit file is there, or will be (check mode), loaded or not."""
-    return any("%s/%s" % (ADMIN_UNITS, each) in admin_files(reader, name) for each in _names(name))
+    """Return True if the administrator's unit file exists, or will (check mode), loaded or not."""
+    return any("%s/%s" % (ADMIN_UNITS, unit) in admin_files(reader, name) for unit in _names(name))
 
 
 def _names(name: str) -> List[str]:
@@ -167,7 +167,7 @@ def _is_drop_in(path: str, folder: str) -> bool:
 
 
 def is_enabled(reader: Reader, unit: Unit) -> Optional[bool]:
-    """Tell whether a unit starts at boot by its own; None when that is not its own to say (static, generated, ...)."""
+    """Return True if a unit is enabled at boot; None for one that cannot be (static, generated, ...)."""
     if unit.file_state in ("enabled", "alias"):
         return True
     if unit.file_state == "generated" and unit.source_path.startswith("/etc/init.d/"):

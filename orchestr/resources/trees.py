@@ -32,7 +32,7 @@ PAUSE_S = 0.5
 @record
 @registered("tree")
 class Tree:
-    """A directory (``path``), or what a volume of the engine holds (``volume``), under a name for people and marks."""
+    """A directory (``path``), or a volume of the engine (``volume``), under a name for messages and marks."""
 
     name: str
     path: str = ""
@@ -45,21 +45,21 @@ class Tree:
         return str((docker.get(reader, "/volumes/" + self.volume) or {}).get("Mountpoint") or "")
 
     def has_content(self, reader: Reader) -> bool:
-        """Tell whether there is anything in it: an empty directory is none."""
-        place = self.place(reader)
-        return bool(place) and bool(reader.list_directory(place))
+        """Return True if it has any content: an empty directory has none."""
+        directory = self.place(reader)
+        return bool(directory) and bool(reader.list_directory(directory))
 
     def users(self, reader: Reader) -> List[str]:
         """Return the names of running containers that have it mounted. Raises EngineSilent."""
-        mine, found = {self.place(reader), self.path, self.volume} - {""}, []
-        for each in docker.get(reader, "/containers/json") or ():
-            mounts = each.get("Mounts") or ()
+        mine, names = {self.place(reader), self.path, self.volume} - {""}, []
+        for container in docker.get(reader, "/containers/json") or ():
+            mounts = container.get("Mounts") or ()
             if any(mount.get("Source") in mine or mount.get("Name") in mine for mount in mounts):
-                found.append(",".join(each.get("Names") or ("?",)).lstrip("/"))
-        return found
+                names.append(",".join(container.get("Names") or ("?",)).lstrip("/"))
+        return names
 
-    def mark(self, what: str) -> str:
-        return "%s/%s.%s" % (MARKS, self.name, what)
+    def mark(self, kind: str) -> str:
+        return "%s/%s.%s" % (MARKS, self.name, kind)
 
     @property
     def leaving(self) -> str:
@@ -68,7 +68,7 @@ class Tree:
 
     @property
     def arrived(self) -> str:
-        """The mark of a copy, which says of what (sha256)."""
+        """The mark of a copy, which holds its sha256."""
         return self.mark("arrived")
 
 
@@ -84,7 +84,7 @@ class TreeSurvey(Survey):
     trees: Tuple[Tree, ...]
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        return {"node": _node(reader), "trees": {each.name: _found(reader, each) for each in self.trees}}
+        return {"node": _node(reader), "trees": {tree.name: _found(reader, tree) for tree in self.trees}}
 
 
 def _node(reader: Reader) -> str:
@@ -117,16 +117,18 @@ class TreeMeasure(Survey):
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
         try:
-            place = self.tree.place(reader)
+            directory = self.tree.place(reader)
         except ResourceError:
-            place = ""
-        size = _number(reader, ["du", "-s", "-B1", place]) if place and reader.stat(place) is not None else 0
-        beside = place or "/var/lib/docker"
+            directory = ""
+        size = (
+            _number(reader, ["du", "-s", "-B1", directory]) if directory and reader.stat(directory) is not None else 0
+        )
+        beside = directory or "/var/lib/docker"
         while reader.stat(beside) is None and beside.strip("/"):
             beside = beside.rpartition("/")[0] or "/"
         free = _number(reader, ["df", "--output=avail", "-B1", beside])
-        is_mount = bool(place) and reader.query(["mountpoint", "-q", place]).ok
-        return {"size_bytes": size, "free_bytes": free, "is_mount": is_mount, "place": place}
+        is_mount = bool(directory) and reader.query(["mountpoint", "-q", directory]).ok
+        return {"size_bytes": size, "free_bytes": free, "is_mount": is_mount, "place": directory}
 
 
 def _number(reader: Reader, argv: List[str]) -> int:
@@ -169,7 +171,7 @@ class TreeTaken(Action):
 @record
 @registered("tree_placed")
 class TreePlaced(Action):
-    """A tree that was taken elsewhere, at its place here; what was there before is kept beside it (``.kept-TIME``).
+    """A tree that was taken elsewhere, at its place here; earlier content is kept beside it (``.kept-TIME``).
 
     Observes: whether exactly this content has arrived. Changes: unpacks it beside its place, then renames it. Never
     touches: what it replaces, but for its name.
@@ -183,15 +185,15 @@ class TreePlaced(Action):
         return self.tree.name
 
     def is_done(self, reader: Reader) -> bool:
-        said = (reader.read_text(self.tree.arrived) or "").strip()
-        return said == self.blob.sha256 != "" and self.tree.has_content(reader)
+        digest = (reader.read_text(self.tree.arrived) or "").strip()
+        return digest == self.blob.sha256 != "" and self.tree.has_content(reader)
 
     def perform(self, system: System) -> None:
         if self.tree.volume:
             docker_api.call(system, "POST", "/volumes/create", body={"Name": self.tree.volume})
         _await_unused(system, self.tree)
-        place = self.tree.place(system)
-        beside = place + ".arriving"
+        directory = self.tree.place(system)
+        beside = directory + ".arriving"
         system.remove(beside)
         system.make_directory(beside, mode=0o700)
         has_ended: List[bool] = []
@@ -199,8 +201,8 @@ class TreePlaced(Action):
         if not has_ended:
             raise ResourceError("tar took only a part of %s" % self.tree.name, "run the same command again")
         system.run(["sync", "--file-system", beside])  # durable before the source is put aside
-        _put_aside(system, place, "kept")
-        system.run(["mv", "--no-target-directory", beside, place])
+        _put_aside(system, directory, "kept")
+        system.run(["mv", "--no-target-directory", beside, directory])
         system.make_directory(MARKS, mode=0o700)
         system.write_bytes(self.tree.arrived, self.blob.sha256.encode("ascii"))
 
@@ -208,9 +210,9 @@ class TreePlaced(Action):
 @record
 @registered("tree_retired")
 class TreeRetired(Action):
-    """A tree that counts no more, because another host has what was in it: kept beside its place (``.moved-TIME``).
+    """A tree out of use, because another host has its content: kept beside its place (``.moved-TIME``).
 
-    Observes: whether anything is at its place, and marks. Changes: renames it. Never touches: what is in it.
+    Observes: whether anything is at its place, and marks. Changes: renames it. Never touches: its content.
     """
 
     tree: Tree
@@ -221,18 +223,18 @@ class TreeRetired(Action):
 
     def is_done(self, reader: Reader) -> bool:
         marks = (self.tree.leaving, self.tree.arrived)
-        return not self.tree.has_content(reader) and all(reader.stat(each) is None for each in marks)
+        return not self.tree.has_content(reader) and all(reader.stat(mark) is None for mark in marks)
 
     def perform(self, system: System) -> None:
-        place = self.tree.place(system)
-        found, empty = system.stat(place) if place else None, place + ".empty"
-        if found is not None and system.list_directory(place):
+        directory = self.tree.place(system)
+        status, empty = system.stat(directory) if directory else None, directory + ".empty"
+        if status is not None and system.list_directory(directory):
             _await_unused(system, self.tree)
             if self.tree.volume:  # the engine wants the directory
-                system.make_directory(empty, mode=found.mode, uid=found.uid, gid=found.gid)
-            _put_aside(system, place, "moved")
-        if place and system.stat(empty) is not None and system.stat(place) is None:
-            system.run(["mv", "--no-target-directory", empty, place])
+                system.make_directory(empty, mode=status.mode, uid=status.uid, gid=status.gid)
+            _put_aside(system, directory, "moved")
+        if directory and system.stat(empty) is not None and system.stat(directory) is None:
+            system.run(["mv", "--no-target-directory", empty, directory])
         system.remove(self.tree.arrived)
         system.remove(self.tree.leaving)
 
@@ -258,22 +260,22 @@ class TreeStays(Action):
         system.remove(self.tree.leaving)
 
 
-def _put_aside(system: System, place: str, why: str) -> None:
-    """Rename what is at a place to a name with the time, where there is anything; an empty directory just goes."""
-    if system.stat(place) is None:
+def _put_aside(system: System, directory: str, why: str) -> None:
+    """Rename a directory with content to a name with the time; remove an empty one."""
+    if system.stat(directory) is None:
         return
-    if not system.list_directory(place):
-        system.run(["rmdir", place])
+    if not system.list_directory(directory):
+        system.run(["rmdir", directory])
         return
     import time
 
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(system.now()))
-    aside, number = "%s.%s-%s" % (place, why, moment), 1
+    aside, number = "%s.%s-%s" % (directory, why, moment), 1
     while system.stat(aside) is not None:
         number += 1
-        aside = "%s.%s-%s-%d" % (place, why, moment, number)
-    system.run(["mv", "--no-target-directory", place, aside])
-    system.say("what was at %s is kept as %s" % (place, aside))
+        aside = "%s.%s-%s-%d" % (directory, why, moment, number)
+    system.run(["mv", "--no-target-directory", directory, aside])
+    system.say("what was at %s is kept as %s" % (directory, aside))
 
 
 def _await_unused(system: System, tree: Tree) -> None:

@@ -285,7 +285,7 @@ def test_logins_come_from_a_file(registry: ImageEngine) -> None:
 
 def test_a_large_layer_tells_how_much_of_it_has_gone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one layer is on its way for long, its percentage is said now and then."""
-    monkeypatch.setattr("orchestr.resources.docker.images.SAID_EVERY", 1024)
+    monkeypatch.setattr("orchestr.resources.docker.images.PROGRESS_BYTES", 1024)
     good = host.store.chunks
     monkeypatch.setattr(host.store, "chunks", lambda digest: iter(_pieces(b"".join(good(digest)), 1024)))
     host.run(host.source(LAYERS))
