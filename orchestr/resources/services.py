@@ -38,7 +38,7 @@ class Service(Resource):
 
     ``config`` names files it reads when it starts, a directory all below it; when they differ from those at its start
     it is restarted (``reload_on_change``: reloaded, where it can be). Its own files under /etc/systemd/system count by
-    themselves. That is state, not an event: what it was started with is kept in /var/lib/orchestr/services with the
+    themselves. That is state, not an event: the inputs of its start are kept in /var/lib/orchestr/services with the
     InvocationID it holds for; without such a stamp, files changed after its start differ. ``running`` and ``enabled``
     may be None: not looked at. Observes: systemctl show, the files' digests. Changes: daemon-reload where needed, mask,
     enable, start, stop, restart, reload. Never touches: unit files, other units.
@@ -105,7 +105,7 @@ class Service(Resource):
         """A unit that is not there is as good as stopped; wanting more of it needs a unit file, there or to come."""
         is_wanted = not self.masked and (self.running or self.enabled)
         if is_wanted and not has_admin_unit(reader, self.label):
-            raise NotObservable("there is no unit %s on this host" % self.label, "install what brings it")
+            raise NotObservable("there is no unit %s on this host" % self.label, "install its package")
         return {"masked": False, "definition": IN_USE, "state": "stopped", "enabled": False}
 
     def _activity(self, unit: Unit) -> str:

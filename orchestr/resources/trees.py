@@ -2,7 +2,7 @@
 
 The content travels through the controller, as a tar stream that is stored on no host: killed anywhere, it is packed
 again. A tree is at its place whole or not at all. Until the one it was taken from is put aside (`TreeRetired`), that
-one counts; nothing removes a tree. Marks of what is under way are in ``/var/lib/orchestr/trees`` (0700).
+one counts; nothing removes a tree. Marks of moves under way are in ``/var/lib/orchestr/trees`` (0700).
 Source: tar(1) of GNU, format gnu: owners by number, modes, times to the second, links, holes; no ACL, no attributes.
 """
 
@@ -174,7 +174,7 @@ class TreePlaced(Action):
     """A tree that was taken elsewhere, at its place here; earlier content is kept beside it (``.kept-TIME``).
 
     Observes: whether exactly this content has arrived. Changes: unpacks it beside its place, then renames it. Never
-    touches: what it replaces, but for its name.
+    touches: the replaced tree, but for its name.
     """
 
     tree: Tree
@@ -275,7 +275,7 @@ def _put_aside(system: System, directory: str, why: str) -> None:
         number += 1
         aside = "%s.%s-%s-%d" % (directory, why, moment, number)
     system.run(["mv", "--no-target-directory", directory, aside])
-    system.say("what was at %s is kept as %s" % (directory, aside))
+    system.say("the previous content of %s is kept as %s" % (directory, aside))
 
 
 def _await_unused(system: System, tree: Tree) -> None:

@@ -1,7 +1,7 @@
 """A container's inputs: their digests at its start, and the stamp of files loaded since.
 
 The digests stand in a label of the container, so that a run that dies between writing a file and restarting still
-restarts next time. What a *running* container has read since (a reload) cannot be a label; it stands in a stamp,
+restarts next time. Files that a *running* container has read since (a reload) cannot be a label; they stand in a stamp,
 ``/var/lib/orchestr/compose/PROJECT.json``, valid only for that one start of that one container.
 
 A container that somebody else restarted (a person, the engine after a crash, the machine) read the content of its files

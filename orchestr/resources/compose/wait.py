@@ -4,7 +4,7 @@ The engine answers a request to stop or start a container a moment before its li
 list is awaited too: the next observation reads it.
 
 ``docker compose up --wait`` takes a container in a crash loop without a health check for running, and one that should
-end (a one-off initialisation) for a failure; it also does not say whose log to read.
+end (a one-off initialisation) for a failure; it also does not name the log to read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Docker engine: reading it over its socket, and having it run.
 
 Source: Docker Engine API, https://docs.docker.com/engine/api/. Paths carry no version: the engine then speaks its own,
-and every engine from 20.10 on has what is read here (29 refuses v1.40).
+and every engine from 20.10 on has these paths (29 refuses v1.40).
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ container's.
 The chains we write, for IPv4 and IPv6 alike::
 
     DOCKER-USER          replies and packets of Docker's own bridges pass; the rest goes to
-    orchestr-published   one line per rule: allowed ones return to Docker's rules; what is left goes to
-    orchestr-blocked     drops what was redirected to a published port or goes to a container directly;
-                         what the host forwards for others (a VPN, virtual machines) passes
+    orchestr-published   one line per rule: allowed ones return to Docker's rules; the rest goes to
+    orchestr-blocked     drops packets redirected to a published port or sent to a container directly;
+                         packets forwarded for others (a VPN, virtual machines) pass
 
 Docker's bridges are ``docker0``, ``docker_gwbridge`` and ``br-`` with twelve hex digits; iptables can only match
 the prefix ``br-``, so other bridges with such a name (an uplink ``br-ext``) are named one by one as outside. The

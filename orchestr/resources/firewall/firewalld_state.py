@@ -39,8 +39,8 @@ NO_TABLE = "firewalld's table is gone from the kernel"
 class Now:
     """The current state: the default zone's items on disk and in the daemon, direct.xml, the kernel's tables.
 
-    ``vendor`` holds the items the zone opens as packaged. Of a daemon that does not run, ``runtime`` is what is
-    on disk. ``gap`` says what the kernel lacks of what the daemon believes, "" when nothing.
+    ``vendor`` holds the items the zone opens as packaged. Of a daemon that does not run, ``runtime`` is the
+    disk's. ``gap`` names the part of the daemon's state that the kernel lacks, "" for none.
     """
 
     is_active: bool
@@ -95,7 +95,7 @@ def _zone(reader: Reader, argv: List[str]) -> FrozenSet[Item]:
     done = reader.query(argv, timeout_s=30)
     if not done.ok:
         message = (done.stderr or done.stdout).strip()[-500:]
-        raise ResourceError("firewalld does not tell what it holds: %s" % message, "see: journalctl -u firewalld")
+        raise ResourceError("firewalld's rules cannot be read: %s" % message, "see: journalctl -u firewalld")
     return frozenset(firewalld_rules.parse_zone(done.stdout))
 
 
@@ -147,7 +147,7 @@ def chains_of(listing: str) -> Dict[str, List[str]]:
 def goal_of(reader: Reader, now: Now, wish: Wish) -> Goal:
     """Return the desired state for a wish and the current state. Raises ResourceError."""
     if wish.policies["outgoing"] != "allow":
-        raise ResourceError("with firewalld what the host sends out is not filtered", "use outgoing: allow, or ufw")
+        raise ResourceError("firewalld does not filter outgoing packets", "use outgoing: allow, or ufw")
     wanted = ours_of(wish.wanted)
     matches = {match for rule in wanted for match in firewalld_rules.same_packets(rule.item)}
     items = {item for item in now.permanent if _stays(now, item, matches, {rule.item for rule in wanted}, wish.purge)}

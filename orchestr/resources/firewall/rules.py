@@ -176,7 +176,7 @@ def canonical_source(source: str) -> str:
     import ipaddress
 
     if "%" in source:
-        raise ValueError("source %r has a scope, which no firewall rule can: leave out what follows %%" % source)
+        raise ValueError("source %r has a scope, which no firewall rule can: leave out the text from %% on" % source)
     try:
         network = ipaddress.ip_network(source.strip())
     except ValueError as error:

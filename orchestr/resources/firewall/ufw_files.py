@@ -5,7 +5,7 @@ written by ufw (0.35 and later), in which a comment line precedes the rules it s
 
     ### tuple ### ACTION PROTOCOL DPORT DESTINATION SPORT SOURCE [DAPP SAPP] DIRECTION[_IFACE] [comment=HEX]
 
-ufw reads only these comments and writes the rules below them anew, which are then what the kernel gets.
+ufw reads only these comments and writes the rules below them anew, which the kernel then gets.
 Source: ufw's backend_iptables.py, ``_read_rules`` and ``_write_rules``.
 """
 

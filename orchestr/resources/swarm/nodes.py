@@ -182,7 +182,7 @@ class SwarmTwins(Resource):
             old = swarm_state.node(system, old.id) or replace(old, state="down")
         raise ResourceError(
             "%s (%s) has left, and is still %s after %.0f s" % (old.hostname, old.id, old.state, DOWN_S),
-            "see what answers under its name: docker node ls",
+            "check the nodes of its name: docker node ls",
         )
 
 

@@ -65,7 +65,7 @@ class _Content(Resource):
 @record
 @registered("swarm_config")
 class SwarmConfig(_Content):
-    """A config of the swarm; anyone who may ask a manager's engine can read it.
+    """A config of the swarm; anyone with access to a manager's engine can read it.
 
     Observes: its name, which says its content. Changes: creates it. Never touches: another config.
     """

@@ -66,7 +66,7 @@ def _deploy(system: System, stack: "Stack", names: Sequence[str]) -> None:
         message = done.stderr.strip()
         raise ResourceError(
             "docker stack deploy refused %s: %s" % (stack.name, message.rpartition("\n")[2] or "exit %d" % done.exit),
-            "docker stack config, where the client has it, shows what is wrong with the stack file",
+            "docker stack config, where the client has it, shows the mistake in the stack file",
             message,
         )
 

@@ -1,7 +1,7 @@
 """A stack's services as the swarm has them: their inputs when deployed, and the progress of their tasks.
 
 A task counts as up to date when it was made from its service's present definition; swarm starts a task's ``running``
-only when its health check passes, so running means healthy. What a service was deployed with stands in its label
+only when its health check passes, so running means healthy. A service's inputs when deployed stand in its label
 ``orchestr.digest``; its whole definition then, in the labels of a config object ``orchestr.STACK``, which all
 managers have. A service changed by hand differs from that.
 """
