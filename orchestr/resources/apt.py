@@ -73,7 +73,7 @@ class Apt(Backend):
         done = reader.query(["apt-cache", "policy", "--", *names])
         blocks = re.findall(r"^(\S+):\n  Installed: .+\n  Candidate: (\S+)", done.stdout, re.M)
         candidates = {name for name, candidate in blocks if candidate != "(none)"}
-        virtual = {name for name, candidate in blocks if candidate == "(none)" and _provided(reader, name)}
+        virtual = {name for name, candidate in blocks if candidate == "(none)" and _is_provided(reader, name)}
         return [name for name in names if name in candidates | virtual]
 
     def candidate(self, reader: Reader, name: str) -> str:
@@ -106,7 +106,7 @@ class Apt(Backend):
         pinned = ["--allow-downgrades"] if any(item.version for item in wanted) else []
         command = ["apt-get", "install", *OPTIONS, "--no-install-recommends", *pinned, "--", *words]
         done, fetched = _patiently(system, command), ""
-        if not done.ok and (_found(_UNKNOWN, done.stderr) or _found(_STALE, done.stderr)):
+        if not done.ok and (_search(_UNKNOWN, done.stderr) or _search(_STALE, done.stderr)):
             update = self._update(system)
             fetched = "" if update.ok else update.stderr
             done = _patiently(system, command)
@@ -160,7 +160,7 @@ def _providers(known: Dict[str, List[_Entry]], name: str) -> List[_Entry]:
     return [entry for entry in everything if name.encode() in entry.text and provides.search(entry.text)]
 
 
-def _provided(reader: Reader, name: str) -> bool:
+def _is_provided(reader: Reader, name: str) -> bool:
     shown = reader.query(["apt-cache", "showpkg", "--", name]).stdout
     return bool(shown.partition("Reverse Provides:")[2].strip())
 
@@ -169,7 +169,7 @@ def _field(text: bytes, name: bytes) -> str:
     return text.partition(b"\n%s:" % name)[2].partition(b"\n")[0].decode("utf-8", "replace").strip()
 
 
-def _found(pattern: str, text: str) -> "Optional[re.Match[str]]":
+def _search(pattern: str, text: str) -> "Optional[re.Match[str]]":
     import re  # slow to import, and needed when something differs or fails
 
     return re.search(pattern, text)
@@ -191,7 +191,7 @@ def _patiently(system: System, command: Sequence[str]) -> Completed:
     done = Completed(tuple(command), 1, "", "")
     for _ in system.attempts(LOCK_S, 2.0):
         done = system.run(command, env=ENVIRONMENT, timeout_s=LONGEST_S, check=False, stream=True)
-        if done.ok or not _found(_LOCKED, done.stderr):
+        if done.ok or not _search(_LOCKED, done.stderr):
             break
     return done
 
@@ -208,7 +208,7 @@ def _repair(system: System) -> None:
 def _failure(system: System, done: Completed, fetched: str) -> ResourceError:
     """Return the error of a failed install, for an unknown name with the closest known one."""
     stderr = "\n".join(text for text in (done.stderr.strip(), fetched.strip()) if text)
-    match = _found(_UNKNOWN, done.stderr)
+    match = _search(_UNKNOWN, done.stderr)
     if match is None:
         return ResourceError("apt-get install failed with exit status %d" % done.exit, stderr=stderr)
     name = next(group for group in match.groups() if group)

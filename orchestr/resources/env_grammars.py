@@ -31,7 +31,7 @@ def compose(key: str, value: str) -> str:
     if frozenset("'\\\r\n").isdisjoint(value):
         return "%s='%s'" % (key, value)
     # \r\n would be read as \n, so a carriage return is always an escape.
-    escaped = _escaped(value, '\\"$').replace("\n", "\\n").replace("\r", "\\r")
+    escaped = _escape(value, '\\"$').replace("\n", "\\n").replace("\r", "\\r")
     return '%s="%s"' % (key, escaped)
 
 
@@ -55,7 +55,7 @@ def systemd(key: str, value: str) -> str:
         raise ValueError("systemd drops a variable that holds a Unicode noncharacter")
     if PLAIN.issuperset(value):
         return "%s=%s" % (key, value)
-    return '%s="%s"' % (key, _escaped(value, '\\"$`'))
+    return '%s="%s"' % (key, _escape(value, '\\"$`'))
 
 
 def shell(key: str, value: str) -> str:
@@ -65,7 +65,7 @@ def shell(key: str, value: str) -> str:
     return "%s='%s'" % (key, value.replace("'", "'\\''"))
 
 
-def _escaped(value: str, special: str) -> str:
+def _escape(value: str, special: str) -> str:
     """Return a value with a backslash before each of the special characters."""
     return "".join("\\" + char if char in special else char for char in value)
 

@@ -50,8 +50,8 @@ class Package(Resource):
     ``version`` pins a single package (``*`` matches anything). The lists of installable packages are fetched when they
     are older than ``update_cache_s`` seconds or than the sources, or lack the name. Recommended packages are left out,
     configuration files that were changed stay. Observes: dpkg's status file. Changes: these packages and their
-    dependencies; first finishes the interrupted work of a killed run. Never touches: held packages, configuration (also with
-    ``present=False``). Sources: apt-get(8), dpkg(1).
+    dependencies; first finishes the interrupted work of a killed run. Never touches: held packages, configuration
+    (also with ``present=False``). Sources: apt-get(8), dpkg(1).
     """
 
     names: Union[str, Tuple[str, ...]] = ()

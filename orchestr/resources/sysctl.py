@@ -38,7 +38,7 @@ class Sysctl(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("files",)
 
     def __post_init__(self) -> None:
-        parts = _slashed(self.name).split("/")
+        parts = _with_slashes(self.name).split("/")
         is_one_path = all(parts) and not {".", ".."} & {*parts} and not self.name.startswith("-")
         if not is_one_path or not NOT_IN_NAMES.isdisjoint(self.name):
             raise ValueError("%r is not a name of one kernel setting" % self.name)
@@ -52,7 +52,7 @@ class Sysctl(Resource):
     @property
     def proc_path(self) -> str:
         """Return where the kernel shows it."""
-        return "/proc/sys/" + _slashed(self.name)
+        return "/proc/sys/" + _with_slashes(self.name)
 
     def desired(self) -> Optional[State]:
         value = spaced(str(self.value))
@@ -68,12 +68,12 @@ class Sysctl(Resource):
         return {"value": spaced(live), "after boot": self._written(lines)}
 
     def _written(self, lines: List[str]) -> str:
-        values = [value for line in lines for name, value in [_assignment(line)] if name == _slashed(self.name)]
+        values = [value for line in lines for name, value in [_assignment(line)] if name == _with_slashes(self.name)]
         return ", ".join(values) if values else "not set"
 
     def _after(self, lines: List[str]) -> List[str]:
         """Return the lines with one for this name: the first there was, else a new one at the end."""
-        mine = [number for number, line in enumerate(lines) if _assignment(line)[0] == _slashed(self.name)]
+        mine = [number for number, line in enumerate(lines) if _assignment(line)[0] == _with_slashes(self.name)]
         new = "%s = %s" % (self.name, spaced(str(self.value)))
         if not mine:
             ended = [line if line.endswith("\n") else line + "\n" for line in lines]
@@ -82,7 +82,7 @@ class Sysctl(Resource):
         return [new + end if number == mine[0] else line for number, line in enumerate(lines) if number not in mine[1:]]
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
-        return {("kernel setting", _slashed(self.name)): self.desired()}
+        return {("kernel setting", _with_slashes(self.name)): self.desired()}
 
     def require(self, reader: Reader, change: Change) -> None:
         path = real_path(reader, self.file)
@@ -110,7 +110,7 @@ class Sysctl(Resource):
             predict_lines(reader, path, self._after(read_lines(reader, path, True)))
 
 
-def _slashed(name: str) -> str:
+def _with_slashes(name: str) -> str:
     """Return a name as a path: the first of ``.`` and ``/`` is the separator, the other one stands for itself."""
     first = next((c for c in name if c in "./"), ".")
     return name if first == "/" else name.translate({ord("."): "/", ord("/"): "."})
@@ -121,4 +121,4 @@ def _assignment(line: str) -> Tuple[str, str]:
     name, equals, value = line.strip().lstrip("-").partition("=")
     if not equals or name.startswith(("#", ";")):
         return "", ""
-    return _slashed(name.strip()), spaced(value)
+    return _with_slashes(name.strip()), spaced(value)

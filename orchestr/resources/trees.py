@@ -84,7 +84,7 @@ class TreeSurvey(Survey):
     trees: Tuple[Tree, ...]
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
-        return {"node": _node(reader), "trees": {tree.name: _found(reader, tree) for tree in self.trees}}
+        return {"node": _node(reader), "trees": {tree.name: _describe(reader, tree) for tree in self.trees}}
 
 
 def _node(reader: Reader) -> str:
@@ -95,7 +95,7 @@ def _node(reader: Reader) -> str:
         return ""
 
 
-def _found(reader: Reader, tree: Tree) -> Dict[str, bool]:
+def _describe(reader: Reader, tree: Tree) -> Dict[str, bool]:
     try:
         has, is_used = tree.has_content(reader), bool(tree.users(reader))
     except ResourceError:
@@ -197,7 +197,7 @@ class TreePlaced(Action):
         system.remove(beside)
         system.make_directory(beside, mode=0o700)
         has_ended: List[bool] = []
-        system.run([*UNPACK, beside], input=_verified(system, self.blob, has_ended), timeout_s=LONGEST_S)
+        system.run([*UNPACK, beside], input=_verify(system, self.blob, has_ended), timeout_s=LONGEST_S)
         if not has_ended:
             raise ResourceError("tar took only a part of %s" % self.tree.name, "run the same command again")
         system.run(["sync", "--file-system", beside])  # durable before the source is put aside
@@ -294,7 +294,7 @@ def _await_unused(system: System, tree: Tree) -> None:
     )
 
 
-def _verified(system: System, blob: Blob, has_ended: List[bool]) -> Iterator[bytes]:
+def _verify(system: System, blob: Blob, has_ended: List[bool]) -> Iterator[bytes]:
     """Yield a blob as `images.verified` does, and say when all of it was taken."""
     yield from verified(system, blob)
     has_ended.append(True)

@@ -147,7 +147,7 @@ class User(Resource):
         given.update(group=self.group, shell=self.shell, home=self.home, comment=self.comment, groups=self.groups)
         state = {name: value for name, value in given.items() if value not in (None, "", ())}
         if self.authorized_keys or self.only_these_keys:
-            state.update(authorized_keys=tuple(_stripped(self.authorized_keys)), ssh_access="0700 0600")
+            state.update(authorized_keys=tuple(_strip_keys(self.authorized_keys)), ssh_access="0700 0600")
         return dict(state, name=self.name)
 
     def observe(self, reader: Reader) -> Optional[State]:
@@ -161,7 +161,7 @@ class User(Resource):
             state["password_hash"] = Secret(shadow[1] if shadow else "")
         if self.authorized_keys or self.only_these_keys:
             lines = read_keys(reader, entry[5])
-            keys = present_keys(lines, _stripped(self.authorized_keys), self.only_these_keys)
+            keys = present_keys(lines, _strip_keys(self.authorized_keys), self.only_these_keys)
             state.update(authorized_keys=keys, ssh_access=_access(reader, entry[5], int(entry[2])))
         return state
 
@@ -235,7 +235,7 @@ def _given(*pairs: Tuple[str, Any]) -> List[str]:
     return [word for flag, value in pairs if value not in (None, "") for word in (flag, str(value))]
 
 
-def _stripped(keys: Tuple[str, ...]) -> List[str]:
+def _strip_keys(keys: Tuple[str, ...]) -> List[str]:
     return [key.strip() for key in keys]
 
 

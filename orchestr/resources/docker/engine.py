@@ -146,10 +146,10 @@ def query_text(query: Optional[Mapping[str, Any]]) -> str:
     def text(value: Any) -> str:
         return value if isinstance(value, str) else dumps(value, separators=(",", ":"))
 
-    return "?" + "&".join("%s=%s" % (name, _quoted(text(value))) for name, value in query.items())
+    return "?" + "&".join("%s=%s" % (name, _percent_encode(text(value))) for name, value in query.items())
 
 
-def _quoted(text: str) -> str:
+def _percent_encode(text: str) -> str:
     """Return a text as it stands in a query (RFC 3986); urllib.parse takes long to import."""
     return "".join(chr(byte) if byte in UNRESERVED else "%%%02X" % byte for byte in text.encode("utf-8"))
 

@@ -54,9 +54,9 @@ class Firewalld(Backend):
                 "ufw is on, and two firewalls contradict each other", "turn it off before firewalld: ufw disable"
             )
         can_cut_off = not now.is_active or bool(now.gap) or _can_cut_off(now, goal)
-        with _guarded(system, now, goal, wish.guard_s, can_cut_off):
+        with _guard_change(system, now, goal, wish.guard_s, can_cut_off):
             if now.is_active:
-                _load(system, _reloaded(system, now) if now.gap else now, goal)
+                _load(system, _reload(system, now) if now.gap else now, goal)
             else:
                 _write(system, now, goal)
                 system.run(["systemctl", "enable", "--quiet", "firewalld.service"])
@@ -78,7 +78,7 @@ class Firewalld(Backend):
     def apply_rule(self, system: System, wanted: Tuple[Wanted, ...], is_present: bool, guard_s: float) -> None:
         now = _undo_and_read(system)
         goal = _goal_of_rule(system, now, wanted, is_present)
-        with _guarded(system, now, goal, guard_s, now.is_active and _can_cut_off(now, goal)):
+        with _guard_change(system, now, goal, guard_s, now.is_active and _can_cut_off(now, goal)):
             if now.is_active:
                 _load(system, now, goal)
         _write(system, now, goal)
@@ -132,7 +132,7 @@ def _can_cut_off(now: Now, goal: Goal) -> bool:
 
 
 @contextmanager
-def _guarded(system: System, now: Now, goal: Goal, window_s: float, can_cut_off: bool) -> Iterator[None]:
+def _guard_change(system: System, now: Now, goal: Goal, window_s: float, can_cut_off: bool) -> Iterator[None]:
     """Arm the dead man's switch around a change that can cut off a controller that came in over the network."""
     if not can_cut_off or not system.ssh_connection():
         yield
@@ -174,7 +174,7 @@ def _with_chains(live: netfilter.Live, lines: Sequence[str]) -> netfilter.Live:
     return netfilter.Live(live.policies, chains, {})
 
 
-def _reloaded(system: System, now: Now) -> Now:
+def _reload(system: System, now: Now) -> Now:
     """Rebuild the kernel's rules from the files on disk, and return the state after it."""
     if now.gap == firewalld_state.NO_TABLE:
         system.run(["nft", "add", "table", "inet", "firewalld"])

@@ -42,7 +42,7 @@ def text(old: str, lines: Dict[int, List[str]]) -> str:
     """Return direct.xml with these ``-A`` lines per family instead of those it has in our chains; others' stay."""
     from xml.etree import ElementTree
 
-    root = _parsed(old)
+    root = _parse(old)
     for element in list(root):
         is_jump = element.tag == "rule" and (element.text or "").strip() == _JUMP
         if element.get("chain") in _CHAINS or is_jump:
@@ -66,14 +66,14 @@ def text(old: str, lines: Dict[int, List[str]]) -> str:
 def lines_of(xml: str) -> Dict[int, List[str]]:
     """Return the ``-A`` lines of our chains that direct.xml holds, per family. Raises ResourceError."""
     lines: Dict[int, List[str]] = {4: [], 6: []}
-    for element in _parsed(xml).iter("rule"):
+    for element in _parse(xml).iter("rule"):
         family = {"ipv4": 4, "ipv6": 6}.get(element.get("ipv", ""))
         if family and element.get("chain") in _CHAINS:
             lines[family].append("-A %s %s" % (element.get("chain"), (element.text or "").strip()))
     return lines
 
 
-def _parsed(xml: str) -> "Element":
+def _parse(xml: str) -> "Element":
     from xml.etree import ElementTree
 
     try:

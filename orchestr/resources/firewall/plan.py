@@ -70,14 +70,14 @@ def with_ssh(
     """
     if session is None:
         mine = [entry for entry in existing if entry.comment == SSH_TAG]
-        return _placed(base, mine, existing)
+        return _insert(base, mine, existing)
     result = base
     is_clients = families_of(session.client)[0] == family
     if not is_mentioned and (not is_clients or not _lets_in(result, session)):
-        result = _placed(result, [Entry(family, "allow", "tcp", session.port, "any", SSH_TAG)], existing)
+        result = _insert(result, [Entry(family, "allow", "tcp", session.port, "any", SSH_TAG)], existing)
     if is_clients and not _lets_in(result, session):
         entry = Entry(family, "allow", "tcp", session.port, session.client, SSH_TAG)
-        result = _placed(result, [entry], existing)
+        result = _insert(result, [entry], existing)
         if not _lets_in(result, session):
             result = [item for item in result if not item.is_same(entry)]
             first = decides(result, session)
@@ -91,7 +91,7 @@ def _lets_in(entries: Sequence[Entry], session: Session) -> bool:
     return entry is not None and entry.action in ("allow", "limit")
 
 
-def _placed(base: List[Entry], entries: Sequence[Entry], existing: Sequence[Entry]) -> List[Entry]:
+def _insert(base: List[Entry], entries: Sequence[Entry], existing: Sequence[Entry]) -> List[Entry]:
     """Put each entry where it already stands among the others, else ahead of our own rules."""
     result = list(base)
     for entry in entries:

@@ -40,7 +40,7 @@ def bring_about(system: System, wish: Wish) -> None:
         _load_docker_user(system, now)
         return
     is_whole = not now.is_active or _settings_differ(now, goal) or not ufw_state.policies_hold(now, wish)
-    with _guarded(system, now, wish.guard_s, is_whole or _can_cut_off(now, goal)):
+    with _guard_change(system, now, wish.guard_s, is_whole or _can_cut_off(now, goal)):
         _write(system, now, goal)
         if not ufw_state.is_at_boot(system):
             system.run(["systemctl", "enable", "--quiet", "ufw.service"])
@@ -56,7 +56,7 @@ def bring_rule_about(system: System, wanted: Tuple[Wanted, ...], is_present: boo
     guard.undo_unconfirmed(system)
     now = ufw_state.read(system)
     goal = _goal_of_rule(system, now, wanted, is_present)
-    with _guarded(system, now, guard_s, now.is_active and _can_cut_off(now, goal)):
+    with _guard_change(system, now, guard_s, now.is_active and _can_cut_off(now, goal)):
         _write(system, now, goal)
         if now.is_active:
             _load_rules(system, now)
@@ -94,7 +94,7 @@ def _can_cut_off(now: Now, goal: Goal) -> bool:
 
 
 @contextmanager
-def _guarded(system: System, now: Now, window_s: float, can_cut_off: bool) -> Iterator[None]:
+def _guard_change(system: System, now: Now, window_s: float, can_cut_off: bool) -> Iterator[None]:
     """Arm the dead man's switch around a change that can cut off a controller that came in over the network."""
     if not can_cut_off or not system.ssh_connection():
         yield
@@ -150,14 +150,14 @@ def _load_whole(system: System, now: Now) -> None:
     if any(name.startswith("ufw") for live in now.live.values() if live is not None for name in live.chains):
         system.run([INIT, "force-stop"])
     for family in (4, 6):
-        text = _unhooked(now, family)
+        text = _unhook_script(now, family)
         if text:
             _restore(system, family, text.encode("utf-8"))
     system.run(["ufw", "--force", "enable"])
     _load_docker_user(system, now)
 
 
-def _unhooked(now: Now, family: int) -> str:
+def _unhook_script(now: Now, family: int) -> str:
     """Return iptables-restore input that removes incomplete primary chains of ufw, so that ufw creates them again."""
     live = now.live[family]
     if live is None or now.is_hooked(family):

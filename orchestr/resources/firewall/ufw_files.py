@@ -93,7 +93,7 @@ def entry_of(lines: Sequence[str], family: int) -> Entry:
         protocol,
         port,
         "any" if source == ANYWHERE[family] else source,
-        _unhexed(comment.strip()),
+        _decode_hex(comment.strip()),
         ", ".join(extra),
         tuple(lines),
     )
@@ -151,7 +151,7 @@ def with_settings(text: str, wanted: Dict[str, str]) -> str:
     return text
 
 
-def _unhexed(comment: str) -> str:
+def _decode_hex(comment: str) -> str:
     try:
         return bytes.fromhex(comment).decode("utf-8", "replace")
     except ValueError:

@@ -115,9 +115,9 @@ class SwarmLeftovers(Resource):
         return {"unused": ()}
 
     def observe(self, reader: Reader) -> Optional[State]:
-        return {"unused": tuple(name for name, _ in self._unused(reader))}
+        return {"unused": tuple(name for name, _ in self._list_unused(reader))}
 
-    def _unused(self, reader: Reader) -> List[Tuple[str, str]]:
+    def _list_unused(self, reader: Reader) -> List[Tuple[str, str]]:
         """Return (name, path) of the objects to remove."""
         swarm_state.require_manager(reader)
         candidates = []
@@ -131,7 +131,7 @@ class SwarmLeftovers(Resource):
         return sorted((name, path) for name, path, content_id in candidates if content_id not in used)
 
     def apply(self, system: System, change: Change) -> None:
-        for _, path in self._unused(system):
+        for _, path in self._list_unused(system):
             docker_api.call(system, "DELETE", path)
 
 

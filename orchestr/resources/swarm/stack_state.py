@@ -94,11 +94,11 @@ def _services(reader: Reader, stack: str) -> Dict[str, Found]:
     tasks: Dict[str, List[Dict[str, Any]]] = {}
     for task in docker.get(reader, "/tasks", filters) or []:
         tasks.setdefault(task["ServiceID"], []).append(task)
-    known = [_found(stack, spec, tasks.get(spec["ID"], [])) for spec in listed]
+    known = [_read_service(stack, spec, tasks.get(spec["ID"], [])) for spec in listed]
     return {spec.name: spec for spec in known}
 
 
-def _found(stack: str, service: Dict[str, Any], tasks: List[Dict[str, Any]]) -> Found:
+def _read_service(stack: str, service: Dict[str, Any], tasks: List[Dict[str, Any]]) -> Found:
     spec, status, update = service["Spec"], service.get("ServiceStatus") or {}, service.get("UpdateStatus") or {}
     modes: Dict[str, Dict[str, Any]] = spec.get("Mode") or {"Replicated": {}}
     mode, details = next(iter(modes.items()))
