@@ -276,7 +276,7 @@ BAD = {
     "upgrade without --to": Bad("missing option '--to'", "", "--help", words=("upgrade", SITE)),
     "exec on nobody": Bad("pattern is empty", "", "all is every host", words=("exec", SITE, "", "--", "reboot")),
     "exec alone": Bad("missing argument 'INVENTORY'", "", "write: orchestr exec INVENTORY", words=("exec",)),
-    "exec of nothing": Bad("no command", "", "name a program", words=("exec", SITE, "all", "--", "")),
+    "exec of nothing": Bad("the command is missing", "", "write a program", words=("exec", SITE, "all", "--", "")),
     "no such run": Bad("no run '../..'", "", "orchestr history", words=("show", "../..")),
     "a role's Params of another kind": Bad(
         "not a subclass", ROLE_FILE, "class Params(Base)", {ROLE_FILE: ROLE.replace("Params(Base)", "Params")}
