@@ -26,7 +26,7 @@ def ansible_inventory(requests: Mapping[str, Sequence[str]]) -> dict[str, str]:
         text=True,
         env=environment,
         cwd=tempfile.gettempdir(),
-        timeout=120,
+        timeout=600,  # only a hang takes so long
         check=True,
     )
     answers: dict[str, str] = json.loads(done.stdout)
