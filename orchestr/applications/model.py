@@ -80,7 +80,8 @@ class Dump:
 
     They run in a separate container, in the network of the application: ``save`` writes the dump to its output,
     ``load`` reads it, ``probe`` succeeds when the server answers. ``login`` is the content of the file ``/login`` in
-    that container. A complete dump ends with ``complete``. ``volume`` is measured before a move.
+    that container. A complete dump ends with ``complete``; the name of its file ends with
+    ``suffix``. ``volume`` is measured before a move.
     """
 
     service: str
@@ -90,6 +91,7 @@ class Dump:
     probe: tuple[str, ...]
     complete: str
     volume: str
+    suffix: str = "dump"
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,7 @@ def databases(host: Host, application: Application) -> tuple[Database, ...]:
             dump.load,
             dump.probe,
             dump.complete,
+            dump.suffix,
         )
         for dump in application.dumps
     )

@@ -69,7 +69,7 @@ def survey(host: Host, params: Any) -> Iterator[Resource]:
     if application is None or not has_data(application):
         return
     if name in host.roles:
-        databases = tuple((dump.service, f"{name}_{dump.volume}") for dump in application.dumps)
+        databases = tuple((dump.service, dump.suffix, f"{name}_{dump.volume}") for dump in application.dumps)
         paths = tuple(data.container_path for data in application.data if data.path and data.container_path)
         yield ApplicationSurvey(name, databases, paths)
     own = trees(host, name)

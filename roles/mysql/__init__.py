@@ -134,6 +134,7 @@ def _dump(host: Host, params: Params) -> Dump:
         probe=("mysql", *client, "-e", "SELECT 1"),
         complete="Dump completed",
         volume=f"{service_name(host)}-data",
+        suffix="sql",
     )
 
 

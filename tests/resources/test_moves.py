@@ -42,11 +42,12 @@ MYSQL = Database(
     load=("mysql", "--defaults-extra-file=/login", "-h", "mysql"),
     probe=("mysql", "--defaults-extra-file=/login", "-h", "mysql", "-e", "SELECT 1"),
     complete="Dump completed",
+    suffix="sql",
 )
 ENDING = "-- Dump completed on 2026-11-23\n"
 STOPPED, SOURCE, AWAITED = forms.stopped_at_path(NAME), forms.source_path(NAME), forms.awaited_path(NAME)
 KEPT = f"{databases.KEPT}/{NAME}"
-SURVEY = ApplicationSurvey(NAME, (("mysql", "chat_mysql-data"),), ("/im/data",))
+SURVEY = ApplicationSurvey(NAME, (("mysql", "sql", "chat_mysql-data"),), ("/im/data",))
 
 
 class Killed(BaseException):
@@ -353,6 +354,7 @@ def test_the_dump_is_loaded_once_and_kept(moved: EngineDouble) -> None:
     assert run(moved, ApplicationLoaded(MYSQL))["verdict"] == "changed"
     assert moved.loaded == ["one"] and moved.dump() is None
     assert moved.kept() == ["one\n" + ENDING] and moved.host.nodes[KEPT].mode == 0o700
+    assert [path for path in moved.host.nodes if path.startswith(f"{KEPT}/mysql-") and path.endswith(".sql")]
     assert run(moved, ApplicationLoaded(MYSQL))["verdict"] == "ok" and moved.events.count("load") == 1
 
 

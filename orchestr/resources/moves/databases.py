@@ -35,9 +35,9 @@ KEPT = "/var/backups/orchestr"
 LONGEST_S = 24 * 3600.0
 
 
-def dump_path(application: str, service: str) -> str:
+def dump_path(application: str, service: str, suffix: str) -> str:
     """Return the file with the whole dump of a database, which waits to be loaded."""
-    return "%s/%s.dump" % (state_directory(application), service)
+    return "%s/%s.%s" % (state_directory(application), service, suffix)
 
 
 @record
@@ -47,7 +47,7 @@ class Database:
 
     ``login`` is the text of the file that the programs find at ``/login`` in their container (0600, of root), which is
     in ``network``. ``save`` writes the dump to its output, ``load`` reads it, ``probe`` ends well when the server
-    answers. ``complete`` stands in the last 200 bytes of a whole dump.
+    answers. ``complete`` stands in the last 200 bytes of a whole dump, whose file ends in ``.suffix``.
     """
 
     application: str
@@ -59,11 +59,12 @@ class Database:
     load: Tuple[str, ...]
     probe: Tuple[str, ...]
     complete: str
+    suffix: str = "dump"
 
     @property
     def dump(self) -> str:
         """The file of its dump."""
-        return dump_path(self.application, self.service)
+        return dump_path(self.application, self.service, self.suffix)
 
     @property
     def login_path(self) -> str:
@@ -97,7 +98,7 @@ class Database:
         if system.stat(self.dump) is not None:
             directory = "%s/%s" % (KEPT, self.application)
             system.make_directory(directory, mode=0o700)
-            system.run(["mv", self.dump, "%s/%s-%d.dump" % (directory, self.service, system.now())])
+            system.run(["mv", self.dump, "%s/%s-%d.%s" % (directory, self.service, system.now(), self.suffix)])
 
 
 @record

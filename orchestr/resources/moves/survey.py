@@ -30,15 +30,15 @@ NODE_LABEL = "orchestr.role."
 class ApplicationSurvey(Survey):
     """In which form an application is on this host, and how much its databases hold.
 
-    ``databases`` are service and volume of each; ``container_paths`` are where services have directories of the host
-    mounted. Outcome: ``form`` (compose, stack, ""), ``pending`` (the form that an unfinished move leaves),
-    ``is_loaded``, ``is_stopped``, ``awaited`` (the trees it is about), ``database_bytes``, ``places`` (where a swarm
-    binds services to), ``mounted`` (container path → directory of the host). Observes: the engine's containers,
-    services, nodes and volumes, an unfinished move. Changes: nothing.
+    ``databases`` are service, suffix of its dump, and volume; ``container_paths`` are the paths at which services have
+    directories of the host mounted. Outcome: ``form`` (compose, stack, ""), ``pending`` (the form that an unfinished
+    move leaves), ``is_loaded``, ``is_stopped``, ``awaited`` (the trees it is about), ``database_bytes``, ``places``
+    (the nodes that a swarm binds services to), ``mounted`` (container path → directory of the host). Observes: the
+    engine's containers, services, nodes and volumes, an unfinished move. Changes: nothing.
     """
 
     name: str
-    databases: Tuple[Tuple[str, str], ...] = ()
+    databases: Tuple[Tuple[str, str, str], ...] = ()
     container_paths: Tuple[str, ...] = ()
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
@@ -47,13 +47,13 @@ class ApplicationSurvey(Survey):
         pending = (reader.read_text(source_path(self.name)) or "").strip()
         try:
             form = COMPOSE if containers(reader, self.name) else STACK if stack_services(reader, self.name) else ""
-            size = sum(_size_bytes(reader, volume) for _, volume in self.databases) if form else 0
+            size = sum(_size_bytes(reader, volume) for _, _, volume in self.databases) if form else 0
             places = _places(reader) if form == STACK else {}
             mounted = self._mounted(reader) if self.container_paths else {}
         except docker.EngineSilent:  # none yet; a swarm that cannot answer is an error, not a host without anything
             form, size, places, mounted = "", 0, {}, {}
         # The databases have come over already: from here on those of the new form count.
-        dumps = [dump_path(self.name, service) for service, _ in self.databases]
+        dumps = [dump_path(self.name, service, suffix) for service, suffix, _ in self.databases]
         is_loaded = bool(pending) and form not in ("", pending) and all(reader.stat(path) is None for path in dumps)
         return {
             "form": form,

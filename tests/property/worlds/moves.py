@@ -120,7 +120,7 @@ class _Routes(dict[str, Any]):
 
 
 KINDS = {
-    "application_survey": st.just(ApplicationSurvey(NAME, (("mysql", "chat_mysql-data"),), ("/im/data",))),
+    "application_survey": st.just(ApplicationSurvey(NAME, (("mysql", "dump", "chat_mysql-data"),), ("/im/data",))),
     "application_saved": st.builds(
         ApplicationSaved, st.just(NAME), FORMS, *map(st.just, (DIRECTORY, NETWORKS, (MYSQL,), SERVERS))
     ),
