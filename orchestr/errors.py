@@ -1,12 +1,12 @@
 """Every error orchestr raises, and the exit code each stands for.
 
     OrchestrError                    1   something failed
-    ├── InputError                   2   an inventory, playbook, parameter or option is wrong: where, what, closest name
+    ├── InputError                   2   an inventory, playbook, parameter or option is wrong: where, why, closest name
     ├── HostError                    1   one host's machinery broke (carries host, task, stderr tail)
     │   ├── UnreachableError         4   no connection, no login, connection lost
     │   │   └── HostKeyError         4   host key unknown or changed: both fingerprints, `orchestr trust`
     │   └── AgentError               1   connected, but the agent could not start or broke the protocol
-    └── LockedError                  5   another run holds the host: says who
+    └── LockedError                  5   another run holds the host: names it
 
 A task that fails is an event, not an exception; exceptions are for broken input or broken machinery.
 """
@@ -27,7 +27,7 @@ EXIT_DONE, EXIT_FAILED, EXIT_INPUT, EXIT_CHANGES, EXIT_UNREACHABLE, EXIT_LOCKED,
 
 
 class OrchestrError(Exception):
-    """Base of all; ``next_step`` is what the user can type or change next."""
+    """Base of all; ``next_step`` is the next thing for the user to type or change."""
 
     exit_code = EXIT_FAILED
 
@@ -62,15 +62,15 @@ class InputError(OrchestrError):
         self.suggestion = suggestion
 
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        text = f"{place}: {self.message}" if place else self.message
+        location = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        text = f"{location}: {self.message}" if location else self.message
         if self.suggestion:
             text += f" (did you mean {self.suggestion!r}?)"
         return f"{text}\n  → {self.next_step}" if self.next_step else text
 
 
 class HostError(OrchestrError):
-    """One host's machinery broke; ``stderr`` is the tail of what the other side said."""
+    """One host's machinery broke; ``stderr`` is the tail of the other side's output."""
 
     def __init__(self, message: str, *, host: str = "", stderr: str = "", next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)

@@ -1,4 +1,4 @@
-"""What happens during a run, as values: the engine emits them, reports consume them, nothing else prints.
+"""The events of a run, as values: the engine emits them, reports consume them, nothing else prints.
 
 Every text in an event has its secrets hidden already; an event can be written to a log as it is (``to_json``).
 """
@@ -18,20 +18,20 @@ class Event:
     """Base: ``to_json`` gives ``{"event": name, ...fields}``."""
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"event": type(self).__name__}
+        fields: dict[str, Any] = {"event": type(self).__name__}
         for name, value in vars(self).items():
-            found[name] = value if type(value) in _SCALARS else _plain(value)
-        return found
+            fields[name] = value if type(value) in _SCALARS else _plain(value)
+        return fields
 
 
 def _plain(value: Any) -> Any:
-    """Return a copy made of what JSON has; most values are texts and numbers, which `asdict` would copy deeply."""
+    """Return a copy made of JSON's types; most values are texts and numbers, which `asdict` would copy deeply."""
     if isinstance(value, (str, int, float)) or value is None:
         return value
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_plain(each) for each in value)
+        return type(value)(_plain(item) for item in value)
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else copy.deepcopy(value)
 
 

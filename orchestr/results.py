@@ -1,4 +1,4 @@
-"""What a run came to, host by host: counts, changes with their diffs, errors. The same shape ``--json`` prints."""
+"""The result of a run, host by host: counts, changes with their diffs, errors. The same shape ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERDICTS = ("ok", "changed", "failed", "skipped", "unknown")
 
 @dataclass
 class HostResult:
-    """One host: how many tasks had each verdict, what changed (or would), what went wrong."""
+    """One host: the number of tasks with each verdict, its changes (made or predicted), its errors."""
 
     ok: int = 0
     changed: int = 0
@@ -37,7 +37,7 @@ class HostResult:
 
 @dataclass
 class RunResult:
-    """A whole run. ``exit_code`` is what the command line exits with; ``host_type`` is the type of a host's result."""
+    """A whole run. ``exit_code`` is the exit code of the command line; ``host_type`` is the type of a host's result."""
 
     host_type: ClassVar[type[HostResult]] = HostResult
 

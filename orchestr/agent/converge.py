@@ -138,11 +138,11 @@ def describe(error: Exception) -> Dict[str, str]:
 
 def _place_in_role(error: Exception) -> Dict[str, str]:
     """Return ``module`` and ``line`` of the innermost call in a role's code; the controller knows the file."""
-    place: Dict[str, str] = {}
+    location: Dict[str, str] = {}
     trace = error.__traceback__
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__", ""))
         if name.startswith("orchestr_roles."):
-            place = {"module": name, "line": str(trace.tb_lineno)}
+            location = {"module": name, "line": str(trace.tb_lineno)}
         trace = trace.tb_next
-    return place
+    return location

@@ -150,7 +150,7 @@ class Line:
 
     # -- threads --------------------------------------------------------------------------------------------------
     def listen(self) -> None:
-        """Take in what arrives until the end of the stream."""
+        """Take in all messages until the end of the stream."""
         try:
             data = self._read(1 << 18)
             while data:
@@ -161,7 +161,7 @@ class Line:
         self._lose()
 
     def beat(self) -> None:
-        """Send what waited long enough for company, and a heartbeat when nothing else was sent for long."""
+        """Send messages that waited long enough for company, and a heartbeat after a long silence."""
         while not self._is_ending.is_set():
             if self._has_unsent.wait(max(0.0, self._sent_at + wire.BEAT_S - time.monotonic())):
                 self._has_unsent.clear()

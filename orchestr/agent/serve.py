@@ -92,7 +92,7 @@ class Agent:
             return None
 
     def answer(self, request: Dict[str, Any]) -> bool:
-        """Do what a request asks; return False after the last one."""
+        """Carry out a request; return False after the last one."""
         if request["type"] != "stop":
             self._run_tasks(request)
             return True

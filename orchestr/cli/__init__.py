@@ -1,1 +1,1 @@
-"""The command line: one small function per verb (``orchestr/cli/verbs``), no logic; what it does, the library does."""
+"""The command line: one small function per verb (``orchestr/cli/verbs``), no logic; the library does the work."""

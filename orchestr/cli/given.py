@@ -28,4 +28,4 @@ class Options:
     skip_tags: tuple[str, ...] = ()
     check: bool = False
     diff: bool = False
-    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what is made once per command
+    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # values made once per command

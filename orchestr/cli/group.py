@@ -10,7 +10,7 @@ import click
 
 from orchestr import __version__
 
-#: The order of the verbs in the help: by what a person does first. Others follow by name.
+#: The order of the verbs in the help: in the order of a person's first steps. Others follow by name.
 ORDER = (
     "plan",
     "run",
@@ -35,8 +35,8 @@ class VerbGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         from orchestr.cli import verbs
 
-        found = [module.name for module in pkgutil.iter_modules(verbs.__path__)]
-        return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+        names = [module.name for module in pkgutil.iter_modules(verbs.__path__)]
+        return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Result(Protocol):
-    """What every verb of the library returns."""
+    """The result that every verb of the library returns."""
 
     @property
     def exit_code(self) -> int: ...
@@ -105,7 +105,7 @@ class Invocation(Options):
         return report_on(stream, verbosity=self.verbose, diffs=diffs, again=self.again(), color=color)
 
     def problems_only(self) -> Report:
-        """Return a report that says on stderr what went wrong, and more with -v; stdout is the verb's own."""
+        """Return a report of errors on stderr, with more detail at -v; stdout is the verb's own."""
         from orchestr.reports.lines import Wording
         from orchestr.reports.output import Output
         from orchestr.reports.plain import PlainReport
@@ -136,7 +136,7 @@ class Invocation(Options):
                 print(f"warning: --events: {path} is not whole: {error.strerror}", file=sys.stderr)
 
     def again(self) -> Again:
-        """Return what the next command repeats of this one; values of -e are not shown again."""
+        """Return the part of this command that the next one repeats; values of -e are not shown again."""
         from orchestr.reports.closing import Again
 
         options: list[str] = []
@@ -160,7 +160,7 @@ def _words(option: str, values: tuple[str, ...]) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _engine_messages() -> Iterator[None]:
-    """Show what paramiko says about connections (at -vvv), on stderr."""
+    """Show paramiko's messages about connections (at -vvv), on stderr."""
     import logging
 
     handler = logging.StreamHandler()

@@ -56,8 +56,8 @@ def _leave(code: int) -> NoReturn:
 
 def _run(words: list[str], as_json: bool) -> int:
     try:
-        found = _invoke(words)
-        return found if isinstance(found, int) else EXIT_DONE
+        status = _invoke(words)
+        return status if isinstance(status, int) else EXIT_DONE
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

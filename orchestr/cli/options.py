@@ -13,7 +13,7 @@ from orchestr.cli.invocation import Invocation
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-#: An argument that names a file: shells complete it. The verb itself says what is wrong with it.
+#: An argument that names a file: shells complete it. The verb itself reports errors in it.
 FILE = click.Path(readable=False)
 
 _INVENTORY: list[Decorator] = [click.argument("inventory_path", metavar="INVENTORY", type=FILE)]

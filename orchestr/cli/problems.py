@@ -1,4 +1,4 @@
-"""How what went wrong is said: a message on stderr, and with --json the same as an object on stdout."""
+"""Errors of the command line: a message on stderr, and with --json the same as an object on stdout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON_VERSION = 1
 
 
 class StdoutFailed(OSError):
-    """What a verb has to say does not fit where stdout leads (a full disk)."""
+    """The output of a verb cannot be written to stdout (a full disk)."""
 
 
 def write_stdout(text: str) -> None:
@@ -31,14 +31,14 @@ def write_stdout(text: str) -> None:
 
 
 def is_json_wanted(args: list[str]) -> bool:
-    """Tell whether --json is among the options typed, before they are parsed (they may be what is wrong)."""
+    """Return True if --json is among the options typed, before they are parsed (they may be wrong)."""
     own = args[: args.index("--")] if "--" in args else args
     return "--json" in own
 
 
 def tell(error: OrchestrError, as_json: bool) -> int:
-    """Say what is wrong and return the exit code."""
-    found = error_object(error)
+    """Report an error and return the exit code."""
+    document = error_object(error)
     if isinstance(error, InputError):
         error.file = nearby(error.file) if error.file else None
         error.suggestion = nearby(error.suggestion) if error.suggestion else None
@@ -52,15 +52,15 @@ def tell(error: OrchestrError, as_json: bool) -> int:
 
     print(f"error: {visible_lines(text)}", file=sys.stderr)
     if as_json:
-        write_stdout(json.dumps(found, ensure_ascii=False) + "\n")
+        write_stdout(json.dumps(document, ensure_ascii=False) + "\n")
     return error.exit_code
 
 
 def error_object(error: OrchestrError) -> dict[str, Any]:
-    """Return what --json prints instead of a result; documented in docs/reference/json.md."""
+    """Return the object that --json prints instead of a result; documented in docs/reference/json.md."""
     fields = ("message", "file", "line", "column", "suggestion", "next_step")
-    found = {name: getattr(error, name, None) for name in fields}
-    return {"version": JSON_VERSION, "error": found, "exit": error.exit_code}
+    fields_set = {name: getattr(error, name, None) for name in fields}
+    return {"version": JSON_VERSION, "error": fields_set, "exit": error.exit_code}
 
 
 def from_click(error: click.ClickException) -> InputError:
@@ -69,7 +69,7 @@ def from_click(error: click.ClickException) -> InputError:
     if isinstance(error, click.NoSuchOption) and error.ctx is not None:
         from orchestr.inventory.closest import closest
 
-        known = [name for each in error.ctx.command.get_params(error.ctx) for name in each.opts]
+        known = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
         suggestion = closest(error.option_name, [name for name in known if name.startswith("-")])
         message = f"there is no option {error.option_name}"
     else:
@@ -99,11 +99,11 @@ def crashed(error: BaseException, as_json: bool) -> int:
     from orchestr.cli.crash import save_report
 
     path = save_report(error)
-    place = f"the full report is in {path}" if path else "its report could not be saved"
-    message = f"this is a fault in orchestr: {type(error).__name__}; {place}"
+    report = f"the full report is in {path}" if path else "its report could not be saved"
+    message = f"this is a fault in orchestr: {type(error).__name__}; {report}"
     if as_json:
-        found = {"message": message, "next_step": "please report it with that file"}
-        write_stdout(json.dumps({"version": JSON_VERSION, "error": found, "exit": EXIT_FAILED}) + "\n")
+        problem = {"message": message, "next_step": "please report it with that file"}
+        write_stdout(json.dumps({"version": JSON_VERSION, "error": problem, "exit": EXIT_FAILED}) + "\n")
     print(f"error: {message}", file=sys.stderr)
     return EXIT_FAILED
 

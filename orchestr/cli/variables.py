@@ -47,7 +47,7 @@ def _parse(text: str, key: VaultKey) -> dict[str, Any]:
     return dict(_pairs(text))
 
 
-# What -e holds may be a password: errors name variables, never values.
+# The value of -e may be a password: errors name variables, never values.
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
     try:
         words = shlex.split(text)

@@ -1,1 +1,1 @@
-"""What drives a run: sessions with agents, batches and barriers, the failure budget, the journal."""
+"""The engine of a run: sessions with agents, batches and barriers, the failure budget, the journal."""

@@ -1,4 +1,4 @@
-"""What a host offers, on its way into the run's store: whole and unharmed, or refused with the reason."""
+"""Content that a host offers, received into the run's store: whole and unharmed, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_TIMES, SLACK_BYTES = 4, 1 << 30  # an offer's size is an estimate: small fi
 
 
 class Download:
-    """One offer at a time, of one host. ``send`` gives the host its answer; nothing is kept of what was refused."""
+    """One offer at a time, of one host. ``send`` gives the host its answer; nothing is kept of a refused offer."""
 
     def __init__(self, blobs: BlobStore | None, send: Callable[[dict[str, Any]], None]) -> None:
         self._blobs, self._send = blobs, send
@@ -46,7 +46,7 @@ class Download:
             self._refuse(str(error))
 
     def end(self, transfer: int, sha256: str, size_bytes: int) -> None:
-        """Keep what has come when it is what was sent, and tell the host; without a digest it was given up there."""
+        """Keep the content if its digest is right, and tell the host; without a digest the host gave it up."""
         if self._incoming is None or transfer != self._transfer:
             return
         if not sha256:
@@ -61,7 +61,7 @@ class Download:
         self._send({"type": "taken", "transfer": transfer, "why": ""})
 
     def forget(self) -> None:
-        """Keep nothing of what is on its way."""
+        """Keep nothing of an unfinished offer."""
         if self._incoming is not None:
             self._incoming.discard()
             self._incoming = None

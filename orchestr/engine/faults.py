@@ -37,8 +37,9 @@ def _at_place(fields: dict[str, str], module: str, line: str) -> dict[str, str]:
     file = getattr(sys.modules.get(module), "__file__", None) if module.startswith(ROLES) else None
     if not file:
         return fields
-    place = f"{nearby(file)}:{line}"
-    return {**fields, "message": f"{place}: {fields.get('message', '')}", "next_step": f"fix the error in {place}"}
+    location = f"{nearby(file)}:{line}"
+    message = f"{location}: {fields.get('message', '')}"
+    return {**fields, "message": message, "next_step": f"fix the error in {location}"}
 
 
 def _last_in_roles(trace: TracebackType | None) -> tuple[str, str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FORKS = 32
 CLOSE_S = 5.0  # the end of a run waits at most this long for its sessions' ends
-STUCK_S = 0.5  # when none was done for this long, those that wait no longer wait for those that hang
+STUCK_S = 0.5  # when none was done for this long, waiting items no longer wait for the ones that hang
 T = TypeVar("T")
 
 
@@ -67,17 +67,17 @@ class Fleet:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             for future in self._waiting:
-                if future.cancelled():  # shutdown cancels the rest, and wakes nobody who waits for it
+                if future.cancelled():  # shutdown cancels the rest, and does not wake the threads that wait for it
                     future.set_running_or_notify_cancel()
         self.close_all()
 
     @property
     def has_ended(self) -> bool:
-        """Tell whether the fleet is being left: what fails from then on, fails for that reason."""
+        """True once the fleet is being left: later failures have that reason."""
         return self._ended.is_set()
 
     def open(self, hosts: Iterable[str], emit: Consumer | None = None) -> dict[str, dict[str, Any]]:
-        """Connect to the hosts not connected yet; return the facts of those that answered. Failures become events.
+        """Connect to the hosts not connected yet; return the facts of the hosts that answered. Failures become events.
 
         ``emit`` takes the events where these hosts are another run's.
         """
@@ -98,7 +98,7 @@ class Fleet:
                 self._sessions.pop(host, None)
                 if self.has_ended:
                     return None
-                # The transport knows addresses only; here is what the command is to be given.
+                # The transport knows addresses only; the inventory and the host are known here.
                 step = error.next_step.replace(" INVENTORY ", f" {self._inventory_path} ").replace(" HOST", f" {host}")
                 emit(HostUnreachable(host, error.message, step, error.stderr, exit_code=error.exit_code))
                 return None
@@ -112,7 +112,7 @@ class Fleet:
         return {host: facts for host, facts in self.each(wanted, connect).items() if facts is not None}
 
     def each(self, hosts: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
-        """Do ``work`` for every host, as many at a time as forks allow; return what each gave, in the hosts' order.
+        """Do ``work`` for every host, as many at a time as forks allow; return the results in the hosts' order.
 
         The first exception that is not handled by ``work`` is raised when all have ended; CancelledError when the
         fleet is being left.
@@ -180,7 +180,7 @@ def _to_all(work: Callable[[T], None], items: list[T], forks: int, give_up_s: fl
 
 
 def _fault(host: str, error: Exception) -> HostUnreachable:
-    """What breaks while one host is being connected to is that host's failure, not the end of the run."""
+    """Return the failure of one host, for an exception while it is being connected to."""
     return HostUnreachable(host, **describe_fault(error), exit_code=EXIT_FAILED)
 
 

@@ -1,4 +1,4 @@
-"""One directory per run, its owner's only: what was run (``run.json``), what happened (``events.jsonl``)."""
+"""One directory per run, its owner's only: the run (``run.json``) and its events (``events.jsonl``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestr.paths import state_directory
 RECORD, EVENTS = "run.json", "events.jsonl"
 OK_S, OK_LINES = 0.5, 256  # how long, and how many, results that changed nothing may wait to be written
 _ESSENTIAL = ("run", "verb", "inventory")  # without these a record says nothing
-_OTHERS = "orchestr history lists those that are whole"
+_OTHERS = "orchestr history lists the undamaged records"
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # made once, not per event
 
 
@@ -79,7 +79,7 @@ class Journal:
             self._summary(event)
 
     def _summary(self, event: RunStarted | RunFinished) -> None:
-        """Write what is known of the run as a whole; an upgrade's later parts (who leaves, verify) add to it."""
+        """Write the record of the whole run; an upgrade's later parts (departing hosts, verify) add to it."""
         if isinstance(event, RunFinished):
             self._known.update(_ended(self._known, event, self._is_check))
         elif self._known:
@@ -100,7 +100,7 @@ class Journal:
     def close(self) -> None:
         with self._lock:
             if self._descriptor >= 0:
-                with contextlib.suppress(OSError):  # said already, or of what says nothing
+                with contextlib.suppress(OSError):  # reported already, or without a report
                     self._write()
                 os.close(self._descriptor)
                 self._descriptor = -1
@@ -113,7 +113,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _ended(known: dict[str, Any], event: RunFinished, is_check: bool) -> dict[str, Any]:
-    """Return what the end of a part makes of a run: of the verify that closes an upgrade only how it went."""
+    """Return the record of a run after the end of a part: of an upgrade's closing verify only its exit code."""
     hosts = known["hosts"] if isinstance(known.get("hosts"), dict) else {}
     elapsed_s = known.get("elapsed_s", 0.0)
     return {
@@ -127,7 +127,7 @@ def _ended(known: dict[str, Any], event: RunFinished, is_check: bool) -> dict[st
 def runs() -> list[dict[str, Any]]:
     """Return the recorded runs, oldest first: the fields of RunStarted and, when it ended, RunFinished.
 
-    What is no whole record is passed over. Raises InputError when the records can't be looked at.
+    Damaged records are passed over. Raises InputError when the records cannot be read.
     """
     return [record for name in _names() if (record := _record_in(_directory() / name)) is not None]
 
@@ -142,7 +142,7 @@ def record_of(run: str) -> dict[str, Any]:
 
 
 def events_of(run: str) -> Iterator[dict[str, Any]]:
-    """Yield what happened in a run (the beginning of its name will do; ``last`` is the newest). Raises InputError."""
+    """Yield the events of a run (the beginning of its name will do; ``last`` is the newest). Raises InputError."""
     path = find_run(run) / EVENTS
     try:
         data = path.read_bytes()
@@ -193,7 +193,7 @@ def _names() -> list[str]:
 
 
 def _record_in(directory: Path) -> dict[str, Any] | None:
-    """Return what a run's directory says it was, None when that is not whole."""
+    """Return the record of a run's directory, None when it is damaged."""
     try:
         record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -206,7 +206,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_whole(record: dict[str, Any]) -> bool:
-    """Return True if a record has the fields that say what was run, and each of them is of its type."""
+    """Return True if a record has the fields of a run, each of the right type."""
     hosts = record.get("hosts", ())
     results = hosts.values() if isinstance(hosts, dict) else ()
     return (

@@ -1,4 +1,4 @@
-"""What a host prints before the agent speaks: banners, .bashrc output, sudo's lecture; discarded, within limits."""
+"""Output of a host before the agent speaks: banners, .bashrc output, sudo's lecture; discarded, within limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def skip_preamble(
     begun: bytes = b"",
     failure: UnreachableError | None = None,
 ) -> bytes:
-    """Read up to the nonce's line; return what came after it. A host that asks for the agent's sources gets them once.
+    """Read up to the nonce's line; return the rest. A host that asks for the agent's sources gets them once.
 
     ``begun`` came already. Raises AgentError when the line does not come in time, or within PREAMBLE_LIMIT; ``failure``
     when the host printed nothing that explains it.

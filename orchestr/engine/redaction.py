@@ -13,7 +13,7 @@ SHORTEST_SECRET = 6  # characters from which a secret is looked for in names and
 class HostSecrets:
     """The texts of each host's secrets, longest first.
 
-    The agent redacts the secrets that travel to it. Here are also those that a role revealed in a name or a label.
+    The agent redacts the secrets that travel to it. Here are also the ones that a role revealed in a name or a label.
     """
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ class PlayHosts:
         """Return the play's hosts; a group that this inventory lacks matches none, unless it looks misspelt."""
         written = split_pattern(play.hosts)
         terms = [term for term in written if not self._is_absent(term, play)]
-        # What is left of "web:!db" in an inventory without web must not become everything but db.
+        # The rest of "web:!db" in an inventory without web must not become everything but db.
         is_empty = _only_narrows(terms) and not _only_narrows(written)
         selected = [] if is_empty else self._inventory.select(terms, position=play.hosts_position)
         names = [host.name for host in selected]

@@ -38,7 +38,7 @@ OnMessage = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """What every agent of a run is told: the run, whether to lock the host, and who the holder then is."""
+    """Options for every agent of a run: the run, whether to lock the host, and the holder of the lock."""
 
     run: str
     lock: bool = False
@@ -104,7 +104,7 @@ class Session:
         return self.facts
 
     def _refuse_if_closed(self) -> None:
-        """End what was begun when ``close`` came from another thread meanwhile and could not see it yet."""
+        """End the start if ``close`` came from another thread meanwhile and could not see it yet."""
         if not self._closed:
             return
         for part in (self._channel, self._connection):
@@ -155,7 +155,7 @@ class Session:
     def run_tasks(
         self, tasks: Sequence[Task], *, check: bool, on_message: OnMessage, silence_s: float = wire.LOST_S
     ) -> None:
-        """Send all tasks in one request; pass on ``started`` (of what lasts), ``output`` and ``result`` messages.
+        """Send all tasks in one request; pass on ``started`` (of long tasks), ``output`` and ``result`` messages.
 
         Raises UnreachableError when the connection breaks or the agent is silent for ``silence_s``, AgentError when
         the agent itself fails.
@@ -191,7 +191,7 @@ class Session:
             self._upload.forget()
 
     def _answer(self, message: dict[str, Any], request: Request) -> None:
-        """Do what a task on the host asks of the controller. Raises ProtocolError if it may not ask for that."""
+        """Answer a question of a task on the host. Raises ProtocolError if it may not ask for that."""
         kind = message["type"]
         if kind == "need":
             self._upload.begin(message["digest"], message["transfer"])
@@ -233,7 +233,7 @@ class Session:
         return bundle.modules_frame(tuple(modules), wanted, self._bytecode)
 
     def _send_module(self, name: str) -> None:
-        """Send a module that a function on the host imports, with what that one needs."""
+        """Send a module that a function on the host imports, with the modules it needs."""
         modules = bundle.modules_asked_for(name, self._sent_modules)
         self._sent_modules.update(modules)
         self._send_frames(bundle.modules_frame(tuple(modules), (), self._bytecode, name))

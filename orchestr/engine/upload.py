@@ -1,4 +1,4 @@
-"""Content on its way to one host: what its tasks refer to, as fast as it acknowledges."""
+"""Content for one host: the blobs of its tasks, sent as fast as the host acknowledges."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Upload:
         self._go_on()
 
     def forget(self) -> None:
-        """End what is on its way, and close its file."""
+        """End the transfer under way, and close its file."""
         chunks, self._chunks, self._on_the_way_bytes = self._chunks, None, 0
         close = getattr(chunks, "close", None)
         if close is not None:

@@ -13,7 +13,7 @@ from orchestr.inventory.position import Position, input_error, kind, shown
 def check_texts(value: Any, position: Position | None = None, written: str | None = None) -> None:
     """Raise InputError where a scalar in ``value`` would become another text than the written one.
 
-    ``80`` and ``true`` stay what they are; ``1.10`` would become 1.1, ``0022`` 18, ``NO`` false.
+    ``80`` and ``true`` stay as they are; ``1.10`` would become 1.1, ``0022`` 18, ``NO`` false.
     """
     if isinstance(value, (Mapping, list)):
         for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):

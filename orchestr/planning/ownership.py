@@ -1,4 +1,4 @@
-"""Tasks of two roles that would undo each other: each run would change again what the other role has made."""
+"""Tasks of two roles that would undo each other: each run would change again the work of the other role."""
 
 from __future__ import annotations
 

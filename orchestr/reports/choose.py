@@ -33,5 +33,5 @@ def report_on(stream: TextIO, *, verbosity: int, diffs: bool, again: Again, colo
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Tell whether a person is watching: a terminal that can move its cursor."""
+    """Return True if a person is watching: on a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"

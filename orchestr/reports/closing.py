@@ -1,4 +1,4 @@
-"""The end of a report: a row per host, one sentence saying what happened, and what to type next."""
+"""The end of a report: a row per host, one sentence with the result, and the next command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestr.results import VERDICTS, HostResult, RunResult
 
 @dataclass(frozen=True)
 class Again:
-    """What was typed, as far as the next command repeats it: inventory, and the options that narrow the run."""
+    """The part of the command that the next one repeats: inventory, and the options that narrow the run."""
 
     inventory: str = "INVENTORY"
     options: str = ""
@@ -31,7 +31,7 @@ class Again:
 
 
 def finished(started: RunStarted | None, event: RunFinished) -> RunResult:
-    """Return the result that a run's last event tells; ``started`` adds what it was."""
+    """Return the result in a run's last event; ``started`` adds its verb and inventory."""
     hosts = {name: _host(told) for name, told in event.hosts.items()}
     verb = started.verb if started is not None else ""
     return RunResult(event.run, verb, hosts, event.exit_code, event.elapsed_s, locked=event.exit_code == EXIT_LOCKED)

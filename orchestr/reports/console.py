@@ -1,4 +1,4 @@
-"""The report for a terminal: what is being done now, in place; what changed or failed, for good; a table at the end."""
+"""The report for a terminal: present tasks in place, changes and failures for good, a table at the end."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Board:
         self._spinner = Spinner("dots")
 
     def take(self, event: events.Event) -> None:
-        """Note who does what."""
+        """Note the tasks of each host."""
         began = time.monotonic()
         if isinstance(event, events.RunStarted):
             self._order = event.hosts
@@ -125,7 +125,7 @@ class Board:
             self._now.pop(event.host, None)
 
     def show(self) -> RenderableType:
-        """Return what the terminal shows at this moment."""
+        """Return the present state as the terminal shows it."""
         working = [(host, self._now[host]) for host in self._order if host in self._now]
         if not working:
             return Text("")

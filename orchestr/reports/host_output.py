@@ -1,4 +1,4 @@
-"""What a command says on many hosts, line by line as it comes, each line with its host's name before it."""
+"""Output of a command on many hosts, line by line as it comes, each line with its host's name before it."""
 
 from __future__ import annotations
 

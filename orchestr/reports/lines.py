@@ -1,4 +1,4 @@
-"""What a person reads of each event: the same words on a terminal and in a file.
+"""The lines that a person reads of each event: the same words on a terminal and in a file.
 
     changed  lab1  file /opt/app/.env (MODE: 0644 → 0600)
     failed   lab2  service caddy
@@ -21,7 +21,7 @@ from orchestr.reports.visible import json_line, visible
 from orchestr.reports.width import cells, padded
 
 VERDICT_WIDTH = len("unreachable")
-#: What an action's diff always is; its name says it all.
+#: The diff of every action; its name says it all.
 _ACTION_DONE = "- done: no\n+ done: yes"
 #: Shown without being asked for; the others (ok, skipped, connected …) at -v.
 LOUD = ("changed", "failed", "unknown", "unreachable")
@@ -29,7 +29,7 @@ LOUD = ("changed", "failed", "unknown", "unreachable")
 
 @dataclass(frozen=True)
 class Line:
-    """A line without its newline. ``style`` names what it is (changed, failed, added …); a terminal colours by it."""
+    """A line without its newline. ``style`` is its kind (changed, failed, added …); a terminal colours by it."""
 
     text: str
     style: str = ""
@@ -44,7 +44,7 @@ class Wording:
         self._host_width = 4
 
     def lines(self, event: events.Event) -> Iterator[Line]:
-        """Yield what is to be said about an event: nothing for most, unless more is asked for."""
+        """Yield the lines about an event: none for most, unless more detail is asked for."""
         if self._verbosity >= 3:
             yield Line(f"· {json_line(event.to_json())}", "engine")
         if isinstance(event, events.RunStarted):

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 
 class LastingStream:
-    """A text stream whose reader may leave (``| head``, a closed terminal): what is written then is lost in silence.
+    """A text stream whose reader may leave (``| head``, a closed terminal): later writes are lost in silence.
 
     The run goes on, and its result is in the journal.
     """

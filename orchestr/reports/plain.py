@@ -10,7 +10,7 @@ from orchestr.reports.width import cells, padded
 
 
 class PlainReport:
-    """A consumer of events. Without ``again`` it says what happens and gives no summary at the end."""
+    """A consumer of events. Without ``again`` it reports events and gives no summary at the end."""
 
     def __init__(self, output: Output, wording: Wording, again: Again | None) -> None:
         self._output, self._wording, self._again = output, wording, again

@@ -64,7 +64,7 @@ def _is_host(value: Any) -> bool:
 def recorded_result(happened: Iterable[events.Event]) -> RunResult:
     """Return the result these events add up to; the exit code is 130 when the run did not end.
 
-    An upgrade has parts: who leaves adds hosts, the verify that closes it only its exit code.
+    An upgrade has parts: departing hosts are added, the verify that closes it only its exit code.
     """
     happened = list(happened)
     result = RunResult("", "")
@@ -86,6 +86,6 @@ def recorded_result(happened: Iterable[events.Event]) -> RunResult:
 
 
 def has_ended(happened: Iterable[events.Event]) -> bool:
-    """Tell whether these are the events of a run that came to its end, with all its parts."""
+    """Return True if these are the events of a run that ended, with all its parts."""
     kinds = [type(event) for event in happened]
     return 0 < kinds.count(events.RunStarted) == kinds.count(events.RunFinished)

@@ -156,7 +156,7 @@ def iterate_closed(value: Iterable[Any]) -> Iterator[Any]:
 def seal(value: Any, parts: Iterable[str], tainted: bool) -> Any:
     """Return a template's result as plain data; when secrets took part, every text and number in it is a Secret.
 
-    Booleans and None stay what they are: ``password is defined`` is no secret. Tuples become lists.
+    Booleans and None stay as they are: ``password is defined`` is no secret. Tuples become lists.
     """
     if isinstance(value, (Secret, bool)) or value is None or value is OMIT:
         return value
@@ -175,7 +175,7 @@ def seal(value: Any, parts: Iterable[str], tainted: bool) -> Any:
 
 
 def keys_in(value: Any) -> Iterator[Any]:
-    """Yield the keys of all mappings in a template's result but those that were read from a document."""
+    """Yield the keys of all mappings in a template's result, keys read from a document excepted."""
     if isinstance(value, Mapping):
         pairs = dict.items(value) if isinstance(value, dict) else value.items()
         for key, item in pairs:

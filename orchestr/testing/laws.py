@@ -1,4 +1,4 @@
-"""The laws: what holds for every resource, whatever it is made of and whatever it finds on the host."""
+"""The laws that hold for every resource, whatever its attributes and whatever state the host is in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Interrupted(BaseException):
 
 
 class InterruptedSystem(MemorySystem):
-    """Dies before its write number ``left``, and writes nothing any more: what cleans up after it is dead too."""
+    """Dies before its write number ``left``, and writes nothing any more: its clean-up is dead too."""
 
     left = 0
 
@@ -59,7 +59,7 @@ def a_plan_changes_nothing_and_foretells_the_run(world: World, kind: str, data: 
 
 
 def a_gate_changes_nothing(world: World, kind: str, data: st.DataObject) -> None:
-    """Whether what it waits for comes or not, the host is as it was."""
+    """Whether the condition it waits for comes or not, the host is as it was."""
     resource, double = _draw(world, kind, data)
     before = world.state(double)
     world.settle(resource, double)

@@ -1,6 +1,6 @@
 """The sources of the vault password, as in Ansible: a file, a program, the environment, or a prompt.
 
-``label`` is Ansible's vault id: it says which password is tried first, and stands in the header of what is written.
+``label`` is Ansible's vault id: it says which password is tried first, and stands in the header of encrypted texts.
 """
 
 from __future__ import annotations

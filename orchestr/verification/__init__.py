@@ -1,9 +1,9 @@
-"""Checks of what roles promise: ``roles/NAME/verify.py``, run with pytest and testinfra over the run's own inventory.
+"""Checks of the promises of roles: ``roles/NAME/verify.py``, run with pytest and testinfra on the inventory's hosts.
 
     result = orchestr.verify(orchestr.load_inventory("inventories/prod.yml"))
     [check["message"] for check in result.hosts["lk1"].checks if check["outcome"] == "failed"]
 
-A check is a pytest test that asks for what it needs by name: ``host`` (testinfra, over the agent's session),
+A check is a pytest test that names its needs as arguments: ``host`` (testinfra, over the agent's session),
 ``machine`` (the host as roles see it), ``params`` (the role's, for this host), ``peers(ROLE)`` and ``outside`` (this
 machine's view over the network).
 """

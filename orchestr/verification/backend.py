@@ -39,7 +39,7 @@ class Sessions:
         _current.set(self)
 
     def host(self, name: str) -> Host:
-        """Return testinfra's Host, the same one each time, so that what it found out once is known."""
+        """Return testinfra's Host, the same one each time, so that its findings are kept."""
         if name not in self._hosts:
             backend = OrchestrBackend(name, sessions=self)
             self._hosts[name] = Host(backend)
@@ -51,11 +51,11 @@ class Sessions:
         session = self._fleet.session(name)
         if session is None:
             pytest.skip(f"{name} is not connected")
-        found: dict[str, Any] = {}
+        outcome: dict[str, Any] = {}
 
         def take(message: dict[str, Any]) -> None:
             if message["type"] == "result":
-                found.update(message.get("outcome") or {"error": message.get("error", {})})
+                outcome.update(message.get("outcome") or {"error": message.get("error", {})})
 
         command = Command(argv, stream=False, check_exit=False)
         task = Task(command, timeout_s=COMMAND_TIMEOUT_S, id=f"check:{next(self._count)}")
@@ -65,9 +65,9 @@ class Sessions:
             self._fleet.drop(name)
             self._emit(events.HostUnreachable(name, error.message, error.next_step, error.stderr, error.exit_code))
             pytest.skip(f"{name} was lost")
-        if "exit" not in found:
-            raise RuntimeError(f"{shlex.join(argv)}: {found.get('error', {}).get('message', 'it gave no result')}")
-        return found
+        if "exit" not in outcome:
+            raise RuntimeError(f"{shlex.join(argv)}: {outcome.get('error', {}).get('message', 'it gave no result')}")
+        return outcome
 
 
 class OrchestrBackend(BaseBackend):  # type: ignore[misc]  # its base is untyped, see above

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from orchestr.engine.fleet import Fleet
     from orchestr.planning.plan import Host, Peer
 
-#: The user's pytest settings and plugins are none of ours: only what is named here takes part.
+#: The user's pytest settings and plugins are not used: only the plugins named here take part.
 _SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
 _WITHOUT = ("terminal", "cacheprovider", "logging", "faulthandler", "junitxml", "pastebin", "stepwise", "doctest")
 
 
 def run_checks(places: Sequence[Placement], fleet: Fleet, emit: events.Consumer) -> None:
     """Run the checks of all placements; each becomes a TaskFinished event. Raises KeyboardInterrupt, OrchestrError."""
-    files = list(dict.fromkeys(place.file for place in places))
+    files = list(dict.fromkeys(placement.file for placement in places))
     plugin = Checks(places, Sessions(fleet, emit), emit)
     arguments = ["-c", os.devnull, "--rootdir", os.path.commonpath([file.parent for file in files]), "--noconftest"]
     arguments += ["--disable-plugin-autoload", "--capture=no", "--strict-markers"]
@@ -72,7 +72,7 @@ class RoleModule(pytest.Module):
 
 
 class Checks:
-    """The pytest plugin: what is collected, what a check may ask for, and what is told of it."""
+    """The pytest plugin: collection of checks, their fixtures, and the events about them."""
 
     def __init__(self, places: Sequence[Placement], sessions: Sessions, emit: events.Consumer) -> None:
         self._places, self._sessions, self._emit = places, sessions, emit
@@ -94,28 +94,29 @@ class Checks:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         module = metafunc.definition.getparent(RoleModule)
         assert module is not None
-        places = [place for place in self._places if place.file == module.path]
-        metafunc.parametrize("placement", places, ids=[place.host for place in places], indirect=True)
+        places = [placement for placement in self._places if placement.file == module.path]
+        metafunc.parametrize("placement", places, ids=[placement.host for placement in places], indirect=True)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A verify.py that cannot be loaded fails for every host that should have been checked with it."""
         if not report.failed:
             return
         self.broken = True
-        for place in self._places:
-            if report.nodeid.endswith(f"{place.role}/verify.py") or place.file.name == report.nodeid:
-                message = f"the checks of the role {place.role} cannot be loaded"
-                self._emit(events.HostFailed(place.host, message, f"correct {place.file}", report.longreprtext[-2000:]))
+        for placement in self._places:
+            if report.nodeid.endswith(f"{placement.role}/verify.py") or placement.file.name == report.nodeid:
+                message = f"the checks of the role {placement.role} cannot be loaded"
+                text = report.longreprtext[-2000:]
+                self._emit(events.HostFailed(placement.host, message, f"correct {placement.file}", text))
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         self.fault = str(excrepr)[-2000:]
 
-    # -- what a check may ask for ---------------------------------------------------------------------------------
+    # -- fixtures -------------------------------------------------------------------------------------------------
     @pytest.fixture(autouse=True)
     def placement(self, request: pytest.FixtureRequest) -> Placement:
         """The role and host that are being checked."""
-        place: Placement = request.param
-        return place
+        current: Placement = request.param
+        return current
 
     @pytest.fixture
     def host(self, placement: Placement) -> TestinfraHost:
@@ -142,19 +143,19 @@ class Checks:
         """The network as seen from this machine, the controller."""
         return Outside()
 
-    # -- what is told ---------------------------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------------------------
     def pytest_sessionstart(self) -> None:
         self._sessions.use()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Function, nextitem: pytest.Item | None) -> Iterator[None]:
-        place = _place_of(item)
-        task, name = _names(item, place)
-        self._emit(events.TaskStarted(place.host, task, name))
+        placement = _place_of(item)
+        task, name = _names(item, placement)
+        self._emit(events.TaskStarted(placement.host, task, name))
         self._reports.clear()
         with contextlib.redirect_stdout(io.StringIO()):
             result = yield
-        self._emit(_event(item, place, self._reports))
+        self._emit(_event(item, placement, self._reports))
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -165,30 +166,31 @@ class Checks:
 
 
 def _place_of(item: pytest.Function) -> Placement:
-    place = item.callspec.params["placement"]
-    assert isinstance(place, Placement)
-    return place
+    placement = item.callspec.params["placement"]
+    assert isinstance(placement, Placement)
+    return placement
 
 
-def _names(item: pytest.Function, place: Placement) -> tuple[str, str]:
+def _names(item: pytest.Function, placement: Placement) -> tuple[str, str]:
     """Return a check's stable id and its name: the test function, with its own parameters but not the host."""
     others = [str(value) for key, value in item.callspec.params.items() if key != "placement"]
     name = item.originalname + (f"[{', '.join(others)}]" if others else "")
-    return f"{place.role}/{name}", name
+    return f"{placement.role}/{name}", name
 
 
 def _event(
-    item: pytest.Function, place: Placement, reports: list[tuple[pytest.CallInfo[None], pytest.TestReport]]
+    item: pytest.Function, placement: Placement, reports: list[tuple[pytest.CallInfo[None], pytest.TestReport]]
 ) -> events.TaskFinished:
-    task, name = _names(item, place)
+    task, name = _names(item, placement)
     verdict, reason, error = "ok", "", {}
     for call, report in reports:
         if report.failed and verdict != "failed":
-            verdict, error = "failed", {key: redact(text) for key, text in explain(call.excinfo, place.file).items()}
+            explanation = explain(call.excinfo, placement.file)
+            verdict, error = "failed", {key: redact(text) for key, text in explanation.items()}
         elif report.skipped and verdict == "ok":
             verdict, reason = "skipped", _reason(report)
     return events.TaskFinished(
-        host=place.host,
+        host=placement.host,
         task=task,
         resource="check",
         name=name,
@@ -196,7 +198,7 @@ def _event(
         reason=reason,
         error=error,
         elapsed_s=round(sum(report.duration for _, report in reports), 4),
-        title=f"{place.role}: {words_of(item.obj, name)}",
+        title=f"{placement.role}: {words_of(item.obj, name)}",
     )
 
 

@@ -1,4 +1,4 @@
-"""A failed check in plain words: what was claimed, what was found instead, and where that is written."""
+"""A failed check in plain words: the claim, the finding, and the line of the check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DETAIL_LIMIT = 2000  # characters of pytest's explanation that are kept
 
 
 def words_of(function: Callable[..., Any], name: str) -> str:
-    """Return what a check claims: its docstring's first line, else its name read aloud.
+    """Return the claim of a check: its docstring's first line, else its name read aloud.
 
     >>> words_of(lambda: None, "test_answers_on_port_80")
     'answers on port 80'
@@ -36,7 +36,7 @@ def explain(excinfo: pytest.ExceptionInfo[BaseException] | None, file: Path) -> 
 
 
 def _claim(text: str, source: str) -> str:
-    """Return ``expected …, found …`` for a comparison, what does not hold for any other bare assertion.
+    """Return ``expected …, found …`` for a comparison, the condition for any other bare assertion.
 
     >>> _claim("assert 'closed' == 'open'", "assert outside.connects(address, 80) == 'open'")
     "expected 'open', found 'closed'"
@@ -48,9 +48,9 @@ def _claim(text: str, source: str) -> str:
     if not text.startswith("assert "):
         return text or "what it asserts does not hold"
     claim = text.removeprefix("assert ")
-    found, equals, expected = claim.partition(" == ")
+    actual, equals, expected = claim.partition(" == ")
     if equals and " == " not in expected and " and " not in claim:
-        return f"expected {expected}, found {found}"
+        return f"expected {expected}, found {actual}"
     return f"does not hold: {source.removeprefix('assert ') or claim}"
 
 

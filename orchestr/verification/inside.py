@@ -1,4 +1,4 @@
-"""The cluster as it looks from one of its own hosts, and who counts as inside. For checks: see ``Inside``."""
+"""The cluster as seen from one of its own hosts, and the addresses that count as inside. For checks: see ``Inside``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SILENCE_S = 1.3
 
 # Standard library of any Python 3; it prints one JSON line. A port may take long to be refused by a busy machine, so
-# only silence counts as filtered. What a server refuses arrives as an HTTPError, an answer like any other.
+# only silence counts as filtered. A refusal arrives as an HTTPError, an answer like any other.
 _TALK = """
 import json, socket, sys
 address, port, said, timeout = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
@@ -86,8 +86,8 @@ class Inside:
         words = " ".join(["%s"] * (len(arguments) + 1))
         done = self._host.run(f"python3 -c {words}", program, *map(str, arguments))
         assert done.rc == 0, f"python3 on the host could not look: {done.stderr.strip()[-300:]}"
-        found: list[Any] = json.loads(done.stdout)
-        return found
+        answer: list[Any] = json.loads(done.stdout)
+        return answer
 
 
 def views(peers: Iterable[Peer], address: str, port: int) -> dict[str, PortState]:
@@ -99,11 +99,11 @@ def views(peers: Iterable[Peer], address: str, port: int) -> dict[str, PortState
 
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
         looks = [pool.submit(copy_context().run, look, name) for name in names]
-        return {name: each.result() for name, each in zip(names, looks, strict=True)}
+        return {name: look.result() for name, look in zip(names, looks, strict=True)}
 
 
 def closed_to_outside(outside: Outside, machine: Peer, port: int) -> bool:
-    """Tell whether a port accepts no connection from this machine, at the address where we reach the host.
+    """Return True if a port accepts no connection from this machine, at the address where we reach the host.
 
     Its private address is not looked at: in this machine's own network it may be somebody else's.
     """
@@ -119,7 +119,7 @@ def outside_address(machine: Peer) -> str:
 
 
 def is_insider(machine: Peer, sources: Iterable[str]) -> bool:
-    """Tell whether the controller is itself let in: among ``sources``, or on the machine; then it cannot look."""
+    """Return True if the controller is itself let in: among ``sources``, or on the machine; then it cannot look."""
     client = str(machine.facts.get("ssh_connection", "")).partition(" ")[0]
     if not client or client in machine.facts.get("addresses", ()):
         return True

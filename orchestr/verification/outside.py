@@ -1,4 +1,4 @@
-"""The cluster as it looks from this machine: which ports answer, what a server says."""
+"""The cluster as it looks from this machine: which ports answer, and the answers of servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PortState = Literal["open", "closed", "filtered"]
 
 @dataclass(frozen=True)
 class Response:
-    """What an HTTP server answered; header names are in lower case."""
+    """The answer of an HTTP server; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]

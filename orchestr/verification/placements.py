@@ -25,16 +25,17 @@ class Placement:
 
 
 def placements(run: Run) -> Iterator[Placement]:
-    """Yield what is to be checked, role by role in the playbook's order; only once per host.
+    """Yield the checks to run, role by role in the playbook's order; only once per host.
 
     A role that a host gets in several plays, each a stage of it, is checked as the last one leaves it.
     """
-    found: dict[tuple[str, str], Placement] = {}
+    checks: dict[tuple[str, str], Placement] = {}
     for number, hosts in run.play_hosts.items():
         for host in hosts:
-            for each in run.context.assignments[(number, host)]:
-                file = each.role.path / "verify.py"
+            for assignment in run.context.assignments[(number, host)]:
+                file = assignment.role.path / "verify.py"
                 if file.is_file():
-                    machine = Host(run.context, run.inventory.host(host), each.role)
-                    found[each.role.name, host] = Placement(each.role.name, file, host, machine, each.params)
-    yield from found.values()
+                    machine = Host(run.context, run.inventory.host(host), assignment.role)
+                    name = assignment.role.name
+                    checks[name, host] = Placement(name, file, host, machine, assignment.params)
+    yield from checks.values()

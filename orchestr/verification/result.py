@@ -1,4 +1,4 @@
-"""What a verification came to: a run's result, and under each host its checks."""
+"""The result of a verification: a run's result, and under each host its checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verify: connect to the hosts, run the checks of their roles, and say what each came to."""
+"""Verify: connect to the hosts, run the checks of their roles, and report each result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def verify(
     connector: Connector | None = None,
     journal: bool = True,
 ) -> VerifyResult:
-    """Run every role's checks for every host that gets the role; return what each came to. Nothing is changed.
+    """Run every role's checks for every host that gets the role; return the results. Nothing is changed.
 
     Raises InputError for anything wrong in inventory, playbook or parameters, before anything is connected.
     """
@@ -55,7 +55,7 @@ def verify_in(
 
 def _check(run: Run, fleet: Fleet) -> None:
     run.context.facts.update(fleet.open(run.hosts))
-    reached = [each for each in placements(run) if fleet.session(each.host) is not None]
+    reached = [placement for placement in placements(run) if fleet.session(placement.host) is not None]
     if reached:
         from orchestr.verification.checks import run_checks
 

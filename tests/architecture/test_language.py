@@ -14,9 +14,9 @@ from tests.architecture.source import PACKAGE, ROOT, imports, tree
 
 SOURCES = [*sorted(PACKAGE.rglob("*.py")), *sorted((ROOT / "roles").rglob("*.py"))]
 #: Pronouns that stand where a noun belongs, per 1,000 words of docstrings. Lower them, never raise them.
-MOST_PER_THOUSAND = {"what": 6.0, "who": 0.35}
+MOST_PER_THOUSAND = {"what": 1.0, "who": 0.2}
 #: Names that say nothing of their value, and the number of functions that still have such a local. Only downwards.
-EMPTY_NAMES = {"found": 104, "each": 44, "place": 17}
+EMPTY_NAMES = {"found": 0, "each": 0, "place": 0}
 #: Imports inside functions, which save start time. Only downwards.
 MOST_LATE_IMPORTS = 107
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -382,7 +382,7 @@ def test_its_package_is_not_started_by_being_installed(host: FirewalldHost) -> N
 
 def test_what_it_cannot_do_is_told(host: FirewalldHost) -> None:
     """Zones say nothing of what the host sends."""
-    with pytest.raises(ResourceError, match="sends out is not filtered"):
+    with pytest.raises(ResourceError, match="does not filter outgoing packets"):
         replace(WEB, outgoing="deny").observe(host.system)
 
 

@@ -30,12 +30,12 @@ def command(call: Invocation, name: str | None, project: str) -> int:
 
     entries = {"role": role_entries(Path(project).resolve()), "resource": resource_entries()}
     if name is not None:
-        found = [entry for kind in entries.values() for entry in kind if name in (entry.name, entry.alias)]
-        if not found:
+        matches = [entry for kind in entries.values() for entry in kind if name in (entry.name, entry.alias)]
+        if not matches:
             raise _unknown(name, [entry.name for kind in entries.values() for entry in kind])
-        entries = {kind: [entry for entry in each if entry in found] for kind, each in entries.items()}
+        entries = {kind: [entry for entry in members if entry in matches] for kind, members in entries.items()}
     if call.as_json:
-        shown = {f"{kind}s": [entry.to_json() for entry in each] for kind, each in entries.items()}
+        shown = {f"{kind}s": [entry.to_json() for entry in members] for kind, members in entries.items()}
         call.print_json({"version": 1, "verb": "doc", "exit": 0, **shown})
     elif name is None:
         _list(entries)
@@ -53,10 +53,10 @@ def _unknown(name: str, known: list[str]) -> InputError:
 
 
 def _list(entries: dict[str, list[Entry]]) -> None:
-    for kind, each in entries.items():
+    for kind, members in entries.items():
         print(f"{kind}s")
-        width = max((len(entry.name) for entry in each), default=0)
-        for entry in each:
+        width = max((len(entry.name) for entry in members), default=0)
+        for entry in members:
             print(f"  {entry.name.ljust(width)}  {entry.summary}".rstrip())
 
 

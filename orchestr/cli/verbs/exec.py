@@ -34,7 +34,7 @@ def command(call: Invocation, pattern: str, argv: tuple[str, ...]) -> int:
 
 
 def _report(call: Invocation) -> Report:
-    """Hosts' lines go to stdout as they come; what went wrong goes to stderr."""
+    """Hosts' lines go to stdout as they come; errors go to stderr."""
     problems = call.problems_only()
     return problems if call.as_json or call.events == "-" else _Both(problems)
 

@@ -19,13 +19,13 @@ def command(call: Invocation, number: int) -> int:
     """List recorded runs, the newest last."""
     from orchestr.engine.journal import runs
 
-    found = [_summary(record) for record in sorted(runs(), key=_start)[-number:]]
+    records = [_summary(record) for record in sorted(runs(), key=_start)[-number:]]
     if call.as_json:
-        call.print_json({"version": 1, "verb": "history", "exit": 0, "runs": found})
-    elif not found:
+        call.print_json({"version": 1, "verb": "history", "exit": 0, "runs": records})
+    elif not records:
         print("No run is on record yet.")
     else:
-        _table(found)
+        _table(records)
     return 0
 
 
@@ -48,14 +48,14 @@ def _summary(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table(found: list[dict[str, Any]]) -> None:
+def _table(records: list[dict[str, Any]]) -> None:
     from orchestr.reports.visible import visible  # as late as all reports: --help does not need them
 
     print(f"{'run':<21} {'started':<19} {'verb':<9} {'exit':>4} {'hosts':>5} {'changed':>7}  inventory")
-    for each in found:
-        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["started"] or 0))
-        ended = "-" if each["exit"] is None else each["exit"]
-        changed = "-" if each["changed"] is None else each["changed"]
-        numbers = f"{ended:>4} {each['hosts']:>5} {changed:>7}"
-        line = f"{each['run']:<21} {started:<19} {each['verb']:<9} {numbers}  {nearby(str(each['inventory']))}"
+    for record in records:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["started"] or 0))
+        ended = "-" if record["exit"] is None else record["exit"]
+        changed = "-" if record["changed"] is None else record["changed"]
+        numbers = f"{ended:>4} {record['hosts']:>5} {changed:>7}"
+        line = f"{record['run']:<21} {started:<19} {record['verb']:<9} {numbers}  {nearby(str(record['inventory']))}"
         print(visible(line))

@@ -123,13 +123,13 @@ def _show(call: Invocation, action: str, files: tuple[str, ...]) -> int:
     from orchestr.vault.files import decrypt_content, read, view_content
 
     key, look = vault_key(call), view_content if action == "view" else decrypt_content
-    found = [(path, look(path, read(path), key)) for path in _paths(files, f"orchestr secrets {action} FILE")]
+    contents = [(path, look(path, read(path), key)) for path in _paths(files, f"orchestr secrets {action} FILE")]
     if call.as_json:
-        texts = [{"file": str(path), "text": inside.decode(errors="replace")} for path, inside in found]
+        texts = [{"file": str(path), "text": inside.decode(errors="replace")} for path, inside in contents]
         call.print_json({"version": 1, "verb": "secrets", "action": action, "exit": 0, "files": texts})
         return 0
     sys.stdout.flush()
-    for _, inside in found:
+    for _, inside in contents:
         sys.stdout.buffer.write(inside)
     return 0
 
@@ -179,10 +179,10 @@ def rekey(call: Invocation, files: tuple[str, ...], new_files: tuple[str, ...], 
         raise InputError("rekey takes one new password", next_step="rekey the files of each label by themselves")
     key, new = vault_key(call), new_vault_key(new_ids, new_files)
     label = new_ids[0].partition("@")[0] if new_ids and "@" in new_ids[0] else None
-    found = [rekey_file(path, key, new, label) for path in paths]
-    replace_all([change for change, _ in found])
-    told = [{"file": str(path), "values": count} for path, (_, count) in zip(paths, found, strict=True)]
-    return _done(call, "rekey", told, "rekeyed")
+    changes = [rekey_file(path, key, new, label) for path in paths]
+    replace_all([change for change, _ in changes])
+    summary = [{"file": str(path), "values": count} for path, (_, count) in zip(paths, changes, strict=True)]
+    return _done(call, "rekey", summary, "rekeyed")
 
 
 @command.command("generate")
@@ -212,24 +212,24 @@ def generate(call: Invocation) -> int:
 
 
 def _paths(files: tuple[str, ...], step: str) -> list[Path]:
-    """Return the files named, each once. Raises InputError for what is no file."""
+    """Return the files named, each once. Raises InputError for a path that is not a file."""
     if not files:
         raise InputError("no file was named", next_step=step)
-    found: dict[Path, Path] = {}
+    unique: dict[Path, Path] = {}
     for name in files:
         path = Path(name)
         if not is_file(path):
             what = "is a directory, not a file" if path.is_dir() else "no such file"
             raise InputError(what, file=path, next_step=step)
-        found.setdefault(path.resolve(), path)
-    return list(found.values())
+        unique.setdefault(path.resolve(), path)
+    return list(unique.values())
 
 
 def _done(call: Invocation, action: str, files: list[dict[str, Any]], word: str) -> int:
     if call.as_json:
         call.print_json({"version": 1, "verb": "secrets", "action": action, "exit": 0, "files": files})
     else:
-        for each in files:
-            values = f" ({each['values']} values)" if each.get("values", 1) > 1 else ""
-            print(f"{word} {each['file']}{values}", file=sys.stderr)
+        for entry in files:
+            values = f" ({entry['values']} values)" if entry.get("values", 1) > 1 else ""
+            print(f"{word} {entry['file']}{values}", file=sys.stderr)
     return 0

@@ -52,11 +52,11 @@ def _replay(call: Invocation, events: list[Event]) -> None:
 
 
 def _again(events: list[Event]) -> Again:
-    """Return what the next command repeats: of an upgrade both inventories, the one it leads to for other verbs."""
+    """Return the part that the next command repeats: an upgrade's both inventories, the new one for other verbs."""
     from orchestr.events import RunStarted
     from orchestr.reports.closing import Again
 
-    started = next((each for each in events if isinstance(each, RunStarted)), None)
+    started = next((event for event in events if isinstance(event, RunStarted)), None)
     if started is None:
         return Again()
     inventory = shlex.quote(nearby(started.inventory))

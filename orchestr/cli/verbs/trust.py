@@ -86,7 +86,7 @@ def _show(keys: HostKeys) -> None:
 
 
 def _agrees(call: Invocation, todo: list[HostKeys], replaced: Collection[str]) -> bool:
-    """Ask the user; with --json nobody is asked and nothing recorded."""
+    """Ask the user; with --json there is no question and nothing is recorded."""
     if call.as_json:
         return False
     print("Compare with the machine's own: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub (on its console).")
