@@ -46,7 +46,7 @@ class Participant:
         status, answer = ask("POST", "/api/token", {"room": room, "identity": identity})
         assert status == 200, answer
         self.socket = open_websocket(site(), SITE, f"/rtc?access_token={answer['token']}", {})
-        self.welcome: dict[str, Any] = json.loads(self._next_text())
+        self.welcome: dict[str, Any] = json.loads(self.next_text())
         self.echoes = 0
         self.broken: BaseException | None = None
         self._leaving = threading.Event()
@@ -54,7 +54,7 @@ class Participant:
         if holding:
             self._talking.start()
 
-    def _next_text(self) -> str:
+    def next_text(self) -> str:
         """Return the next text message, passing over binary ones."""
         return next(message for message in iter(lambda: self.socket.receive(10), None) if isinstance(message, str))
 
@@ -62,7 +62,7 @@ class Participant:
         try:
             for number in itertools.count():
                 self.socket.connection.send(f"still here {number}")
-                if self._next_text() != f"still here {number}":
+                if self.next_text() != f"still here {number}":
                     raise ConnectionError("another echo than was said")
                 self.echoes += 1
                 if self._leaving.wait(PAUSE_S):

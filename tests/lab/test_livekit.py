@@ -87,8 +87,8 @@ def test_a_room_is_joined_from_outside() -> None:
     room = secrets.token_hex(4)
     with Participant(room, "ada") as ada:
         assert ada.welcome["participants"] == ["ada"]
-        ada.socket.send_text("hello")
-        assert ada.socket.receive_text() == "hello"
+        ada.socket.connection.send("hello")
+        assert ada.next_text() == "hello"
         wait_until(lambda: ("participant_joined", room) in webhooks(), "the application heard of nobody joining")
     wait_until(lambda: ("room_finished", room) in webhooks(), "the application did not hear that the room is empty")
 
