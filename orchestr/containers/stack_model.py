@@ -16,10 +16,14 @@ HASH_LENGTH = 12
 
 @dataclass(frozen=True)
 class Change:
-    """How an update or a rollback replaces a service's tasks."""
+    """How an update or a rollback replaces a service's tasks.
+
+    ``delay_s``: seconds between two tasks. With 0, swarm may stop the next task of the version that works before it has
+    seen that the new one failed: its updater asks for the next task and for failures at once, and takes either.
+    """
 
     parallelism: int = 1
-    delay_s: float = 0.0
+    delay_s: float = 1.0
     on_failure: Literal["rollback", "pause", "continue"] = "rollback"
     monitor_s: float = 5.0
     max_failure_ratio: float = 0.0

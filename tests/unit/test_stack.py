@@ -79,6 +79,12 @@ def test_a_service_is_rendered_with_all_that_a_swarm_knows() -> None:
     assert not {"restart", "network_mode", "depends_on", "container_name", "build"} & found.keys()
 
 
+def test_swarm_has_time_to_see_that_the_first_new_task_failed() -> None:
+    """Without a delay, swarm's updater may stop the next working task at the moment in which the new one fails."""
+    deploy = entry(deploy=Deploy(replicas=2))["deploy"]
+    assert (deploy["update_config"]["delay"], deploy["rollback_config"]["delay"]) == ("1s", "1s")
+
+
 def test_the_same_service_runs_the_same_under_compose_and_swarm() -> None:
     """What is in the container is made from one model: command, environment, user, health, limits."""
     from orchestr.containers.compose import compose_text
