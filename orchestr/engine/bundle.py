@@ -16,14 +16,14 @@ import re
 import secrets
 import struct
 import sys
-import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from orchestr.agent import wire
 from orchestr.engine.public_imports import with_defining_modules
+from orchestr.once import once
 
 PACKAGE = Path(__file__).resolve().parent.parent
 #: The text on the command line: read exactly N bytes, then run them. It holds no name or value of ours.
@@ -69,20 +69,6 @@ _IMPORT = re.compile(
     r"(?: import (\([^)]*\)|[\w, ]+))?",
     re.MULTILINE,
 )
-_making = threading.RLock()
-Made = TypeVar("Made")
-
-
-def _made_once(make: Callable[..., Made]) -> Callable[..., Made]:
-    """Keep a function's result; hosts that ask at the same time wait for the first instead of making it too."""
-    kept = functools.cache(make)
-
-    @functools.wraps(make)
-    def made(*given: Any) -> Made:
-        with _making:
-            return kept(*given)
-
-    return made
 
 
 def source(module: str) -> str:
@@ -167,7 +153,7 @@ def _closure(modules: Iterable[str], by_functions: bool) -> list[str]:
     return sorted(done)
 
 
-@_made_once
+@once
 def packed(modules: tuple[str, ...], bytecode: str) -> bytes:
     """Return modules as the agent takes them in, compiled when ``bytecode`` (of the host's python) is ours.
 
@@ -201,13 +187,13 @@ def _compiled(module: str) -> bytes | str:
     return marshal.dumps(loader.get_code(module))
 
 
-@_made_once
+@once
 def _bootstrap() -> bytes:
     text = f"{source('orchestr.agent.bootstrap')}\n_start(d.unused_data, {BYTECODE!r})\n"
     return zlib.compress(text.encode("utf-8"), LEVEL)
 
 
-@_made_once
+@once
 def modules_frame(modules: tuple[str, ...], imports: tuple[str, ...], bytecode: str, asked: str = "") -> bytes:
     """Return the frames with these modules, and the order to import ``imports``, the modules of the tasks.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestr import atomic_file
 from orchestr.errors import InputError
 from orchestr.events import Event, RunFinished, RunStarted, TaskFinished, TaskOutput, TaskStarted
 from orchestr.paths import state_directory
@@ -87,11 +88,7 @@ class Journal:
             return
         else:
             self._known = {"started": round(time.time(), 3), **event.to_json()}
-        temporary = self.directory / f".{secrets.token_hex(4)}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(self._known, stream)
-        temporary.rename(self.directory / RECORD)
+        atomic_file.write(self.directory / RECORD, json.dumps(self._known).encode())
 
     def _write(self) -> None:
         lines, self._waiting = "".join(self._waiting), []

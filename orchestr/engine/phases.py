@@ -14,6 +14,7 @@ from orchestr.cluster.swarm_hosts import MANAGERS, WORKERS
 from orchestr.engine.steps import Step
 from orchestr.errors import InputError
 from orchestr.planning.phases import Phase
+from orchestr.planning.plan import Host
 
 if TYPE_CHECKING:
     from orchestr.engine.run import Run
@@ -105,7 +106,6 @@ def _phases_of(context: PlanContext, assignment: Assignment, host: str) -> tuple
     if role.describe is None or role.phases:
         return role.phases
     from orchestr.applications.phases import phases_of  # with all that an application is made of
-    from orchestr.planning.plan import Host
 
     try:
         return phases_of(Host(context, context.inventory.host(host), role), assignment.params)

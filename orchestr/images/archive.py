@@ -11,10 +11,10 @@ import hashlib
 import json
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from orchestr import atomic_file
 from orchestr.errors import InputError
 from orchestr.images.layout import BlobLocation, ImageSource, read_archive, read_layout
 from orchestr.resources.docker.engine import familiar
@@ -76,14 +76,10 @@ def _docker(docker: str, arguments: list[str], reference: str) -> str:
 
 
 def _save(docker: str, reference: str, archive: Path) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".saving-", dir=archive.parent)
-    os.close(descriptor)
-    try:
-        _docker(docker, ["image", "save", "--output", temporary, reference], reference)
-        Path(temporary).chmod(0o600)
-        Path(temporary).rename(archive)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with atomic_file.beside(archive) as temporary:
+        _docker(docker, ["image", "save", "--output", str(temporary), reference], reference)
+        temporary.chmod(atomic_file.PRIVATE)  # docker writes another file under this name
+        atomic_file.put(temporary, archive)
 
 
 # -- the index beside an archive: valid as long as the file stays the same ---------------------------------------------
@@ -136,10 +132,7 @@ def _load(index: Path) -> dict[str, Any]:
 
 
 def _write(index: Path, content: dict[str, Any]) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".index-", dir=index.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(content, stream)
-    Path(temporary).rename(index)
+    atomic_file.write(index, json.dumps(content).encode())
 
 
 def _forget_former(cache: Path, archive: Path, reference: str) -> None:

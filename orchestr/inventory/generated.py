@@ -10,18 +10,17 @@ text when a vault password was named. ``plan`` writes nothing: it works with a t
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import stat
 import string
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestr import atomic_file
 from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position, shown
 from orchestr.secret import Secret
@@ -218,18 +217,7 @@ def read_request(value: str | Mapping[Any, Any], position: Position) -> Request:
 def _create(path: Path, data: bytes) -> bool:
     """Make a file that is whole from its first moment; return False when there is one already."""
     _make_directory(path.parent)
-    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        Path(temporary).unlink()
-    return True
+    return atomic_file.create(path, data)
 
 
 def _make_directory(directory: Path) -> None:

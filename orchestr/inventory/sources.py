@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from orchestr.inventory.closest import closest
 from orchestr.inventory.generated import read_request
 from orchestr.inventory.position import Position
+from orchestr.once import Once
 from orchestr.secret import Secret
 from orchestr.vault import format as vault
 from orchestr.vault.key import VaultKey
@@ -29,26 +29,22 @@ class DeferredSecret(Secret):
     the tag was written when the source fails.
     """
 
-    __slots__ = ("_fetch", "_fetched", "_lock", "position", "source")
+    __slots__ = ("_fetch", "_fetched", "position", "source")
 
     def __init__(self, fetch: Callable[[], str], source: str, position: Position) -> None:
         self._fetch = fetch
-        self._fetched: str | None = None
-        self._lock = threading.Lock()
+        self._fetched: Once[str] = Once()
         self.source = source
         self.position = position
         super().__init__("")  # last: from here on other threads may ask for the known text
 
     def reveal(self) -> str:
         """Return the text, fetching it first when this is the first use."""
-        with self._lock:
-            if self._fetched is None:
-                self._fetched = self._fetch()
-            return self._fetched
+        return self._fetched.get("", self._fetch)
 
     def known_text(self) -> str:
         """Return the text, "" when it was not fetched yet."""
-        return self._fetched or ""
+        return self._fetched.known("") or ""
 
 
 class VaultSecret(DeferredSecret):

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestr.applications.parts import describe
 from orchestr.applications.placement import hosts_of
 from orchestr.planning.addresses import as_address, as_network
 from orchestr.planning.role import Params, Role
@@ -83,7 +82,7 @@ class Peer:
         """Return the application that a role of this host describes, own parts included; None without a description."""
         for assignment in self._context.of_host(self.name):
             if assignment.role.name == name and assignment.role.describe is not None:
-                return describe(Host(self._context, self._host, assignment.role), assignment.params)
+                return _describe(Host(self._context, self._host, assignment.role), assignment.params)
         return None
 
     def applications(self) -> Iterator[tuple[str, Application]]:
@@ -94,7 +93,7 @@ class Peer:
             if role.describe is None or role.within or role.name in known:
                 continue
             known.add(role.name)
-            yield role.name, describe(Host(self._context, self._host, role), assignment.params)
+            yield role.name, _describe(Host(self._context, self._host, role), assignment.params)
 
     def outcome(self, label: str) -> Mapping[str, Any]:
         """Return the values that an earlier task (``kind:label``) published, {} when it has not run."""
@@ -211,3 +210,9 @@ class Host(Peer):
         """Report a message about this host's plan to the user, once."""
         if (self.name, message) not in self._context.notes:
             self._context.notes.append((self.name, message))
+
+
+def _describe(host: Host, params: Params) -> Application:
+    from orchestr.applications.parts import describe  # with all that an application is made of
+
+    return describe(host, params)

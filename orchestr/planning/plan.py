@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource, Task
 from orchestr.errors import InputError
+from orchestr.once import Once
 from orchestr.planning.host import Host as Host
 from orchestr.planning.host import Peer as Peer
 from orchestr.planning.ownership import refuse_conflicts
@@ -48,44 +48,38 @@ class PlanContext:
     staying: PlanContext | None = None  # for a departing host: of the new inventory
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
     task_tags: set[str] = field(default_factory=set)  # of all tasks planned so far, also those that tags left out
-    _groups: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
-    _with_role: dict[str, tuple[Peer, ...]] = field(default_factory=dict)
-    _roles: tuple[Role, ...] | None = None
-    _addresses_of: dict[str, dict[str, None]] = field(default_factory=dict)
-    _looking_up: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
+    _peers: Once[tuple[Peer, ...]] = field(default_factory=Once, repr=False, compare=False)
+    _roles: Once[tuple[Role, ...]] = field(default_factory=Once, repr=False, compare=False)
+    _addresses_of: Once[dict[str, None]] = field(default_factory=Once, repr=False, compare=False)
 
     def group(self, name: str) -> tuple[Peer, ...]:
         """Return the hosts of a group; the result is cached."""
-        with self._looking_up:  # threads of several hosts: the others wait for the first look-up
-            if name not in self._groups:
-                members = self.inventory.members(name) if name in self.inventory.groups else ()
-                self._groups[name] = tuple(Peer(self, host) for host in members)
-            return self._groups[name]
+        return self._peers.get(("group", name), lambda: self._members(name))
+
+    def _members(self, group: str) -> tuple[Peer, ...]:
+        members = self.inventory.members(group) if group in self.inventory.groups else ()
+        return tuple(Peer(self, host) for host in members)
 
     def addresses_of(self, group: str) -> dict[str, None]:
         """Return the addresses of a group's hosts, each once; cached. Raises InputError as `Peer.address`."""
-        with self._looking_up:
-            if group not in self._addresses_of:
-                self._addresses_of[group] = dict.fromkeys(peer.address for peer in self.group(group))
-            return self._addresses_of[group]
+        return self._addresses_of.get(group, lambda: dict.fromkeys(peer.address for peer in self.group(group)))
 
     def with_role(self, role: str) -> tuple[Peer, ...]:
         """Return the hosts that get a role in any play; the result is cached."""
-        with self._looking_up:
-            if role not in self._with_role:
-                assignments = self.assignments.items()
-                names = {name for (_, name), uses in assignments if any(use.role.name == role for use in uses)}
-                hosts = self.inventory.hosts.values()
-                self._with_role[role] = tuple(Peer(self, host) for host in hosts if host.name in names)
-            return self._with_role[role]
+        return self._peers.get(("role", role), lambda: self._hosts_with(role))
+
+    def _hosts_with(self, role: str) -> tuple[Peer, ...]:
+        assignments = self.assignments.items()
+        names = {name for (_, name), uses in assignments if any(use.role.name == role for use in uses)}
+        return tuple(Peer(self, host) for host in self.inventory.hosts.values() if host.name in names)
 
     def roles(self) -> tuple[Role, ...]:
         """Return the role instances that at least one host gets, each once, in the order of the plays."""
-        with self._looking_up:
-            if self._roles is None:
-                assigned = (use.role for _, uses in sorted(self.assignments.items()) for use in uses)
-                self._roles = tuple({role.name: role for role in assigned}.values())
-            return self._roles
+        return self._roles.get("", self._assigned_roles)
+
+    def _assigned_roles(self) -> tuple[Role, ...]:
+        assigned = (use.role for _, uses in sorted(self.assignments.items()) for use in uses)
+        return tuple({role.name: role for role in assigned}.values())
 
     def has(self, host: str) -> bool:
         """Return True if a host is in the inventory."""

@@ -6,13 +6,12 @@ Several files are replaced all or none: each is checked before the first is repl
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestr import atomic_file
 from orchestr.errors import InputError, OrchestrError
 from orchestr.inventory.position import Position
 from orchestr.paths import unreadable
@@ -107,23 +106,18 @@ def replace_all(changes: Sequence[Change]) -> None:
     Raises InputError, or OrchestrError when a file could not be put back. Each file is replaced in one step; should
     the machine stop between two, one is old and one is new, and both are whole.
     """
-    waiting: list[tuple[Change, Path]] = []
     done: list[Change] = []
     try:
-        for change in changes:
-            waiting.append((change, _write_beside(change)))
-        for change, temporary in waiting:
-            if change.before is not None and read(change.path) != change.before:
-                raise InputError("has changed since it was read", file=change.path, next_step="type it again")
-            _rename(temporary, change.path)
-            done.append(change)
+        with contextlib.ExitStack() as stack:
+            waiting = [(change, stack.enter_context(_beside(change))) for change in changes]
+            for change, temporary in waiting:
+                if change.before is not None and read(change.path) != change.before:
+                    raise InputError("has changed since it was read", file=change.path, next_step="type it again")
+                _put(temporary, change.path)
+                done.append(change)
     except BaseException:
         _put_back(done)
         raise
-    finally:
-        for _, temporary in waiting:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _put_back(done: Sequence[Change]) -> None:
@@ -131,49 +125,34 @@ def _put_back(done: Sequence[Change]) -> None:
         if change.before is None:
             continue
         try:
-            back = Change(change.path, None, change.before, change.mode)
-            _rename(_write_beside(back), change.path)
+            with _beside(Change(change.path, None, change.before, change.mode)) as temporary:
+                _put(temporary, change.path)
         except (OSError, InputError):
             raise OrchestrError(f"{change.path} has its new content, others are as they were") from None
 
 
-def _rename(temporary: Path, path: Path) -> None:
+def _put(temporary: Path, path: Path) -> None:
     try:
-        temporary.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY)
+        atomic_file.put(temporary, path, is_durable=True)
     except OSError as problem:
         raise unreadable(path, problem, "can't be replaced") from None
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
-def _write_beside(change: Change) -> Path:
-    """Write a change to a new file (0600 until it is whole) in the same directory; return the path."""
+@contextlib.contextmanager
+def _beside(change: Change) -> Iterator[Path]:
+    """Give the path of a new file with a change's content, mode and owner, in the same directory."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".orchestr-", dir=change.path.parent)
-    except OSError as problem:
-        raise unreadable(change.path, problem, "can't be replaced") from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(change.after)
-            stream.flush()
-            _own_as(change.path, stream.fileno())
-            os.fchmod(stream.fileno(), change.mode)
-            os.fsync(stream.fileno())
-    except BaseException as problem:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(problem, OSError):
+        status = change.path.stat()
+        owner = (status.st_uid, status.st_gid)
+    except OSError:
+        owner = None  # a new file
+    new = atomic_file.beside(change.path, change.after, mode=change.mode, owner=owner, is_durable=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(new)
+        except OSError as problem:
             raise unreadable(change.path, problem, "can't be written") from None
-        raise
-    return Path(name)
-
-
-def _own_as(path: Path, descriptor: int) -> None:
-    with contextlib.suppress(OSError):  # only root can give a file away; then it is the caller's
-        status = path.stat()
-        os.fchown(descriptor, status.st_uid, status.st_gid)
+        yield temporary
 
 
 def _mode(path: Path) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from orchestr.errors import InputError
 from orchestr.inventory.generated import GeneratedSecrets
 from orchestr.inventory.position import Position
+from orchestr.once import Once
 from orchestr.vault import format as vault
 from orchestr.vault.passwords import PASSWORD_FILE_VARIABLES, VaultPassword, from_environment, from_prompt
 
@@ -29,7 +30,7 @@ class VaultKey:
         """``ask`` gives the one password there is; ``fallback`` is asked when nothing else names a password."""
         self._given = tuple(passwords) or ((from_prompt(ask),) if ask else ())
         self._fallback = from_prompt(fallback) if fallback else None
-        self._fetched: dict[str, bytes] = {}
+        self._fetched: Once[bytes] = Once()
         self.generated = GeneratedSecrets(self)  # what is generated is encrypted with the same passwords
         self._lock = threading.RLock()
 
@@ -111,11 +112,7 @@ class VaultKey:
         return self._named() or ((self._fallback,) if self._fallback else ())
 
     def _bytes(self, password: VaultPassword) -> bytes:
-        with self._lock:
-            name = f"{password.label}@{password.source}"
-            if name not in self._fetched:
-                self._fetched[name] = password.fetch()
-            return self._fetched[name]
+        return self._fetched.get(f"{password.label}@{password.source}", password.fetch)
 
 
 def _none_fits(wrong: vault.WrongPassword, label: str, passwords: Sequence[VaultPassword]) -> str:

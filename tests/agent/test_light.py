@@ -7,9 +7,7 @@ import marshal
 import subprocess
 import sys
 import tempfile
-import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -153,24 +151,3 @@ def test_importlib_is_the_real_one() -> None:
     assert importlib.import_module("dataclasses").__name__ == "dataclasses"
     said = _agent_python("import dataclasses, typing; print(dataclasses.__file__ != typing.__file__)")
     assert said == "True"
-
-
-def test_hosts_that_start_together_have_it_packed_once() -> None:
-    """Who asks while another packs waits for that one, and gets the same bytes."""
-    asked: list[str] = []
-    is_begun, may_end = threading.Event(), threading.Event()
-
-    def make(bytecode: str) -> bytes:
-        asked.append(bytecode)
-        is_begun.set()
-        may_end.wait(30)
-        return bytecode.encode()
-
-    packed = bundle._made_once(make)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(packed, "00")
-        assert is_begun.wait(30)
-        second = pool.submit(packed, "00")
-        may_end.set()
-        assert first.result() == second.result() == b"00"
-    assert asked == ["00"]

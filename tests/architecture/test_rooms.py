@@ -24,7 +24,7 @@ FLOORS: tuple[set[str], ...] = (
     MEETING,
     {"blobs", "cluster", "containers", "images"},
     READING,
-    {"paths", "results"},
+    {"atomic_file", "once", "paths", "results"},
     {"errors", "events", "secret"},
     {"redaction"},
     {"resources"},
