@@ -83,6 +83,7 @@ $(BENCH_INSTALLED): benchmarks/requirements.txt
 	@touch $@
 
 bench: install lab-up $(BENCH_INSTALLED)  ## orchestr beside the floor and its peers; some only: make bench BENCH="converged_3 --runs 3"
+	@.venv/bin/python -m compileall -q orchestr roles  # where python may not write bytecode, a run would compile it each time
 	@.venv/bin/python -m benchmarks $(BENCH)
 
 clean: lab-down  ## remove the lab, .venv and all that was built

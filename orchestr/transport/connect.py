@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestr.errors import InputError
+from orchestr.transport.invoke_import import import_invoke
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
@@ -21,6 +22,7 @@ def connect(settings: ConnectionSettings, *, timeout_s: float = 15.0) -> Connect
 
         return LocalConnection()
     if settings.connection == "ssh":
+        import_invoke()  # before fabric does it
         from orchestr.transport.ssh import open_connection
 
         return open_connection(settings, timeout_s)
