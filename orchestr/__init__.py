@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from orchestr.inventory import load_inventory as load_inventory
     from orchestr.planning.host import Host as Host
     from orchestr.planning.host import Peer as Peer
+    from orchestr.planning.params import FileMode as FileMode
     from orchestr.planning.params import OptionFilePassword as OptionFilePassword
     from orchestr.planning.params import Params as Params
     from orchestr.planning.params import SecretText as SecretText
@@ -144,7 +145,7 @@ _MODULES = {
     "orchestr.events": "Event",
     "orchestr.inventory": "Inventory load_inventory",
     "orchestr.planning.host": "Host Peer",
-    "orchestr.planning.params": "OptionFilePassword Params SecretText",
+    "orchestr.planning.params": "FileMode OptionFilePassword Params SecretText",
     "orchestr.planning.playbook": "load_playbook",
     "orchestr.resources.archives": "Archive",
     "orchestr.resources.commands": "Command",
@@ -190,6 +191,13 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(HOMES[name]), _ATTRIBUTES.get(name, name))
     globals()[name] = value
     return value
+
+
+def _complete_record(record: Any) -> None:
+    """End the construction of the first record, as `orchestr.field_types.complete` does of those after it."""
+    from importlib import import_module
+
+    import_module("orchestr.field_types").complete(record)
 
 
 def __dir__() -> list[str]:

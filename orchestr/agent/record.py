@@ -11,7 +11,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Tuple, Type, TypeVar, dataclass_transform  # novm
+    from typing import Any, Callable, Dict, Optional, Tuple, Type, TypeVar, dataclass_transform  # novm
 
     T = TypeVar("T")
 else:
@@ -94,6 +94,11 @@ def replace(value: T, **changes: Any) -> T:
     return type(value)(**{**{field.name: getattr(value, field.name) for field in fields(value)}, **changes})
 
 
+#: Called at the end of each construction, in place of ``__post_init__`` alone. The controller's checks the types of the
+#: fields before (``orchestr/field_types.py``). On hosts, where the package ``orchestr`` is empty, there is none.
+on_made: Optional[Callable[[Any], None]] = getattr(sys.modules.get("orchestr"), "_complete_record", None)
+
+
 def _annotated_names(cls: type) -> Tuple[str, ...]:
     own = vars(cls)
     annotations = cls.__annotations__ if sys.version_info >= (3, 10) else own.get("__annotations__", {})
@@ -116,6 +121,9 @@ def _methods(defaults: Dict[str, Any]) -> Dict[str, Any]:
         is_repeated = len(values) > len(names) or (values and named and named.keys() & set(names[: len(values)]))
         if is_repeated or attributes.keys() != all_names:
             raise _wrong_arguments(type(self), names, given_defaults, values, named)
+        if on_made is not None:
+            on_made(self)
+            return
         complete = getattr(self, "__post_init__", None)
         if complete is not None:
             complete()

@@ -11,6 +11,7 @@ from orchestr.cli.given import Options
 from orchestr.cli.prompts import ask_secret
 from orchestr.cli.vault import vault_key
 from orchestr.errors import InputError
+from orchestr.inventory.marked import MarkedDict, value_text
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, kind
 from orchestr.paths import is_file
 from orchestr.secret import Secret
@@ -23,10 +24,15 @@ _QUOTE = "quote a value that has spaces: -e \"name='a value'\""
 
 def extra_variables(call: Options) -> dict[str, Any]:
     """Return the variables of all -e in order, later ones winning, and the become password when it is asked for."""
-    variables: dict[str, Any] = {}
+    variables = MarkedDict(EXTRA_VARIABLES)
     key = vault_key(call)
     for text in call.extra_vars:
-        variables.update(_parse(text, key))
+        given = _parse(text, key)
+        for name, value in given.items():
+            variables.put(name, value, EXTRA_VARIABLES, EXTRA_VARIABLES)
+            written = value_text(given, name)
+            if written is not None:
+                variables.written[name] = written
     if call.ask_become_pass:
         variables["ansible_become_password"] = Secret(ask_secret("BECOME password: ", _BECOME))
     return variables
@@ -77,5 +83,5 @@ def _yaml(text: str, key: VaultKey) -> Any:
 
 def _mapping(value: Any, where: Position) -> dict[str, Any]:
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-        return dict(value)
+        return value
     raise where.error(f"expected a mapping of variables, found {kind(value)}", next_step=_TAKES)

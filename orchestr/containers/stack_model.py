@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestr.containers.compose import ContainerService
+from orchestr.resources.modes import mode_bits
 from orchestr.secret import Secret
 
 HASH_LENGTH = 12
@@ -73,6 +74,9 @@ class MountedFile:
     mode: int = 0o444
     uid: int = 0
     gid: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mode", mode_bits(self.mode))
 
     @property
     def is_secret(self) -> bool:

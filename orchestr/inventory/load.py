@@ -16,6 +16,7 @@ from typing import Any
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.draft import ALL, Draft, HostDraft
+from orchestr.inventory.marked import value_text
 from orchestr.inventory.model import Inventory
 from orchestr.inventory.parse import parse_file
 from orchestr.inventory.position import EXTRA_VARIABLES as EXTRA_VARIABLES
@@ -146,7 +147,8 @@ class _Merge:
         self._tree = tree
         self._group_vars = VarsDirectory(directory / "group_vars", draft, key)
         self._host_vars = VarsDirectory(directory / "host_vars", draft, key)
-        self._extra = {name: Sourced(value, EXTRA_VARIABLES) for name, value in extra_vars.items()}
+        extra = extra_vars.items()
+        self._extra = {name: Sourced(value, EXTRA_VARIABLES, value_text(extra_vars, name)) for name, value in extra}
         self._group_files = {name: self._group_vars.variables(name) for name in draft.groups}
         self._shared: dict[tuple[str, ...], tuple[tuple[str, ...], _Layer]] = {}
 
@@ -155,7 +157,7 @@ class _Merge:
         own = {**draft.variables, **self._host_vars.variables(draft.name), **self._extra}
         if own:
             layer = _Layer({**layer.sourced, **own})
-        return InventoryHost(draft.name, names, layer.values, layer.origins, draft.file)
+        return InventoryHost(draft.name, names, layer.values, layer.origins, draft.file, layer.texts)
 
     def group(self, name: str) -> Group:
         draft = self._draft.groups[name]
@@ -182,7 +184,7 @@ class _Merge:
 
 
 class _Layer:
-    """Merged variables, split into values and positions."""
+    """Merged variables, split into values, positions and texts."""
 
     def __init__(self, sourced: dict[str, Sourced]) -> None:
         self.sourced = sourced
@@ -190,3 +192,4 @@ class _Layer:
         self.origins: Mapping[str, Position] = MappingProxyType(
             {name: variable.position for name, variable in sourced.items()}
         )
+        self.texts = {name: variable.text for name, variable in sourced.items() if variable.text is not None}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestr.inventory.position import Position
+from orchestr.inventory.position import Position, Sourced
 
 
 class MarkedDict(dict[Any, Any]):
@@ -64,6 +64,14 @@ def value_position(container: object, key: Any) -> Position | None:
 def value_text(container: object, key: Any) -> str | None:
     """Return the text a number, boolean or date was written as, None for other values."""
     return container.written.get(key) if isinstance(container, (MarkedDict, MarkedList)) else None
+
+
+def sourced(variables: MarkedDict) -> dict[str, Sourced]:
+    """Return variables with the position and the text of each."""
+    return {
+        name: Sourced(value, variables.values_at[name], variables.written.get(name))
+        for name, value in variables.items()
+    }
 
 
 def key_position(container: object, key: Any) -> Position | None:

@@ -9,7 +9,7 @@ from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
 from orchestr.inventory.document import read_document
 from orchestr.inventory.draft import Draft, GroupDraft, HostDraft
-from orchestr.inventory.marked import MarkedDict
+from orchestr.inventory.marked import MarkedDict, sourced
 from orchestr.inventory.position import Position, Sourced, kind, shown
 from orchestr.inventory.ranges import RangeError, expand
 from orchestr.inventory.sources import VaultKey
@@ -134,7 +134,7 @@ def _parse_group_variables(draft: Draft, group: GroupDraft, content: MarkedDict)
             group.priority = _priority(value, position)
         else:
             check_variable(draft, name, value, content)
-            group.variables[name] = Sourced(value, position)
+            group.variables[name] = Sourced(value, position, content.written.get(name))
 
 
 def _priority(value: Any, position: Position) -> int:
@@ -154,14 +154,14 @@ def _parse_hosts(draft: Draft, group: GroupDraft, written: Any, content: MarkedD
             f"the host {shown(written)} must have a mapping of variables or nothing, found {kind(variables)}",
             next_step=f"write its address as: {_brief(written)}: {{ansible_host: 10.0.0.1}}",
         )
-    sourced = _host_variables(draft, variables)
+    own = _host_variables(draft, variables)
     for name in names:
         host = draft.hosts.get(name)
         if host is None:
             host = draft.hosts[name] = HostDraft(name, path, position)
             if port:
                 host.variables["ansible_port"] = Sourced(port, position)
-        _owner(draft, host).variables.update(sourced)
+        _owner(draft, host).variables.update(own)
         host.groups[group.name] = None
         group.hosts[name] = None
 
@@ -215,4 +215,4 @@ def _host_variables(draft: Draft, variables: MarkedDict | None) -> dict[str, Sou
         return {}
     for name, value in variables.items():
         check_variable(draft, name, value, variables)
-    return {name: Sourced(value, variables.values_at[name]) for name, value in variables.items()}
+    return sourced(variables)

@@ -33,10 +33,11 @@ EXTRA_VARIABLES = Position("--extra-vars")
 
 
 class Sourced(NamedTuple):
-    """A variable's value together with the place it was written at."""
+    """A variable's value, the place it was written at, and its text there if it was read as something else."""
 
     value: Any
     position: Position
+    text: str | None = None
 
 
 def input_error(

@@ -19,7 +19,8 @@ class InventoryHost:
     """A machine. ``variables`` are merged as Ansible merges them and not rendered yet; secrets are `Secret`.
 
     ``groups`` are all groups it is in, parents included and ``all`` left out, sorted (Ansible's ``group_names``).
-    ``origin`` has the position of each variable; ``file`` is the first inventory file with the host.
+    ``origin`` has the position of each variable; ``file`` is the first inventory file with the host. ``texts`` has the
+    written text of the variables that are numbers, booleans or dates.
     """
 
     name: str
@@ -27,6 +28,7 @@ class InventoryHost:
     variables: Mapping[str, Any] = field(repr=False)
     origin: Mapping[str, Position] = field(repr=False)
     file: Path = field(repr=False)
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def short_name(self) -> str:

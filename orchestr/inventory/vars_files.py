@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestr.inventory.closest import closest
 from orchestr.inventory.document import read_document
 from orchestr.inventory.draft import Draft
-from orchestr.inventory.marked import MarkedDict
+from orchestr.inventory.marked import MarkedDict, sourced
 from orchestr.inventory.position import Position, Sourced, kind
 from orchestr.inventory.sources import VaultKey
 from orchestr.inventory.variable_names import check_variable
@@ -77,7 +77,7 @@ class VarsDirectory:
                     document.keys_at[name], f"{name} has no effect here, only under 'vars:' in the inventory"
                 )
             check_variable(self._draft, name, value, document)
-        return {name: Sourced(value, document.values_at[name]) for name, value in document.items()}
+        return sourced(document)
 
 
 def _names_in(directory: Path) -> list[str]:

@@ -5,6 +5,7 @@ The parameter ``port`` of the role ``livekit`` is the inventory variable ``livek
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -15,6 +16,7 @@ from orchestr.inventory.closest import closest
 from orchestr.inventory.marked import OMIT, key_position, value_position
 from orchestr.inventory.position import Position, input_error, shown
 from orchestr.inventory.texts import check_texts
+from orchestr.resources.modes import canonical_mode
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _NUMBERS = {int, float, bool}
+_NOT_TEXT = (int, float, bool, datetime.date)  # of values that YAML reads where no quotes say that they are texts
 
 
 class Params(BaseModel):
@@ -57,6 +60,14 @@ def _fits_option_file(password: Secret) -> Secret:
 
 #: A password for a server's option file, where quotes, backslashes and hashes have a meaning.
 OptionFilePassword = Annotated[SecretText, AfterValidator(_fits_option_file)]
+
+
+class _Bits:
+    """Mark a parameter whose numbers are meant as such: ``0644`` in YAML is the number 0o644."""
+
+
+#: Permission bits (`orchestr.resources.modes`): 0644, "0644", "u=rw,go=r"; 644 without quotes is refused.
+FileMode = Annotated[int | str, BeforeValidator(canonical_mode), _Bits]
 
 
 def secrets_in(value: Any) -> Iterator[Secret]:
@@ -96,8 +107,8 @@ def resolve_params(
         parameter = name[len(prefix) :]
         entry = role.params_class.entry_of(parameter)
         if parameter in fields:
-            if _takes_text(fields[parameter].annotation):
-                check_texts(scope.written(name), _position_of(name, use, play, inventory, host))
+            if _Bits not in fields[parameter].metadata and _takes_text(fields[parameter].annotation):
+                check_texts(scope.written(name), _position_of(name, use, play, inventory, host), scope.text(name))
             values[parameter] = scope.value(name)
         elif entry is not None:
             values[entry[0]] = {**values.get(entry[0], {}), entry[1]: scope.value(name)}
@@ -119,6 +130,8 @@ def resolve_params(
 def _takes_text(annotation: Any) -> bool:
     """Return True if a parameter accepts both texts and numbers, and so is used as text."""
     inner = get_args(annotation)
+    if _Bits in inner:
+        return False
     return (str in inner and bool(_NUMBERS & {*inner})) or any(map(_takes_text, inner))
 
 
@@ -175,12 +188,14 @@ def _params_error(
             f"{host}: the role {role.name} needs {name}, which is not set",
             next_step=f"set {name} in {inventory.path} (a group's vars, group_vars/ or host_vars/)",
         )
+    position = _position_of(name, use, play, inventory, host, *inner)
     shown = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
-    return input_error(
-        _position_of(name, use, play, inventory, host, *inner),
-        f"{host}: {shown}: {_plain(first, _may_be_secret(role.params_class.model_fields.get(str(location[0]))))}",
-        next_step=f"orchestr doc {role.kind} describes {name}",
-    )
+    is_secret = _may_be_secret(role.params_class.model_fields.get(str(location[0])))
+    step = f"orchestr doc {role.kind} describes {name}"
+    if first["type"] in ("string_type", "is_instance_of") and isinstance(first.get("input"), _NOT_TEXT):
+        text = inventory.scope(host, play.variables, use.variables).text(name, *inner)
+        step = f"put quotes around it{f': {chr(39)}{text}{chr(39)}' if text and not is_secret else ''}"
+    return input_error(position, f"{host}: {shown}: {_plain(first, is_secret)}", next_step=step)
 
 
 def _may_be_secret(annotation: Any) -> bool:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.agent.resource import Resource, Task
 from orchestr.errors import InputError
+from orchestr.field_types import check_fields
 from orchestr.once import Once
 from orchestr.planning.host import Host as Host
 from orchestr.planning.host import Peer as Peer
 from orchestr.planning.ownership import refuse_conflicts
+from orchestr.planning.provenance import input_error_of
 from orchestr.planning.role import Params, Role, load_role, resolve_params, role_names
 
 if TYPE_CHECKING:
     from orchestr.blobs import BlobStore
-    from orchestr.inventory import Inventory
+    from orchestr.inventory import Inventory, InventoryHost
     from orchestr.planning.playbook import Playbook, RoleUse
 
 
@@ -161,8 +163,7 @@ def plan_host(
         function = assignment.role.function(lifecycle)
         if function is None:
             continue
-        view = Host(context, inventory_host, assignment.role)
-        for item in function(view, assignment.params):
+        for item in _items(function, context, number, inventory_host, assignment):
             resource = item.resource if isinstance(item, Task) else _check_resource(item, assignment.role)
             names = dict.fromkeys((assignment.role.name, assignment.role.kind))
             task_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, *names)
@@ -175,6 +176,24 @@ def plan_host(
     planned = _with_unique_ids(tasks)
     refuse_conflicts(host, planned)
     return planned
+
+
+def _items(
+    function: Callable[..., Iterable[Any]], context: PlanContext, number: int, host: InventoryHost, use: Assignment
+) -> Iterator[Any]:
+    """Yield the items of a lifecycle function. Raises InputError at the variable whose value a resource refuses."""
+    try:
+        for item in function(Host(context, host, use.role), use.params):
+            resource = item.resource if isinstance(item, Task) else item
+            if isinstance(resource, Resource) and "__record_fields__" not in vars(type(resource)):
+                check_fields(resource)  # a dataclass: records did it when they were made
+            yield item
+    except ValueError as error:
+        scope = context.inventory.scope(host.name, context.playbook.plays[number].variables, use.use.variables)
+        problem = input_error_of(error, scope, host.name, use.role.name)
+        if problem is None:
+            raise
+        raise problem from error
 
 
 def _assignments(context: PlanContext, number: int, host: str, role: str) -> tuple[Assignment, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestr.errors import InputError
 from orchestr.inventory.magic import MAGIC, Magic, RenderedVariables
-from orchestr.inventory.marked import OMIT, UnsafeText, value_position
+from orchestr.inventory.marked import OMIT, UnsafeText, value_position, value_text
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, input_error
 from orchestr.inventory.topology import InventoryHost, Topology
 from orchestr.inventory.variable_names import is_template
@@ -88,6 +88,17 @@ class Scope:
     def written(self, name: str) -> Any:
         """Return a variable as it was written, templates not rendered. Raises KeyError when it was not written."""
         return self._holder(name)[name]
+
+    def text(self, name: str, *path: Any) -> str | None:
+        """Return the text that a number, boolean or date was written as, in a variable or by a path into it."""
+        holder: Any = self._holder(name)
+        if not path:
+            is_of_host = self.host is not None and holder is self.host.variables
+            return self.host.texts.get(name) if self.host and is_of_host else value_text(holder, name)
+        value = holder[name]
+        for key in path[:-1]:
+            value = value[key] if value_position(value, key) else None
+        return value_text(value, path[-1])
 
     def variables(self) -> RenderedVariables:
         """Return the host's variables as a mapping that renders each when it is asked for."""

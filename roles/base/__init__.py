@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from orchestr import Directory, File, Link, Package, Resource, Sysctl
+from orchestr import Directory, File, FileMode, Link, Package, Resource, Sysctl
 from orchestr import Params as Base
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class Params(Base):
     sysctl: dict[str, str | int] = Field(
         default={}, description="kernel settings, now and after a reboot: {vm.max_map_count: 262144}"
     )
-    directories: dict[str, str] = Field(
-        default={}, description="directories and their modes, owned by root: {/srv/data: '0750'}"
+    directories: dict[str, FileMode] = Field(
+        default={}, description="directories and their modes, owned by root: {/srv/data: 0750}"
     )
 
     @field_validator("timezone")
@@ -36,14 +36,22 @@ class Params(Base):
             raise ValueError("expected a name of the time zone database, such as Asia/Shanghai")
         return name
 
+    @field_validator("packages")
+    @classmethod
+    def _are_packages(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return names and Package(names).names  # type: ignore[return-value]
+
+    @field_validator("sysctl")
+    @classmethod
+    def _are_settings(cls, settings: dict[str, str | int]) -> dict[str, str | int]:
+        return {name: Sysctl(name, value).value for name, value in settings.items()}
+
     @field_validator("directories")
     @classmethod
-    def _are_directories(cls, wanted: dict[str, str]) -> dict[str, str]:
-        for path, mode in wanted.items():
+    def _are_directories(cls, wanted: dict[str, FileMode]) -> dict[str, FileMode]:
+        for path in wanted:
             if not path.startswith("/"):
                 raise ValueError(f"{path} is not an absolute path")
-            if not (mode.isdigit() and int(mode, 8) <= 0o7777):
-                raise ValueError(f"the mode of {path} is not valid: write it in quotes, in octal: '0750'")
         return wanted
 
 
@@ -58,4 +66,4 @@ def deploy(host: Host, params: Params) -> Iterator[Resource]:
     for name, value in params.sysctl.items():
         yield Sysctl(name, value)
     for path, mode in params.directories.items():
-        yield Directory(path, mode=int(mode, 8))
+        yield Directory(path, mode=mode)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestr.resources.modes import mode_bits
+
 from . import Params
 
 
@@ -35,5 +37,5 @@ def test_directories_are_there(host: Any, params: Params) -> None:
     """The directories of base_directories exist, are owned by root and have their modes."""
     for path, mode in params.directories.items():
         current = host.run("stat -c '%%F %%U %%a' %s", path).stdout.strip()
-        wanted = f"directory root {int(mode, 8):o}"
+        wanted = f"directory root {mode_bits(mode):o}"
         assert current == wanted, f"{path} is {current or 'missing'}, not {wanted}; look at: ls -ld {path}"

@@ -26,7 +26,7 @@ FLOORS: tuple[set[str], ...] = (
     READING,
     {"atomic_file", "once", "paths", "results"},
     {"errors", "events", "secret"},
-    {"redaction"},
+    {"field_types", "redaction"},
     {"resources"},
     {"agent"},
     {"orchestr"},  # names of the public modules; it imports them when they are used

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 from pydantic import Field
 
+from orchestr.cli.given import Options
+from orchestr.cli.variables import extra_variables
 from orchestr.errors import InputError
 from orchestr.inventory import load_inventory
 from orchestr.inventory.texts import check_texts
-from orchestr.planning.params import Params, resolve_params
+from orchestr.planning.params import Params, SecretText, resolve_params
 from orchestr.planning.playbook import Play, RoleUse
 from orchestr.planning.role import Role
 
@@ -56,6 +58,56 @@ def test_a_role_gets_its_texts_as_written(tmp_path: Path) -> None:
         _params(role, tmp_path)
     (tmp_path / "i.yml").write_text("all: {hosts: {h: {app_port: 0x10, app_env: {VERSION: '1.10'}}}}")
     assert _params(role, tmp_path) == _AppParams(env={"VERSION": "1.10"}, port=16)
+
+
+class _Named(Params):
+    label: str = ""
+    port: str | int = 80
+    users: tuple[str, ...] = ()
+    token: SecretText | None = None
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "quoted"),
+    [
+        ("app_label: 1.10", "app_label", "'1.10'"),
+        ("app_label: 2024-01-02", "app_label", "'2024-01-02'"),
+        ("app_label: NO", "app_label", "'NO'"),
+        ("app_users: [bob, 0022]", "app_users[1]", "'0022'"),
+        ("app_port: 0022", "", "'0022'"),
+        ("app_port: 1_000", "", "'1_000'"),
+    ],
+)
+def test_a_name_is_a_text(tmp_path: Path, variables: str, name: str, quoted: str) -> None:
+    """Where only a text is taken, or a text as well, the advice has the quotes around the text as it is written."""
+    role = Role("app", tmp_path, SimpleNamespace(Params=_Named))  # type: ignore[arg-type]
+    for text in (f"all: {{hosts: {{h: {{{variables}}}}}}}", f"all: {{hosts: {{h: }}, vars: {{{variables}}}}}"):
+        (tmp_path / "i.yml").write_text(text)
+        with pytest.raises(InputError) as caught:
+            _params(role, tmp_path)
+        assert caught.value.line == 1 and name in caught.value.message
+        assert caught.value.next_step == f"put quotes around it: {quoted}"
+
+
+def test_an_unquoted_secret_is_not_shown(tmp_path: Path) -> None:
+    """A token of digits only is to be quoted as well, and the message does not have it."""
+    role = Role("app", tmp_path, SimpleNamespace(Params=_Named))  # type: ignore[arg-type]
+    (tmp_path / "i.yml").write_text("all: {hosts: {h: {app_token: 12345678}}}")
+    with pytest.raises(InputError) as caught:
+        _params(role, tmp_path)
+    assert caught.value.next_step == "put quotes around it" and "12345678" not in str(caught.value)
+
+
+def test_group_vars_and_extra_variables_know_their_texts(tmp_path: Path) -> None:
+    """A top-level value keeps its text from group_vars/ and from -e, also when a play or a role gives it."""
+    (tmp_path / "i.yml").write_text("all: {hosts: {h: }}")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/all.yml").write_text("version: 1.10\n")
+    assert load_inventory(tmp_path / "i.yml").scope("h").text("version") == "1.10"
+    given = extra_variables(Options(extra_vars=("version=1.10", "{level: 0022}", "mode: 0o17")))
+    assert (given["version"], given["level"]) == ("1.10", 18)
+    scope = load_inventory(tmp_path / "i.yml", extra_vars=given).scope("h")
+    assert (scope.text("version"), scope.text("level"), scope.text("mode")) == (None, "0022", None)
 
 
 def _params(role: Role, directory: Path) -> Params:

@@ -112,7 +112,10 @@ def test_ssh_can_be_narrowed(changed: Callable[..., Planned]) -> None:
     [
         ({"base_timezone": "/etc/shadow"}, "expected a name of the time zone database"),
         ({"base_directories": {"srv": "0750"}}, "srv is not an absolute path"),
-        ({"base_directories": {"/srv": "rwx"}}, "the mode of /srv is not valid"),
+        ({"base_directories": {"/srv": "rwx"}}, "'rwx' is not a mode"),
+        ({"base_directories": {"/srv": 644}}, "mode 644 is 01204 in octal: write 0o644"),
+        ({"base_packages": ["acl-"]}, "apt reads NAME- as 'remove NAME'"),
+        ({"base_sysctl": {"net.*": 1}}, "'net.*' is not a name of one kernel setting"),
         ({"docker_log_max_size": "ten"}, "expected a size such as 10m"),
         ({"docker_log_maxsize": "1m"}, "did you mean 'docker_log_max_size'"),
         ({"firewall_rules": [{"port": 70000}]}, "firewall_rules[0].port: port 70000 is not between 1 and 65535"),
