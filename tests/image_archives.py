@@ -33,8 +33,9 @@ def _tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
     return stream.getvalue()
 
 
-def config_of(layers: list[bytes], command: str = "run") -> bytes:
+def config_of(layers: list[bytes], command: str = "run", architecture: str = "amd64") -> bytes:
     document = {
+        "architecture": architecture,
         "os": "linux",
         "config": {"Cmd": [command]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(data)}" for data in layers]},
@@ -79,6 +80,47 @@ def save_oci(path: Path, layers: list[bytes], tags: list[str], command: str = "r
     blobs = {f"blobs/sha256/{sha256(data)}": data for data in (config, manifest, inner, b"{}", *packed)}
     path.write_bytes(_tar({**blobs, "index.json": index}))
     return f"sha256:{sha256(config)}"
+
+
+def save_podman(path: Path, images: dict[str, list[bytes]]) -> None:
+    """Write what `podman save -m` does: one manifest.json for several images, layers by their diff id, full names."""
+    files, manifest = {}, []
+    for name, layers in images.items():
+        config = config_of(layers)
+        files[f"{sha256(config)}.json"] = config
+        files.update({f"{sha256(data)}.tar": data for data in layers})
+        names = [f"{sha256(data)}.tar" for data in layers]
+        manifest.append({"Config": f"{sha256(config)}.json", "RepoTags": [name], "Layers": names})
+    path.write_bytes(_tar({**files, "manifest.json": json.dumps(manifest).encode()}))
+
+
+def save_layout(path: Path, images: dict[str, list[bytes]], key: str = "org.opencontainers.image.ref.name") -> None:
+    """Write what skopeo does when it copies several images into one oci-archive: an index with their names."""
+    blobs, entries = {}, []
+    for name, layers in images.items():
+        parts = [config_of(layers), *layers]
+        document = {
+            "schemaVersion": 2,
+            "config": {**_descriptor(parts[0]), "mediaType": "application/vnd.oci.image.config.v1+json"},
+            "layers": [_descriptor(data) for data in layers],
+        }
+        manifest = json.dumps(document).encode()
+        entries.append({**_descriptor(manifest), "annotations": {key: name}})
+        blobs.update({f"blobs/sha256/{sha256(data)}": data for data in (manifest, *parts)})
+    index = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+    path.write_bytes(_tar({**blobs, "index.json": index, "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}))
+
+
+def save_documents(path: Path, index: object, *documents: object, name: str = "index.json") -> None:
+    """Write an archive with an index (or manifest) of any content, and JSON documents as blobs."""
+    blobs = [json.dumps(document).encode() for document in documents]
+    files = {f"blobs/sha256/{sha256(data)}": data for data in blobs}
+    path.write_bytes(_tar({**files, name: json.dumps(index).encode()}))
+
+
+def descriptor(document: object) -> dict[str, object]:
+    """Return the descriptor of a document that `save_documents` writes."""
+    return _descriptor(json.dumps(document).encode())
 
 
 def _descriptor(data: bytes) -> dict[str, object]:

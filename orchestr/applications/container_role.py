@@ -12,6 +12,7 @@ from orchestr.agent.resource import Resource
 from orchestr.errors import InputError
 from orchestr.planning.role import Params
 from orchestr.resources.docker.images import PulledImage
+from orchestr.resources.docker.names import check_reference
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class ContainerParams(Params):
         description="the instance of a role to use if the playbook has several: {redis: newapi_redis}",
     )
 
+    @field_validator("image")
+    @classmethod
+    def _is_reference(cls, reference: str) -> str:
+        check_reference(reference)
+        return reference
+
     @field_validator("image_source")
     @classmethod
     def _is_source(cls, source: str) -> str:
@@ -88,7 +95,7 @@ def image(host: Host, params: ContainerParams) -> tuple[Resource, dict[str, str]
 def image_named(host: Host, reference: str, source: str) -> tuple[Resource, dict[str, str]]:
     """Return the resource for an image from its source, and the ids of pushed images (reference → id).
 
-    Raises InputError for a pushed image whose reference has a registry's digest.
+    Raises InputError for a pushed image whose reference has a registry's digest, and for one of another architecture.
     """
     if source == "pull":
         return PulledImage(reference), {}
@@ -105,8 +112,21 @@ def image_named(host: Host, reference: str, source: str) -> tuple[Resource, dict
         return open_archive(host.project_path(Path(source[len(ARCHIVE) :]).expanduser()), reference)
 
     archive = host.blobs.once(("image", source, reference), open_source)
+    _refuse_other_architecture(host, archive)
     archive.register(host.blobs)
     return archive.resource(), {reference: archive.image_id}
+
+
+def _refuse_other_architecture(host: Host, archive: ImageSource) -> None:
+    """Raise InputError for an image that the host's machine cannot run: its containers would restart for ever."""
+    from orchestr.images.manifests import can_run, platform_of
+
+    machine = str(host.facts.get("architecture", ""))
+    if machine and not can_run(machine, archive.architecture):
+        raise InputError(
+            f"{host.name}: {archive.reference} is an image for {archive.architecture}, and the host is {machine}",
+            next_step=f"build or fetch it for the host: docker pull --platform {platform_of(machine)} IMAGE",
+        )
 
 
 def assert_same_image(reference: str, hosts: Iterable[Peer]) -> None:

@@ -90,7 +90,7 @@ def _indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = F
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=archive) from error
     references = known.get("references", [])
-    if known.get("stamp") != stamp:
+    if known.get("stamp") != stamp or "architecture" not in known.get("image", {}):
         source = read_archive(archive, reference, is_just_saved)
         known, references = {"stamp": stamp, "image": _plain(source)}, []
     else:
@@ -110,6 +110,7 @@ def _plain(source: ImageSource) -> dict[str, Any]:
         "reference": source.reference,
         "image_id": source.image_id,
         "config": source.config.sha256,
+        "architecture": source.architecture,
         "layers": [[layer.diff_id, layer.blob.sha256] for layer in source.layers],
         "blobs": {digest: [location.offset, location.size_bytes] for digest, location in source.blobs.items()},
     }
@@ -120,7 +121,7 @@ def _source(plain: dict[str, Any], archive: Path, reference: str) -> ImageSource
     layers = tuple(ImageLayer(diff_id, Blob(digest, blobs[digest].size_bytes)) for diff_id, digest in plain["layers"])
     config = Blob(plain["config"], blobs[plain["config"]].size_bytes)
     name = familiar(reference) if reference else plain["reference"]
-    return ImageSource(name, plain["image_id"], config, layers, blobs)
+    return ImageSource(name, plain["image_id"], config, layers, blobs, plain["architecture"])
 
 
 def _load(index: Path) -> dict[str, Any]:

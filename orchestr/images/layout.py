@@ -1,8 +1,8 @@
 """Images on the controller, read in place: a docker-save or OCI archive, never unpacked.
 
 Formats: the archives of ``docker save`` 20.10 (``<id>/layer.tar``, repeated layers as links) and 25 on
-(``blobs/sha256/…`` beside ``manifest.json``), and OCI image layouts without ``manifest.json`` (skopeo, buildah).
-Sources: Docker Image Specification v1.2; OCI Image Layout Specification 1.0.
+(``blobs/sha256/…`` beside ``manifest.json``), of ``podman save`` (one image or several), and OCI image layouts without
+``manifest.json`` (skopeo, buildah, buildx). Sources: `manifests`; OCI Image Layout Specification 1.0.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from orchestr.errors import InputError
+from orchestr.images import manifests
 from orchestr.resources.docker.engine import familiar
 from orchestr.resources.docker.images import Image, ImageLayer
 from orchestr.resources.files import Blob
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+UNPACKERS = {GZIP: "gunzip", ZSTD: "unzstd", b"\xfd7zXZ": "unxz", b"BZh": "bunzip2"}
+MAKE_IT = "make it with: docker save IMAGE -o FILE"
+LARGEST_DOCUMENT = 64 << 20  # bytes of one JSON document
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class ImageSource:
     config: Blob
     layers: tuple[ImageLayer, ...]
     blobs: Mapping[str, BlobLocation]
+    architecture: str = ""  # as its configuration names it (amd64), "" where it does not
 
     def resource(self) -> Image:
         """Return the desired state of the image on a host."""
@@ -65,8 +70,9 @@ def read_archive(path: Path, reference: str = "", is_just_saved: bool = False) -
     try:
         with tarfile.open(path, "r:") as tar:
             return _Archive(path, tar, is_just_saved).image(reference)
-    except tarfile.ReadError as error:
-        step = "unpack it first (gunzip)" if _starts_with(path, GZIP) else "make it with: docker save IMAGE -o FILE"
+    except tarfile.TarError as error:
+        unpacker = _unpacker(path)
+        step = f"unpack it first ({unpacker})" if unpacker else MAKE_IT
         raise InputError(f"not an image archive: {error}", file=path, next_step=step) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
@@ -80,9 +86,11 @@ def read_layout(path: Path, reference: str = "") -> ImageSource:
         raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
-def _starts_with(path: Path, magic: bytes) -> bool:
+def _unpacker(path: Path) -> str:
+    """Return the program that unpacks a compressed file, "" for any other."""
     with path.open("rb") as stream:
-        return stream.read(len(magic)) == magic
+        start = stream.read(8)
+    return next((program for magic, program in UNPACKERS.items() if start.startswith(magic)), "")
 
 
 class _Archive:
@@ -98,50 +106,34 @@ class _Archive:
         self._names: Collection[str] = self._members
 
     def image(self, reference: str) -> ImageSource:
+        """Return the image that ``reference`` names. Raises InputError."""
+        try:
+            return self._image(reference)
+        except manifests.BadDocument as error:
+            raise self._error(str(error)) from error
+
+    def _image(self, reference: str) -> ImageSource:
         if "manifest.json" in self._names:
-            entry = self._choose(self._json("manifest.json"), reference)
-            tags = entry.get("RepoTags") or []
-            return self._source(reference or (tags[0] if tags else ""), entry["Config"], entry["Layers"])
+            return self._source(manifests.docker_parts(self._json("manifest.json"), reference))
         if "index.json" in self._names:
-            manifest = self._oci_manifest(self._json("index.json"))
-            layers = [_blob_name(layer) for layer in manifest["layers"]]
-            return self._source(reference, _blob_name(manifest["config"]), layers)
+            index = self._json("index.json")
+            return self._source(manifests.oci_parts(index, reference, self._names, self._checked_json))
         raise self._error("not an image archive: it has neither manifest.json nor index.json")
 
-    def _choose(self, manifests: list[dict[str, Any]], reference: str) -> dict[str, Any]:
-        names = [tag for entry in manifests for tag in entry.get("RepoTags") or []]
-        for entry in manifests:
-            if reference and familiar(reference) in (entry.get("RepoTags") or []):
-                return entry
-        # The only image of a file matches any name: it may have been saved by id.
-        if len(manifests) == 1 and (reference or names):
-            return manifests[0]
-        raise self._error(f"it holds {len(manifests)} images ({', '.join(names) or 'unnamed'}); give the name of one")
-
-    def _oci_manifest(self, index: dict[str, Any]) -> dict[str, Any]:
-        while "layers" not in index:
-            entries = [entry for entry in index.get("manifests", []) if not _is_attestation(entry)]
-            if len(entries) != 1:
-                raise self._error(f"it holds {len(entries)} images or platforms; save it for one platform only")
-            index = self._json(_blob_name(entries[0]))
-        return index
-
-    def _source(self, reference: str, config_name: str, layer_names: list[str]) -> ImageSource:
-        if not reference:
-            raise self._error("the image in it has no name; give the name it should have on the hosts")
-        config, location = self._blob(config_name)
-        details = self._json(config_name)
-        if details.get("os", "linux") != "linux":
-            raise self._error(f"it is an image for {details['os']}, not linux")
-        diff_ids = details["rootfs"]["diff_ids"]
-        if len(diff_ids) != len(layer_names):
-            raise self._error(f"damaged: {len(layer_names)} layers, but {len(diff_ids)} in its configuration")
+    def _source(self, parts: manifests.Parts) -> ImageSource:
+        if not parts.name:
+            raise self._error("the image in it is unnamed; give the name it should have on the hosts")
+        config, location = self._blob(parts.config)
+        details = manifests.details_of(self._json(parts.config), "its configuration")
+        if len(details.diff_ids) != len(parts.layers):
+            raise self._error(f"damaged: {len(parts.layers)} layers, but {len(details.diff_ids)} in its configuration")
         blobs, layers = {config.sha256: location}, []
-        for name, diff_id in zip(layer_names, diff_ids, strict=True):
+        for name, diff_id in zip(parts.layers, details.diff_ids, strict=True):
             blob, location = self._blob(name, diff_id)
             blobs[blob.sha256] = location
             layers.append(ImageLayer(diff_id, blob))
-        return ImageSource(familiar(reference), f"sha256:{config.sha256}", config, tuple(layers), blobs)
+        image_id = f"sha256:{config.sha256}"
+        return ImageSource(familiar(parts.name), image_id, config, tuple(layers), blobs, details.architecture)
 
     def _member(self, name: str) -> tarfile.TarInfo:
         """Return a regular file; links are followed (20.10 links a layer that occurs twice)."""
@@ -161,9 +153,18 @@ class _Archive:
 
     def _json(self, name: str) -> Any:
         try:
-            return json.loads(self._open(name).read())
-        except ValueError as error:
+            with self._open(name) as stream:
+                text = stream.read(LARGEST_DOCUMENT + 1)
+            if len(text) > LARGEST_DOCUMENT:
+                raise self._error(f"{name} is larger than {LARGEST_DOCUMENT >> 20} MB")
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise self._error(f"damaged: {name} is not JSON") from error
+
+    def _checked_json(self, name: str) -> Any:
+        """Return the JSON of a blob, after its bytes were checked against its name."""
+        self._blob(name)
+        return self._json(name)
 
     def _blob(self, name: str, diff_id: str = "") -> tuple[Blob, BlobLocation]:
         """Return a blob and its location; unless the archive is trusted, check the bytes against name and diff id."""
@@ -182,7 +183,7 @@ class _Archive:
         return BlobLocation(self._path, member.offset_data, member.size)
 
     def _error(self, message: str) -> InputError:
-        return InputError(message, file=self._path, next_step="make it with: docker save IMAGE -o FILE")
+        return InputError(message, file=self._path, next_step=MAKE_IT)
 
 
 class _Directory(_Archive):
@@ -240,15 +241,6 @@ def _digests(stream: IO[bytes]) -> tuple[str, str]:
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
     yield from iter(lambda: stream.read(PIECE), b"")
-
-
-def _blob_name(descriptor: Mapping[str, Any]) -> str:
-    algorithm, _, digest = descriptor["digest"].partition(":")
-    return f"blobs/{algorithm}/{digest}"
-
-
-def _is_attestation(entry: Mapping[str, Any]) -> bool:
-    return bool(entry.get("platform", {}).get("os") == "unknown")
 
 
 def _normal(path: PurePosixPath) -> str:

@@ -84,7 +84,15 @@ class _Variables:
             return None
         if isinstance(value, (dict, list, bool)):
             raise input_error(self.position(name or ""), f"{name} must be text, found {kind(value)}", next_step=TEXT)
+        self._refuse_changed(name or "", value)
         return str(value)
+
+    def _refuse_changed(self, name: str, value: Any) -> None:
+        """Raise InputError where the text of a value would not be the written one; it may be a password."""
+        written = self._scope.text(name)
+        if written is not None and written != str(value):
+            message = f"{name}: a text is expected, and YAML reads it as {kind(value)}"
+            raise input_error(self.position(name), message, next_step="put quotes around it")
 
     def secret(self, *names: str) -> Secret | None:
         name = self.present(names)
@@ -93,6 +101,7 @@ class _Variables:
             return None
         if value is None or isinstance(value, Secret):
             return value
+        self._refuse_changed(name or "", value)
         return Secret(str(value))
 
     def words(self, name: str) -> tuple[str, ...]:

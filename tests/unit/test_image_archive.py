@@ -17,7 +17,19 @@ from orchestr.images import archive as image_archive
 from orchestr.images import layout as image_layout
 from orchestr.images.archive import open_archive, open_image
 from orchestr.images.layout import ImageSource, read_archive
-from tests.image_archives import SAVERS, layer, save_20, save_25, save_oci, sha256
+from tests.image_archives import (
+    SAVERS,
+    config_of,
+    descriptor,
+    layer,
+    save_20,
+    save_25,
+    save_documents,
+    save_layout,
+    save_oci,
+    save_podman,
+    sha256,
+)
 
 LAYERS = [layer("base"), layer("middle"), layer("top")]
 Saver = Callable[..., str]
@@ -142,6 +154,124 @@ def test_what_was_just_saved_is_believed(save: Saver, tmp_path: Path, monkeypatc
     monkeypatch.setattr(image_layout, "_digests", counted)
     assert read_archive(path, "app:1", is_just_saved=True) == checked
     assert all(each == b"\x1f\x8b" for each in read)
+
+
+# -- several images in one archive, and archives of other things ------------------------------------------------------
+SEVERAL = {"docker.io/library/redis:7": [layer("redis")], "localhost/app:1": [layer("app")], "quay.io/me/app:2": LAYERS}
+
+
+@pytest.mark.parametrize("save", [save_podman, save_layout], ids=["podman", "skopeo"])
+@pytest.mark.parametrize(
+    ("reference", "full"),
+    [
+        ("redis:7", "docker.io/library/redis:7"),
+        ("docker.io/library/redis:7", "docker.io/library/redis:7"),
+        ("docker.io/redis:7", "docker.io/library/redis:7"),
+        ("app:1", "localhost/app:1"),
+        ("localhost/app:1", "localhost/app:1"),
+        ("me/app:2", "quay.io/me/app:2"),
+    ],
+)
+def test_one_of_several_images_is_chosen_by_its_name(save: Any, tmp_path: Path, reference: str, full: str) -> None:
+    """By the full name or a shorter form of it; it gets the name that was asked for."""
+    save(tmp_path / "all.tar", SEVERAL)
+    source = open_archive(tmp_path / "all.tar", reference, cache=tmp_path)
+    assert [item.diff_id for item in source.layers] == [f"sha256:{sha256(data)}" for data in SEVERAL[full]]
+    assert source.image_id == f"sha256:{sha256(config_of(SEVERAL[full]))}"
+    assert source.reference in (reference, "redis:7")
+
+
+@pytest.mark.parametrize("save", [save_podman, save_layout], ids=["podman", "skopeo"])
+@pytest.mark.parametrize("reference", ["", "nginx:1", "redis:8", "app"])
+def test_a_name_of_none_of_several_is_refused(save: Any, tmp_path: Path, reference: str) -> None:
+    """The names that there are are listed."""
+    save(tmp_path / "all.tar", SEVERAL)
+    with pytest.raises(InputError, match="it holds 3 images") as caught:
+        open_archive(tmp_path / "all.tar", reference, cache=tmp_path)
+    assert all(name in str(caught.value) for name in SEVERAL)
+
+
+def test_a_layout_names_its_images_as_its_tool_does(tmp_path: Path) -> None:
+    """By tag alone in a layout of one repository; containerd by an annotation of its own; alone, it keeps its name."""
+    save_layout(tmp_path / "tags.tar", {"7": LAYERS[:1], "8": LAYERS})
+    assert len(open_archive(tmp_path / "tags.tar", "redis:8", cache=tmp_path).layers) == 3
+    save_layout(tmp_path / "one.tar", {"docker.io/library/redis:7": LAYERS}, "io.containerd.image.name")
+    assert open_archive(tmp_path / "one.tar", cache=tmp_path).reference == "redis:7"
+
+
+def test_only_the_platform_that_is_there_counts(tmp_path: Path) -> None:
+    """Docker's containerd store saves an index of all platforms and the blobs of one."""
+    config = {"os": "linux", "architecture": "arm64", "rootfs": {"diff_ids": []}}
+    manifest = {"config": descriptor(config), "layers": []}
+    absent = {**descriptor({"other": 1}), "platform": {"os": "linux", "architecture": "s390x"}}
+    inner = {"manifests": [absent, {**descriptor(manifest), "platform": {"os": "linux", "architecture": "arm64"}}]}
+    save_documents(tmp_path / "a.tar", {"manifests": [descriptor(inner)]}, inner, manifest, config)
+    assert open_archive(tmp_path / "a.tar", "app:1", cache=tmp_path).architecture == "arm64"
+    save_documents(tmp_path / "b.tar", {"manifests": [descriptor(inner)]}, inner, manifest, config, {"other": 1})
+    with pytest.raises(InputError, match=r"2 platforms.*linux/s390x, linux/arm64"):
+        open_archive(tmp_path / "b.tar", "app:1", cache=tmp_path)
+
+
+CHART = {"config": {**descriptor({}), "mediaType": "application/vnd.cncf.helm.config.v1+json"}, "layers": []}
+SIGNATURE = {"artifactType": "application/vnd.dev.cosign", "config": descriptor({}), "layers": []}
+LOOP = {"manifests": [{"digest": "sha256:" + "0" * 64}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "documents", "words"),
+    [
+        ("manifest.json", {}, (), "manifest.json is not a list"),
+        ("manifest.json", None, (), "manifest.json is not a list"),
+        ("manifest.json", [], (), "holds 0 images"),
+        ("manifest.json", [[]], (), r"manifest.json\[0\] is not a mapping"),
+        ("manifest.json", [{"RepoTags": ["app:1"], "Layers": []}], (), r"manifest.json\[0\].Config is not a text"),
+        ("manifest.json", [{"Config": "c.json"}], (), r"manifest.json\[0\].Layers is not a list"),
+        ("manifest.json", [{"Config": "c.json", "Layers": [5]}], (), "Layers is not a text"),
+        ("manifest.json", [{"Config": "c.json", "RepoTags": "app:1", "Layers": []}], (), "RepoTags is not a list"),
+        ("manifest.json", [{"Config": "c.json", "Layers": []}], (), "c.json is missing"),
+        ("index.json", {}, (), "index.json: manifests is not a list"),
+        ("index.json", [], (), "index.json is not a mapping"),
+        ("index.json", {"manifests": []}, (), "it holds no images"),
+        ("index.json", {"manifests": [{}]}, (), "digest is not a text"),
+        ("index.json", {"manifests": [{"digest": "sha256:../../etc/passwd"}]}, (), "is not a digest"),
+        ("index.json", {"manifests": [{"digest": "sha512:" + "a" * 128}]}, (), "is not a digest"),
+        ("index.json", {"manifests": [descriptor([])]}, ([],), "is not a mapping"),
+        ("index.json", {"manifests": [descriptor({})]}, ({},), "config is not a mapping"),
+        ("index.json", {"manifests": [descriptor(CHART)]}, (CHART, {}), "an artifact .*helm.*, not an image"),
+        ("index.json", {"manifests": [descriptor(SIGNATURE)]}, (SIGNATURE, {}), "an artifact .*cosign.*, not an image"),
+        ("index.json", LOOP, (), "is missing"),
+        ("index.json", {"manifests": [{**descriptor({}), "annotations": 5}]}, ({},), "annotations is not a mapping"),
+    ],
+)
+def test_documents_of_other_shapes_are_bad_input(
+    tmp_path: Path, name: str, index: object, documents: tuple[object, ...], words: str
+) -> None:
+    """Whatever the JSON is, the error names the file and what is wrong with it, and nothing else is raised."""
+    save_documents(tmp_path / "x.tar", index, *documents, name=name)
+    with pytest.raises(InputError, match=words) as caught:
+        open_archive(tmp_path / "x.tar", "app:1", cache=tmp_path)
+    assert str(tmp_path / "x.tar") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [[], {}, {"rootfs": []}, {"rootfs": {"diff_ids": 1}}, {"rootfs": {"diff_ids": [1]}}, {"os": "windows"},
+     {"architecture": 1, "rootfs": {"diff_ids": []}}, {"rootfs": {"diff_ids": ["sha256:x"]}}],
+)  # fmt: skip
+def test_a_configuration_of_another_shape_is_bad_input(tmp_path: Path, config: object) -> None:
+    """So is a configuration that names no layers, or those of another system."""
+    manifest = {"config": descriptor(config), "layers": []}
+    save_documents(tmp_path / "x.tar", {"manifests": [descriptor(manifest)]}, manifest, config)
+    with pytest.raises(InputError, match=r"damaged|not linux"):
+        open_archive(tmp_path / "x.tar", "app:1", cache=tmp_path)
+
+
+@pytest.mark.parametrize("magic", [("xz", b"\xfd7zXZ\0"), ("bz2", b"BZh9"), ("zst", b"\x28\xb5\x2f\xfd")])
+def test_a_compressed_archive_is_to_be_unpacked(tmp_path: Path, magic: tuple[str, bytes]) -> None:
+    """The next step names the program that unpacks it."""
+    (tmp_path / "x.tar").write_bytes(magic[1] + b"x" * 9000)
+    with pytest.raises(InputError, match="unpack it first"):
+        open_archive(tmp_path / "x.tar", cache=tmp_path)
 
 
 # -- saved by the local engine ----------------------------------------------------------------------------------------

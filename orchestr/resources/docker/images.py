@@ -14,6 +14,7 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Reader, System
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker.names import check_reference
 from orchestr.resources.files import Blob
 
 TYPE_CHECKING = False
@@ -52,6 +53,11 @@ class Image(Resource):
     layers: Tuple[ImageLayer, ...]
 
     touches: ClassVar[Tuple[str, ...]] = ("images",)
+
+    def __post_init__(self) -> None:
+        check_reference(self.reference)
+        if "@" in self.reference:
+            raise ValueError("%s has a registry's digest, which pushed images lack" % self.reference)
 
     @property
     def label(self) -> str:
@@ -153,12 +159,9 @@ class PulledImage(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("images",)
 
     def __post_init__(self) -> None:
-        in_name = self.reference.partition("@")[2]
-        for digest in filter(None, (in_name, self.digest)):
-            if not digest.startswith("sha256:"):
-                raise ValueError("%r of image %s is not a digest: sha256:…" % (digest, self.reference))
-        if in_name and self.digest:
+        if "@" in self.reference and self.digest:
             raise ValueError("the image %s has a digest already" % self.reference)
+        check_reference(self.reference + ("@" + self.digest if self.digest else ""))
 
     @property
     def label(self) -> str:

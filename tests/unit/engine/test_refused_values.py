@@ -8,7 +8,7 @@ from orchestr import events
 from orchestr.errors import InputError
 from tests.unit.engine.conftest import Project
 
-ROLE = '''
+ROLE = """
 from dataclasses import dataclass
 from typing import Any
 from orchestr import Directory, File, FileMode, Package, Resource, Task, registered
@@ -39,7 +39,7 @@ def deploy(host, params):
         yield Task(Own("a", host.variable("size")))
     if host.variable("lines"):
         yield File("/opt/y", host.variable("lines")[1]["text"])
-'''
+"""
 
 
 def _write(project: Project, variables: str) -> None:
@@ -59,9 +59,7 @@ def _write(project: Project, variables: str) -> None:
         ("      lines: [{}, {text: 1.10}]\n", "5:26", "File /opt/y: content is a number (1.1), expected text"),
     ],
 )
-def test_a_refused_value_is_named_in_the_inventory(
-    project: Project, variables: str, place: str, words: str
-) -> None:
+def test_a_refused_value_is_named_in_the_inventory(project: Project, variables: str, place: str, words: str) -> None:
     """The message begins with file, line and column of the value, not with the role's line that handed it on."""
     _write(project, "      first: x\n" + variables)
     project.run()
@@ -74,7 +72,9 @@ def test_a_refused_value_is_named_in_the_inventory(
 def test_a_wrong_value_of_the_role_is_the_roles(project: Project) -> None:
     """A value that no variable has is named at the role's own line."""
     _write(project, "      first: x\n")
-    project.write("roles/app/__init__.py", "from orchestr import File\n\ndef deploy(host, params):\n    yield File(5)\n")
+    project.write(
+        "roles/app/__init__.py", "from orchestr import File\n\ndef deploy(host, params):\n    yield File(5)\n"
+    )
     project.run()
     [failed] = project.of(events.HostFailed)
     assert failed.message.startswith(f"{project.root}/roles/app/__init__.py:4: FieldTypeError: File: path is a number")

@@ -138,3 +138,15 @@ def test_json_is_read_as_json(tmp_path: Path, written: str, value: str) -> None:
     (tmp_path / "i.yml").write_text(f'{{"all": {{"hosts": {{"h": {{"x": {written}, "y": 1}}}}}}}}')
     inventory = load_inventory(tmp_path / "i.yml")
     assert inventory.variables("h") == {"x": value, "y": 1}
+
+
+@pytest.mark.parametrize("name", ["ansible_user", "ansible_password", "ansible_become_password", "ansible_ssh_user"])
+def test_how_to_connect_is_a_text(tmp_path: Path, name: str) -> None:
+    """A user or password of digits is taken as written, or refused; it is not shown."""
+    (tmp_path / "i.yml").write_text(f"all: {{hosts: {{h: {{{name}: 1234}}}}}}")
+    assert "1234" in str(vars(load_inventory(tmp_path / "i.yml").connection("h"))) or "password" in name
+    (tmp_path / "i.yml").write_text(f"all: {{hosts: {{h: {{{name}: 007_1}}}}}}")
+    with pytest.raises(InputError) as caught:
+        load_inventory(tmp_path / "i.yml").connection("h")
+    assert caught.value.line == 1 and caught.value.next_step == "put quotes around it"
+    assert "57" not in caught.value.message and "007_1" not in caught.value.message

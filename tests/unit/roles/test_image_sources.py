@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from orchestr.errors import InputError
 from orchestr.resources.compose.project import ComposeProject
 from orchestr.resources.docker.images import LOGINS, Image, PulledImage
-from orchestr.resources.files import File
+from orchestr.resources.files import Blob, File
 from orchestr.secret import Secret
+from tests import image_archives
 from tests.image_archives import layer, save_25
 from tests.unit.roles.conftest import Planned, plan_file
 
@@ -52,6 +54,42 @@ def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read") as caught:
         planned(tmp_path, webapp_image_source="archive:gone.tar").tasks("one")
     assert "gone.tar" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "is_refused"),
+    [("x86_64", "arm64", True), ("aarch64", "amd64", True), ("x86_64", "amd64", False), ("aarch64", "arm64", False),
+     ("x86_64", "386", False), ("armv7l", "arm64", True), ("", "arm64", False), ("x86_64", "", False)],
+)  # fmt: skip
+def test_an_image_of_another_architecture_is_not_sent(
+    tmp_path: Path, monkeypatch: Any, machine: str, architecture: str, is_refused: bool
+) -> None:
+    """An image that the host's machine cannot run is refused while planning, from the index too."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(image_archives, "config_of", partial(image_archives.config_of, architecture=architecture))
+    save_25(tmp_path / "app.tar", [layer("x")], ["app:1"])
+    for _ in range(2):
+        plan = planned(tmp_path, webapp_image_source="archive:app.tar")
+        plan.run.context.facts["one"] = {"architecture": machine}
+        if not is_refused:
+            assert plan.resources("one", Image)
+            continue
+        with pytest.raises(InputError, match=f"an image for {architecture}, and the host is {machine}") as caught:
+            plan.tasks("one")
+        assert "docker pull --platform linux/" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "name", ["MyApp:1", "nginx: 1", "http://reg/x:1", "nginx:1.25@sha256:...", "-x", "a b", "app:", "a//b", ""]
+)
+def test_a_name_that_is_none_is_refused_in_the_inventory(tmp_path: Path, name: str) -> None:
+    """Docker would refuse it in the middle of a run, or read an option in it."""
+    with pytest.raises(InputError, match="webapp_image: ") as caught:
+        planned(tmp_path, webapp_image=name)
+    assert "image" in str(caught.value)
+    for make in (PulledImage, lambda text: Image(text, "sha256:" + "0" * 64, Blob("0" * 64, 1), ())):
+        with pytest.raises(ValueError, match="image"):
+            make(name)
 
 
 def test_a_digest_is_for_registries(tmp_path: Path) -> None:
