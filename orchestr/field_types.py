@@ -60,8 +60,8 @@ def complete(value: Any) -> None:
 def check_fields(value: Any) -> None:
     """Raise FieldTypeError unless each field of a registered record (or dataclass) has a value of its type.
 
-    The message has the resource, the field, the type that was given and the one that is expected; of values, only
-    numbers and booleans are shown.
+    The message has the resource, the field, the type that was given and the one that is expected, then the class's
+    ``type_hint`` if it has one; of values, only numbers and booleans are shown.
     """
     cls = type(value)
     checks = _CHECKS.get(cls)
@@ -73,7 +73,9 @@ def check_fields(value: Any) -> None:
             continue
         fitted = fit(given)
         if fitted is _WRONG:
-            raise FieldTypeError(f"{_name_of(value, name)}: {name} is {describe(given)}, expected {expected}", given)
+            hint = f": {cls.type_hint}" if hasattr(cls, "type_hint") else ""
+            said = f"{_name_of(value, name)}: {name} is {describe(given)}, expected {expected}{hint}"
+            raise FieldTypeError(said, given)
         if fitted is not given:
             object.__setattr__(value, name, fitted)
         elif exact and not isinstance(given, tuple):
@@ -108,7 +110,7 @@ def _name_of(value: Any, wrong: str) -> str:
 
 # -- annotations become checks, once per class -------------------------------------------------------------------------
 def _compile_class(cls: type) -> tuple[Check, ...]:
-    if not getattr(cls, "kind", "") or not record.is_record(cls):
+    if kinds().get(getattr(cls, "kind", "")) is not cls or not record.is_record(cls):
         return ()
     annotations = {name: (base, text) for base in cls.__mro__[::-1] for name, text in _annotations_of(base).items()}
     checks = []

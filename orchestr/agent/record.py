@@ -89,7 +89,7 @@ def fields(owner: Any) -> Tuple[Field, ...]:
     raise TypeError("%s is not a record" % cls.__name__)
 
 
-def replace(value: T, **changes: Any) -> T:
+def replace(value: T, /, **changes: Any) -> T:
     """Return a new record with these fields changed. Raises TypeError for a name that is not a field."""
     return type(value)(**{**{field.name: getattr(value, field.name) for field in fields(value)}, **changes})
 

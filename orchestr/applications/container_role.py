@@ -112,21 +112,9 @@ def image_named(host: Host, reference: str, source: str) -> tuple[Resource, dict
         return open_archive(host.project_path(Path(source[len(ARCHIVE) :]).expanduser()), reference)
 
     archive = host.blobs.once(("image", source, reference), open_source)
-    _refuse_other_architecture(host, archive)
+    archive.assert_runs_on(host.name, str(host.facts.get("architecture", "")))
     archive.register(host.blobs)
     return archive.resource(), {reference: archive.image_id}
-
-
-def _refuse_other_architecture(host: Host, archive: ImageSource) -> None:
-    """Raise InputError for an image that the host's machine cannot run: its containers would restart for ever."""
-    from orchestr.images.manifests import can_run, platform_of
-
-    machine = str(host.facts.get("architecture", ""))
-    if machine and not can_run(machine, archive.architecture):
-        raise InputError(
-            f"{host.name}: {archive.reference} is an image for {archive.architecture}, and the host is {machine}",
-            next_step=f"build or fetch it for the host: docker pull --platform {platform_of(machine)} IMAGE",
-        )
 
 
 def assert_same_image(reference: str, hosts: Iterable[Peer]) -> None:

@@ -56,6 +56,15 @@ class ImageSource:
         """Return the desired state of the image on a host."""
         return Image(self.reference, self.image_id, self.config, self.layers)
 
+    def assert_runs_on(self, host: str, machine: str) -> None:
+        """Raise InputError if a host's machine (``uname -m``, "" if unknown) cannot run it."""
+        if machine and not manifests.can_run(machine, self.architecture):
+            platform = manifests.platform_of(machine)
+            raise InputError(
+                f"{host}: {self.reference} is an image for {self.architecture}, and the host is {machine}",
+                next_step=f"build or fetch it for the host: docker pull --platform {platform} IMAGE",
+            )
+
     def register(self, store: BlobStore) -> None:
         """Add this image's layers and configuration to a run's blob store."""
         for digest, location in self.blobs.items():

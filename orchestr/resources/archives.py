@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestr.agent.record import record
 from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.system import Reader, System
+from orchestr.resources.names import check_part, check_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ class Archive(Action):
     paths: Tuple[str, ...] = ()
     may_be_empty: bool = False
     keep: int = 10
+
+    def __post_init__(self) -> None:
+        check_part(self.name, "the name of the archive")
+        check_paths(self.paths)
+        if self.keep < 1:
+            raise ValueError("of %s at least one archive is kept, not %d" % (self.name, self.keep))
 
     @property
     def label(self) -> str:
@@ -59,7 +66,7 @@ class Archive(Action):
         partial = path + ".partial"
         system.write_bytes(partial, b"", mode=0o600)  # tar fills it and keeps its mode
         names = [name.lstrip("/") for name in present]
-        system.run(["tar", "--create", "--gzip", "--file", partial, "--directory", "/", *names], timeout_s=3600.0)
+        system.run(["tar", "--create", "--gzip", "--file", partial, "--directory", "/", "--", *names], timeout_s=3600.0)
         system.run(["tar", "--list", "--gzip", "--file", partial], timeout_s=3600.0)
         system.run(["mv", "--force", partial, path])
         status = system.stat(path)

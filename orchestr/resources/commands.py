@@ -6,10 +6,11 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Action, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
+from orchestr.resources.names import check_line, check_path, check_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Tuple, Union
+    from typing import ClassVar, Tuple, Union
 
 LONGEST_S = 3600.0  # a command without a time-out on its task ends after this long
 LABEL_LENGTH = 72
@@ -27,6 +28,8 @@ class Command(Action):
     Observes: ``unless`` and ``creates``. Changes: the command's own. Never touches: anything by itself.
     """
 
+    type_hint: ClassVar[str] = "a Command is a list of words, the program first; a Secret goes to input"
+
     argv: Tuple[str, ...]
     unless: Tuple[str, ...] = ()
     creates: str = ""
@@ -37,11 +40,17 @@ class Command(Action):
     label_text: str = ""
 
     def __post_init__(self) -> None:
-        if not self.argv or isinstance(self.argv, str):
-            raise ValueError("a Command is a list of words, the program first, not %r" % (self.argv,))
+        if not self.argv:
+            raise ValueError("a Command is a list of words, the program first, not an empty one")
         words = [*self.argv, *self.unless, *(word for pair in self.env for word in pair)]
-        if not all(isinstance(word, str) for word in words):
-            raise ValueError("%s: arguments and environment are texts; a Secret goes to input" % self.argv[0])
+        if not self.argv[0]:
+            raise ValueError("a Command's program has a name")
+        check_words(words, self.argv[0])
+        if any(not name or "=" in name for name, _ in self.env):
+            raise ValueError("%s: a variable of the environment has a name, without =" % self.argv[0])
+        check_line(self.label_text, "the label")
+        if self.creates:
+            check_path(self.creates, "creates")
 
     @property
     def label(self) -> str:

@@ -76,6 +76,8 @@ class EnvFile(Resource):
         return cls(path, tuple(pairs), reader, mode, owner, group, present)
 
     def __post_init__(self) -> None:
+        File(self.path, owner=self.owner, group=self.group)  # checks them
+        env_grammars.check_reader(self.reader)
         keys = [key for key, _ in self.variables]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:

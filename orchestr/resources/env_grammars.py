@@ -78,13 +78,18 @@ GRAMMARS: Dict[str, Callable[[str, str], str]] = {
 }
 
 
+def check_reader(reader: str) -> None:
+    """Raise ValueError for a reader that no grammar is known of."""
+    if reader not in GRAMMARS:
+        raise ValueError("no env file reader %r; there are %s" % (reader, ", ".join(sorted(GRAMMARS))))
+
+
 def entry(reader: str, key: str, value: str) -> str:
     """Return the ``KEY=...`` entry of a variable for its reader.
 
     Raises ValueError, naming the key and never the value, when key or value cannot be expressed for that reader.
     """
-    if reader not in GRAMMARS:
-        raise ValueError("no env file reader %r; there are %s" % (reader, ", ".join(sorted(GRAMMARS))))
+    check_reader(reader)
     allowed = IN_WIDER_KEY if reader in ("compose", "docker") else IN_POSIX_KEY
     if key[:1] not in LETTERS or not allowed.issuperset(key):
         raise ValueError("%r is not a name of a variable that %s can read" % (key, reader))

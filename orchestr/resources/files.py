@@ -8,6 +8,7 @@ from orchestr.agent.resource import Change, Resource, ResourceError, State, attr
 from orchestr.agent.secret import REDACTED, Secret, redact, reveal
 from orchestr.agent.system import Reader, System
 from orchestr.resources.modes import canonical_mode, mode_bits, secret_mode
+from orchestr.resources.names import check_account, check_line, check_path
 from orchestr.resources.places import expect_directory, require_directory_place, require_file_place
 
 TYPE_CHECKING = False
@@ -25,6 +26,11 @@ class Blob:
 
     sha256: str
     size_bytes: int
+
+
+def _check_owner(resource: "Union[File, Directory]") -> None:
+    check_account(resource.owner, "the owner of %s," % resource.path)
+    check_account(resource.group, "the group of %s," % resource.path)
 
 
 def owner_state(resource: "Union[File, Directory]") -> Dict[str, Union[str, int]]:
@@ -78,6 +84,8 @@ class File(Resource):
         return self.path
 
     def __post_init__(self) -> None:
+        check_path(self.path)
+        _check_owner(self)
         mode = secret_mode(self.mode, 0o644, isinstance(self.content, Secret), self.path)
         object.__setattr__(self, "mode", mode)
 
@@ -225,6 +233,8 @@ class Directory(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("files",)
 
     def __post_init__(self) -> None:
+        check_path(self.path)
+        _check_owner(self)
         object.__setattr__(self, "mode", canonical_mode(self.mode))
 
     @property
@@ -282,6 +292,12 @@ class Link(Resource):
     present: bool = True
 
     touches: ClassVar[Tuple[str, ...]] = ("files", "services")
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+        check_line(self.target, "the target of %s," % self.path)
+        if self.present and not self.target:
+            raise ValueError("the link %s needs a target" % self.path)
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ from orchestr.agent.secret import REDACTED, Secret, reveal
 from orchestr.agent.system import Reader, System
 from orchestr.resources.files import digest_on_disk, real_path, text_diff
 from orchestr.resources.modes import mode_bits, secret_mode
+from orchestr.resources.names import check_line, check_path
 from orchestr.resources.places import require_file, require_file_place
 
 TYPE_CHECKING = False
@@ -153,8 +154,9 @@ class Line(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("files", "services")
 
     def __post_init__(self) -> None:
-        if "\n" in self._text or "\r" in self._text:
-            raise ValueError("a Line holds no line break; for several lines there is Block (%s)" % self.path)
+        check_path(self.path)
+        if not {"\n", "\r", "\0"}.isdisjoint(self._text):
+            raise ValueError("a Line holds no line break and no NUL; for several lines there is Block (%s)" % self.path)
         if not self.line and not self.match:
             raise ValueError("a Line needs a line or a match (%s)" % self.path)
         for pattern in filter(None, (self.match, self.insert_after)):
@@ -251,8 +253,10 @@ class Block(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("files", "services")
 
     def __post_init__(self) -> None:
-        if not self.marker or "\n" in self.marker:
-            raise ValueError("a Block needs a marker of one line (%s)" % self.path)
+        check_path(self.path)
+        check_line(self.marker + self.comment, "the marker of the block of %s," % self.path)
+        if not self.marker or not self.comment:
+            raise ValueError("a Block needs a marker, and a comment to put it in (%s)" % self.path)
         if {self._begin, self._end} & set(self._wanted):
             raise ValueError("the content of block %s of %s holds its own marks" % (self.marker, self.path))
         if self.insert_after:

@@ -27,7 +27,7 @@ def mode_bits(mode: Mode) -> int:
     if isinstance(mode, str):
         return _bits_of_text(mode)
     if isinstance(mode, bool) or not isinstance(mode, int):
-        raise ValueError("%r is not a mode: write 0o644 or \"0644\"" % (mode,))
+        raise ValueError('%r is not a mode: write 0o644 or "0644"' % (mode,))
     if not 0 <= mode <= 0o7777 or not _is_sensible(mode):
         digits = str(mode)
         meant = "0o%s" % digits if digits.isdigit() and not {"8", "9"} & {*digits} and len(digits) < 5 else "0o644"

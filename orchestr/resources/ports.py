@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
+from orchestr.resources.docker.names import check_project_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ class PortsFree(Resource):
 
     is_gate: ClassVar[bool] = True
     touches: ClassVar[Tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for text in self.ports:
+            number, _, protocol = text.partition("/")
+            if protocol not in _TABLES or not number.isascii() or not number.isdigit() or not 1 <= int(number) <= 65535:
+                raise ValueError("%r is not a port and protocol, as in 6379/tcp" % text)
+        if self.project:
+            check_project_name(self.project)
 
     @property
     def label(self) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
+from orchestr.resources.names import CONTROLS, check_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Dict, Optional, Tuple
 
+NOT_IN_URLS = CONTROLS | {" "}
 ONE_TRY_S = 5.0  # longest wait for one answer
 
 
@@ -59,6 +61,11 @@ class TcpAnswer(Gate):
     timeout_s: float = 60.0
     interval_s: float = 0.5
 
+    def __post_init__(self) -> None:
+        check_host(self.address)
+        if not 1 <= self.port <= 65535:
+            raise ValueError("%d is not a port" % self.port)
+
     @property
     def label(self) -> str:
         return ("[%s]:%d" if ":" in self.address else "%s:%d") % (self.address, self.port)
@@ -83,6 +90,13 @@ class HttpAnswer(Gate):
     timeout_s: float = 60.0
     interval_s: float = 0.5
     host: str = ""
+
+    def __post_init__(self) -> None:
+        scheme, _, rest = self.url.partition("://")
+        if scheme not in ("http", "https") or not rest or not NOT_IN_URLS.isdisjoint(self.url):
+            raise ValueError("%r is not a URL: http://HOST:PORT/PATH" % self.url)
+        if self.host:
+            check_host(self.host.partition(":")[0] if self.host.count(":") == 1 else self.host)
 
     @property
     def label(self) -> str:

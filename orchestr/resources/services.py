@@ -8,6 +8,7 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
 from orchestr.resources.files import digest_on_disk, real_path
+from orchestr.resources.names import check_paths
 from orchestr.resources.systemd import (
     Unit,
     admin_files,
@@ -56,6 +57,7 @@ class Service(Resource):
 
     def __post_init__(self) -> None:
         check_unit_name(self.name)
+        check_paths(self.config)
 
     @property
     def label(self) -> str:

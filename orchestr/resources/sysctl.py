@@ -7,13 +7,14 @@ from orchestr.agent.resource import Change, NotObservable, Resource, ResourceErr
 from orchestr.agent.system import Reader, System
 from orchestr.resources.files import real_path
 from orchestr.resources.lines import bare, insert, predict_lines, read_lines, write_lines
+from orchestr.resources.names import IN_WORDS, check_path
 from orchestr.resources.places import require_file_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, List, Mapping, Optional, Tuple, Union
 
-NOT_IN_NAMES = frozenset(map(chr, range(33))) | frozenset("=*?[]{}#;\\")  # to sysctl(8), patterns and comments
+IN_NAMES = IN_WORDS | frozenset("/:@+")  # without patterns, comments and the like of sysctl(8)
 
 
 def spaced(value: str) -> str:
@@ -38,9 +39,10 @@ class Sysctl(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("files",)
 
     def __post_init__(self) -> None:
+        check_path(self.file)
         parts = _with_slashes(self.name).split("/")
         is_one_path = all(parts) and not {".", ".."} & {*parts} and not self.name.startswith("-")
-        if not is_one_path or not NOT_IN_NAMES.isdisjoint(self.name):
+        if not is_one_path or not IN_NAMES.issuperset(self.name):
             raise ValueError("%r is not a name of one kernel setting" % self.name)
         if not str(self.value).strip() or any(ord(char) < 32 and char != "\t" for char in str(self.value)):
             raise ValueError("the kernel setting %s needs a value of one line" % self.name)

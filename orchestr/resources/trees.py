@@ -15,7 +15,9 @@ from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.docker.images import verified
+from orchestr.resources.docker.names import check_object_name
 from orchestr.resources.files import Blob, real_path
+from orchestr.resources.names import check_part, check_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +39,15 @@ class Tree:
     name: str
     path: str = ""
     volume: str = ""
+
+    def __post_init__(self) -> None:
+        check_part(self.name, "the name of the tree")
+        if bool(self.path) == bool(self.volume):
+            raise ValueError("the tree %s is either a path or a volume" % self.name)
+        if self.path:
+            check_path(self.path, "the tree %s," % self.name)
+        else:
+            check_object_name("volume", self.volume)
 
     def place(self, reader: Reader) -> str:
         """Return where it is on this host, links followed; "" for a volume that is not there."""

@@ -22,6 +22,7 @@ from tests.image_archives import layer, save_25, sha256
 from tests.resources.engine_double import ENGINES, EngineDouble, answers
 from tests.resources.fakes.image_engine import ImageEngine
 
+DIGEST = "sha256:" + "b" * 64
 LAYERS = [layer("base"), layer("middle"), layer("top")]
 
 
@@ -228,14 +229,14 @@ def test_a_pinned_image_is_pulled_by_digest_and_named() -> None:
     engine.images = [{"Id": "sha256:1", "RepoTags": ["redis:7"], "RepoDigests": ["redis@sha256:aa"]}]
 
     def tag(*_: Any) -> None:
-        engine.images[0]["RepoDigests"] = ["redis@sha256:bb"]
+        engine.images[0]["RepoDigests"] = [f"redis@{DIGEST}"]
 
     engine.host.commands[("docker", "pull")] = ""
     engine.host.commands[("docker", "tag")] = tag
-    assert converge(Task(PulledImage("redis:7", "sha256:bb")), engine.system, False, False)["verdict"] == "changed"
+    assert converge(Task(PulledImage("redis:7", DIGEST)), engine.system, False, False)["verdict"] == "changed"
     assert engine.host.log == [
-        ("docker", "pull", "--quiet", "redis@sha256:bb"),
-        ("docker", "tag", "redis@sha256:bb", "redis:7"),
+        ("docker", "pull", "--quiet", f"redis@{DIGEST}"),
+        ("docker", "tag", f"redis@{DIGEST}", "redis:7"),
     ]
 
 
@@ -269,7 +270,7 @@ def test_a_reference_with_a_digest_is_that_content(registry: ImageEngine, refere
     assert (tagged(registry.system, "redis:7") or {})["Id"] == "sha256:1"
 
 
-@pytest.mark.parametrize("arguments", [("redis@7",), (PINNED, "sha256:bb"), ("redis:7", "bb")])
+@pytest.mark.parametrize("arguments", [("redis@7",), (PINNED, DIGEST), ("redis:7", "bb")])
 def test_digests_that_are_none_are_refused(arguments: tuple[str, ...]) -> None:
     """A mistake in a digest is told before any host is touched."""
     with pytest.raises(ValueError, match="digest"):

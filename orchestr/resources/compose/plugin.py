@@ -7,7 +7,7 @@ from orchestr.agent.resource import Change, Resource, ResourceError, State, regi
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.package_backend import Backend, Wanted
-from orchestr.resources.packages import backend_of
+from orchestr.resources.packages import backend_of, check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ class ComposePlugin(Resource):
     packages: Tuple[str, ...] = ()
 
     touches: ClassVar[Tuple[str, ...]] = ("packages", "docker", "files")
+
+    def __post_init__(self) -> None:
+        for name in self.packages:
+            check_name(name)
 
     @property
     def label(self) -> str:

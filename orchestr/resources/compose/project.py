@@ -20,12 +20,15 @@ from orchestr.resources.compose import inputs as compose_inputs
 from orchestr.resources.compose import view as compose_view
 from orchestr.resources.compose.containers import Container
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker.names import check_object_name, check_project_name, check_reference
+from orchestr.resources.names import check_choice, check_line, check_path, check_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, List, Optional, Sequence, Tuple, Union
 
 ORPHANS = "orphans"
+PULLS = ("missing", "always", "never", "build", "if_not_present", "policy")  # of docker compose up --pull
 
 
 @record
@@ -51,6 +54,14 @@ class ComposeService:
     reload_files: Tuple[str, ...] = ()
     reload_command: Tuple[str, ...] = ()
     env_files: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_object_name("service", self.name)
+        for name in (*self.config, *self.reload_files, *self.env_files):
+            check_line(name, "a file of the service %s," % self.name)
+        check_words(self.reload_command, self.name)
+        if self.image:
+            check_reference(self.image)
 
 
 @record
@@ -80,6 +91,13 @@ class ComposeProject(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("containers", "images")
 
     def __post_init__(self) -> None:
+        check_path(self.directory, "the directory of the project")
+        check_project_name(self.project)
+        for name in (*self.files, *self.env_files, *self.config, self.override):
+            check_line(name, "a file of the project %s," % self.project)
+        for service in self.services:
+            check_object_name("service", service if isinstance(service, str) else service.name)
+        check_choice(self.pull, PULLS, "pull of the project %s," % self.project)
         if self.present and not self.services:
             raise ValueError("a compose project is told its services: any other container of it would be an orphan")
 

@@ -206,6 +206,11 @@ class DockerEngine(Resource):
 
     touches: ClassVar[Tuple[str, ...]] = ("docker", "containers", "images", "services")
 
+    def __post_init__(self) -> None:
+        for version in (self.minimum_version, self.compose_minimum):
+            if not version_numbers(version):
+                raise ValueError("%r is not a version" % version)
+
     @property
     def label(self) -> str:
         return "docker"

@@ -10,7 +10,7 @@ from orchestr.agent.resource import registered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, List, Optional, Sequence, Tuple, Union
+    from typing import Iterator, Optional, Sequence, Tuple, Union
 
 PROTOCOLS = ("tcp", "udp", "any", "esp")
 #: Protocols without ports: a rule for one is for all its packets. ESP carries encrypted overlay networks.
@@ -94,7 +94,7 @@ class Rule:
             object.__setattr__(self, "port", canonical_port(self.port))
         elif self.port != "any" or self.action == "limit":
             raise ValueError("protocol %s has no ports and no connections to limit" % self.protocol)
-        object.__setattr__(self, "sources", tuple(canonical_source(source) for source in _listed(self.sources)))
+        object.__setattr__(self, "sources", tuple(canonical_source(source) for source in self.sources))
         if self.protocol not in PROTOCOLS:
             raise ValueError("protocol %r of port %s is none of %s" % (self.protocol, self.port, ", ".join(PROTOCOLS)))
         if self.action not in ACTIONS:
@@ -238,12 +238,6 @@ def covers_address(source: str, address: str) -> bool:
         return ipaddress.ip_address(address) in ipaddress.ip_network(source, strict=False)
     except ValueError:
         return False
-
-
-def _listed(sources: Union[str, Sequence[str]]) -> List[str]:
-    if isinstance(sources, str):
-        raise ValueError("sources must be a list of addresses, not the text %r" % sources)
-    return list(sources)
 
 
 def _without_tag(comment: str) -> str:

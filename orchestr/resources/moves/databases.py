@@ -11,6 +11,7 @@ from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
 from orchestr.resources.docker import api as docker_api
+from orchestr.resources.docker.names import check_object_name, check_project_name, check_reference
 from orchestr.resources.moves.forms import (
     COMPOSE,
     PAUSE_S,
@@ -26,6 +27,7 @@ from orchestr.resources.moves.forms import (
     stop_services,
     stopped_at_path,
 )
+from orchestr.resources.names import check_part, check_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +62,16 @@ class Database:
     probe: Tuple[str, ...]
     complete: str
     suffix: str = "dump"
+
+    def __post_init__(self) -> None:
+        check_project_name(self.application)
+        check_object_name("service", self.service)
+        check_object_name("network", self.network)
+        check_reference(self.image)
+        check_part(self.suffix, "the suffix of the dump of %s," % self.service)
+        check_words((*self.save, *self.load, *self.probe), self.service)
+        if not (self.save and self.load and self.probe):
+            raise ValueError("%s needs programs that save, load and probe it" % self.service)
 
     @property
     def dump(self) -> str:
@@ -116,6 +128,11 @@ class ApplicationSaved(Action):
     networks: Tuple[str, ...] = ()
     databases: Tuple[Database, ...] = ()
     writers: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        FormRemoved(self.application, self.source, self.directory, self.networks)  # checks them
+        for service in self.writers:
+            check_object_name("service", service)
 
     @property
     def label(self) -> str:
@@ -187,6 +204,9 @@ class MoveForgotten(Action):
     application: str
     databases: Tuple[Database, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_project_name(self.application)
+
     @property
     def label(self) -> str:
         return self.application
@@ -209,6 +229,9 @@ class DowntimeEnded(Action):
     """
 
     application: str
+
+    def __post_init__(self) -> None:
+        check_project_name(self.application)
 
     @property
     def label(self) -> str:

@@ -10,6 +10,8 @@ from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker.names import check_object_name, check_project_name
+from orchestr.resources.names import check_choice, check_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +77,13 @@ class FormRemoved(Action):
     directory: str
     networks: Tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_project_name(self.application)
+        check_choice(self.form, (COMPOSE, STACK), "the form of %s," % self.application)
+        check_path(self.directory, "the directory of %s," % self.application)
+        for network in self.networks:
+            check_object_name("network", network)
+
     @property
     def label(self) -> str:
         return "%s as %s" % (self.application, self.form)
@@ -111,6 +120,12 @@ class ServicesStopped(Action):
     application: str
     services: Tuple[str, ...]
     form: str = STACK
+
+    def __post_init__(self) -> None:
+        check_project_name(self.application)
+        check_choice(self.form, (COMPOSE, STACK), "the form of %s," % self.application)
+        for service in self.services:
+            check_object_name("service", service)
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from orchestr.agent.resource import Survey, registered
 from orchestr.agent.system import Reader
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker.names import check_project_name
 from orchestr.resources.moves.databases import dump_path
 from orchestr.resources.moves.forms import (
     COMPOSE,
@@ -40,6 +41,9 @@ class ApplicationSurvey(Survey):
     name: str
     databases: Tuple[Tuple[str, str, str], ...] = ()
     container_paths: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_project_name(self.name)
 
     def outcome(self, reader: Reader) -> Mapping[str, Any]:
         import json

@@ -12,6 +12,7 @@ from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.names import check_host
 from orchestr.resources.swarm import gossip as swarm_gossip
 from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.swarm.account import published, refusal
@@ -67,6 +68,13 @@ class SwarmManager(Resource):
     name: str = "swarm"
 
     touches: ClassVar[Tuple[str, ...]] = ("swarm", "networks")
+
+    def __post_init__(self) -> None:
+        for address in filter(None, (self.advertise, self.data_path, self.listen)):
+            check_host(address, "the swarm's address")
+        for pool in self.address_pools:
+            if not pool.partition("/")[2] or set(pool) - set(ADDRESS + "/"):
+                raise ValueError("%r is not a network" % pool)
 
     @property
     def label(self) -> str:
@@ -134,6 +142,8 @@ class SwarmMember(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("swarm", "networks")
 
     def __post_init__(self) -> None:
+        for address in filter(None, (self.advertise, self.data_path, self.listen, *self.managers)):
+            check_host(address, "the swarm's address")
         if self.role not in ("worker", "manager"):
             raise ValueError("a swarm's member is a worker or a manager, not %r" % self.role)
 

@@ -10,6 +10,7 @@ from orchestr.agent.resource import Action, Change, NotObservable, Resource, Res
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.names import check_part
 from orchestr.resources.swarm import state as swarm_state
 from orchestr.resources.swarm.state import Node
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 OURS = "orchestr.labels"  # a node label that names the labels we have set, so that one taken back can be removed
 ROLE_S, DRAIN_S, DOWN_S = 60.0, 600.0, 60.0
 AT_WORK = ("new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running")
+
+
+def _check_id(node_id: str) -> None:
+    """Raise ValueError unless a text can be the id of a node ("" is one that has not joined)."""
+    if node_id:
+        check_part(node_id, "the id of the swarm's node")
 
 
 @record
@@ -41,6 +48,7 @@ class SwarmNode(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("swarm",)
 
     def __post_init__(self) -> None:
+        _check_id(self.node_id)
         if self.role not in ("", "worker", "manager"):
             raise ValueError("a swarm node is a worker or a manager, not %r" % self.role)
         if self.availability not in ("", "active", "pause", "drain"):
@@ -201,6 +209,9 @@ class SwarmDrained(Resource):
     is_gate: ClassVar[bool] = True
     touches: ClassVar[Tuple[str, ...]] = ()
 
+    def __post_init__(self) -> None:
+        _check_id(self.node_id)
+
     @property
     def label(self) -> str:
         return self.hostname or self.node_id
@@ -239,6 +250,10 @@ class SwarmTokenRotation(Action):
     role: str = "worker"
 
     touches: ClassVar[Tuple[str, ...]] = ("swarm",)
+
+    def __post_init__(self) -> None:
+        if self.role not in ("worker", "manager"):
+            raise ValueError("a token is of workers or of managers, not of %r" % self.role)
 
     @property
     def label(self) -> str:

@@ -12,6 +12,7 @@ from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.docker.names import check_object_name, check_project_name
 from orchestr.resources.swarm import state as swarm_state
 
 TYPE_CHECKING = False
@@ -30,6 +31,11 @@ class _Content(Resource):
     name: str
     content: Union[str, Secret]
     stack: str
+
+    def __post_init__(self) -> None:
+        check_object_name(self.plural[:-1], self.name)
+        if self.stack:
+            check_project_name(self.stack)
 
     @property
     def label(self) -> str:
@@ -106,6 +112,9 @@ class SwarmLeftovers(Resource):
     keep: Tuple[str, ...] = ()
 
     touches: ClassVar[Tuple[str, ...]] = ("swarm_contents",)
+
+    def __post_init__(self) -> None:
+        check_project_name(self.stack)
 
     @property
     def label(self) -> str:

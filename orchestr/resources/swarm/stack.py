@@ -10,6 +10,8 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.compose import inputs as compose_inputs
+from orchestr.resources.docker.names import check_object_name, check_project_name
+from orchestr.resources.names import check_paths
 from orchestr.resources.swarm import stack_state, stack_view
 
 TYPE_CHECKING = False
@@ -35,6 +37,8 @@ class StackService:
     env_files: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_object_name("service", self.name)
+        check_paths(self.env_files, "an env file of %s," % self.name)
         if self.mode not in MODES:
             raise ValueError("the mode of a stack's service is one of %s, not %r" % (", ".join(MODES), self.mode))
 
@@ -61,6 +65,7 @@ class Stack(Resource):
     touches: ClassVar[Tuple[str, ...]] = ("stack", "swarm", "containers", "networks")
 
     def __post_init__(self) -> None:
+        check_project_name(self.name)
         if self.present and not self.services:
             raise ValueError("a stack is told its services: any other service of it would be an orphan")
 
