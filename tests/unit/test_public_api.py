@@ -15,7 +15,7 @@ PUBLIC = {
     *("Inventory", "Event", "RunResult", "HostResult", "VerifyResult", "UpgradeResult"),
     *("HostError", "InputError", "OrchestrError"),
     # roles
-    *("Field", "Host", "OptionFilePassword", "Params", "Peer", "Secret", "SecretText", "Task"),
+    *("Field", "FileMode", "Host", "OptionFilePassword", "Params", "Peer", "Secret", "SecretText", "Task"),
     *("Archive", "Blob", "Block", "Command", "ComposePlugin", "ComposeProject", "Directory", "DockerEngine", "EnvFile"),
     *("File", "Firewall", "FirewallRule", "Group", "HttpAnswer", "Image", "Line", "Link", "Package", "PacketFilter"),
     *("PortsFree", "PulledImage", "Rule", "Service", "Sysctl", "TcpAnswer", "User"),
