@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from orchestr import events
 from orchestr.agent.resource import Task
 from orchestr.engine.faults import describe_fault
-from orchestr.engine.fleet import DEFAULT_FORKS, Fleet
+from orchestr.engine.fleet import DEFAULT_FORKS, Fleet, unreachable
 from orchestr.engine.frame import Emitter, carry_out
 from orchestr.engine.journal import new_run_id
 from orchestr.errors import HostError, InputError
 from orchestr.events import Consumer, RunStarted
+from orchestr.redaction import redact
 from orchestr.results import HostResult, RunResult
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _execute(round_: _Round, fleet: Fleet, host: str, task: Task) -> None:
         session.run_tasks([task], check=False, on_message=lambda message: _take(round_, host, task, message))
     except HostError as error:
         fleet.drop(host)
-        round_.emit(events.HostUnreachable(host, error.message, error.next_step, error.stderr, error.exit_code))
+        round_.emit(unreachable(host, error))
     except Exception as error:
         fleet.drop(host)
         round_.emit(events.HostFailed(host, **describe_fault(error)))
@@ -186,7 +187,7 @@ def _take(round_: _Round, host: str, task: Task, message: dict[str, Any]) -> Non
     if message["type"] == "started":
         round_.emit(events.TaskStarted(host, task.id, label))
     elif message["type"] == "output":
-        round_.emit(events.TaskOutput(host, task.id, message["text"]))
+        round_.emit(events.TaskOutput(host, task.id, redact(message["text"])))
     elif message["type"] == "result":
         output = round_.result.hosts[host]
         assert isinstance(output, HostOutput)
@@ -197,12 +198,12 @@ def _take(round_: _Round, host: str, task: Task, message: dict[str, Any]) -> Non
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return redact(value) if isinstance(value, str) else ""
 
 
 def _finished(host: str, task: Task, message: dict[str, Any], output: HostOutput) -> events.TaskFinished:
     """Return the event of an ended command: ok if it ended with 0, else failed; it is never called a change."""
-    error = dict(message.get("error", {}))
+    error = {key: redact(text) for key, text in message.get("error", {}).items()}
     if output.exit is None:
         error = error or {"message": "the host did not say how the command ended", "stderr": "", "next_step": ""}
     elif output.exit != 0:

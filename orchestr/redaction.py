@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import weakref
 
-from orchestr.agent import secret as agent_secret
 from orchestr.agent.secret import Secret
 
-SHORTEST = 4  # characters; redacting a shorter text everywhere would make a report unreadable and protect nothing
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestr.agent.redaction import Redactor
 
 # By identity: a Secret's hash is that of its text, and to ask for it would fetch a secret that nobody used.
 _live: dict[int, weakref.ref[Secret]] = {}
+_last: list[tuple[frozenset[str], Redactor]] = []  # the redactor of the last call; most calls come in rows
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with the text of every Secret alive in this process replaced."""
-    return agent_secret.redact(text, live_secrets())
+    """Return ``text`` with every Secret alive in this process replaced, also where it is encoded or was cut."""
+    return redactor().redact(text)
+
+
+def redactor() -> Redactor:
+    """Return the redactor of all Secrets alive."""
+    from orchestr.agent.redaction import Redactor
+
+    texts = frozenset(live_secrets())
+    if not _last or _last[0][0] != texts:
+        _last[:] = [(texts, Redactor(sorted(texts)))]
+    return _last[0][1]
 
 
 def live_secrets() -> list[str]:
     """Return the texts of all Secrets alive; those that were never fetched stay unfetched."""
     secrets = [secret for reference in list(_live.values()) if (secret := reference()) is not None]
-    texts = [text for secret in secrets for text in (*secret.parts, secret.known_text())]
-    return [text for text in texts if len(text) >= SHORTEST]
+    return [text for secret in secrets for text in secret.parts or (secret.known_text(),) if text]
 
 
 def _register(secret: Secret) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestr.agent.resource import Action, Change, NotObservable, Resource, ResourceError, Task, differing
+from orchestr.agent.secret import cut_tail
 from orchestr.agent.system import CommandFailed, System
 
 TYPE_CHECKING = False
@@ -118,10 +119,10 @@ def _with_outcome(resource: Resource, system: System, result: Dict[str, Any]) ->
 def describe(error: Exception) -> Dict[str, str]:
     """Return ``message``, ``stderr`` (its tail) and ``next_step`` of an exception, for a person to read."""
     if isinstance(error, CommandFailed):
-        output = (error.completed.stderr.strip() or error.completed.stdout.strip())[-STDERR_LIMIT:]
-        return {"message": str(error), "stderr": output, "next_step": ""}
+        output = error.completed.stderr.strip() or error.completed.stdout.strip()
+        return {"message": str(error), "stderr": cut_tail(output, STDERR_LIMIT), "next_step": ""}
     if isinstance(error, ResourceError):
-        return {"message": str(error), "stderr": error.stderr[-STDERR_LIMIT:], "next_step": error.next_step}
+        return {"message": str(error), "stderr": cut_tail(error.stderr, STDERR_LIMIT), "next_step": error.next_step}
     if isinstance(error, OSError):
         step = "free some space on that disk and run again" if error.errno == 28 else ""
         return {"message": str(error), "stderr": "", "next_step": step}
@@ -131,7 +132,7 @@ def describe(error: Exception) -> Dict[str, str]:
     return dict(
         _place_in_role(error),
         message="%s: %s" % (type(error).__name__, error),
-        stderr="".join(trace)[-STDERR_LIMIT:],
+        stderr=cut_tail("".join(trace), STDERR_LIMIT),
         next_step="this is a fault in orchestr itself; please report it with these lines",
     )
 

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 
 REDACTED = "‹secret›"
+CUT = "…"  # stands where a text was cut before its secrets were redacted
+CUTS = (CUT, "...")
 
 
 class Secret:
@@ -65,10 +67,23 @@ class Secret:
 
 
 def redact(text: str, parts: Iterable[str]) -> str:
-    """Return ``text`` with every occurrence of every part replaced by ``‹secret›``; longest parts first."""
+    """Return ``text`` with every occurrence of every part replaced by ``‹secret›``; longest parts first.
+
+    For a text made from these parts. In any other text, `orchestr.agent.redaction` also finds encoded and cut ones.
+    """
     for part in sorted({part for part in parts if part}, key=len, reverse=True):
         text = text.replace(part, REDACTED)
     return text
+
+
+def cut_tail(text: str, limit: int) -> str:
+    """Return the last ``limit`` characters of a text, the first of them a CUT when there are more."""
+    return text if len(text) <= limit else CUT + text[len(text) - limit + 1 :]
+
+
+def cut_head(text: str, limit: int) -> str:
+    """Return the first ``limit`` characters of a text, the last of them a CUT when there are more."""
+    return text if len(text) <= limit else text[: limit - 1] + CUT
 
 
 def reveal(value: Any) -> Any:

@@ -15,17 +15,18 @@ from orchestr.agent.light_threading import Lock, Thread, get_ident
 from orchestr.agent.line import CHUNK, MODULES, REACHED, TAKEN, Line
 from orchestr.agent.lock import HostLock
 from orchestr.agent.resource import Task
-from orchestr.agent.secret import Secret, redact
+from orchestr.agent.secret import Secret
 from orchestr.agent.system import System
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple, TypeAlias  # novm
+    from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeAlias  # novm
+
+    from orchestr.agent.redaction import Redactor
 
 ANSWER_S = 2 * wire.LOST_S  # a controller that does not answer within this time is not going to
 STDERR_TAIL = 2000  # characters kept of a failed command's stderr
 TEXT_LIMIT = 1024 * 1024  # characters of any other text in a result
-SHORTEST_LINE = 6  # characters from which a line of a secret is redacted by itself
 SystemFactory: TypeAlias = "Callable[..., System]"
 
 
@@ -50,7 +51,9 @@ class Agent:
         self.line = Line(read, write, self._take_frame, on_lost or _die)
         self._lock: Optional[HostLock] = None
         self._requests: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
-        self._secrets: Set[str] = set()
+        self._new_secrets: List[str] = []  # not known to the redactor yet
+        self._redactor: Optional[Redactor] = None
+        self._held = ""  # the end of the task's output, when it may be the beginning of a secret
         self._task_id = ""  # of the task at work
         self._own_thread = get_ident()
         self.system = make_system(
@@ -118,6 +121,8 @@ class Agent:
             self._task_id = task.id
             self.line.begin_task(task.id)
             result = self._result(task, check, has_pending, failed_id)
+            if self._held:
+                self._send_output("", is_last=True)
             has_pending = has_pending or (check and result["verdict"] in (converge.CHANGED, converge.UNKNOWN))
             if result["verdict"] == converge.FAILED and not check:
                 failed_id = failed_id or task.id
@@ -157,21 +162,34 @@ class Agent:
 
     def _redact(self, value: Any) -> Any:
         if isinstance(value, str):
-            return redact(value, self._secrets)
+            redactor = self._known_secrets()
+            return redactor.redact(value) if redactor is not None else value
         if isinstance(value, dict):
             return {key: self._redact(item) for key, item in value.items()}
         return value
 
     def _remember(self, secret: Secret) -> None:
-        for part in secret.parts or (secret.reveal(),):
-            self._secrets.add(part)
-            if "\n" in part:  # a key is also printed line by line
-                self._secrets.update(line for line in part.splitlines() if len(line) >= SHORTEST_LINE)
-        self._secrets.discard("")
+        self._new_secrets += secret.parts or (secret.reveal(),)
+
+    def _known_secrets(self) -> Optional[Redactor]:
+        """Return the redactor of all secrets that have come, None while there are none."""
+        if self._new_secrets and self._redactor is None:
+            from orchestr.agent.redaction import Redactor
+
+            self._redactor = Redactor()
+        while self._new_secrets and self._redactor is not None:
+            self._redactor.add(self._new_secrets.pop())
+        return self._redactor
 
     # -- questions of tasks to the controller -------------------------------------------------------------------------
-    def _send_output(self, text: str) -> None:
-        self.line.send({"type": "output", "task": self._task_id, "text": redact(text, self._secrets)})
+    def _send_output(self, text: str, is_last: bool = False) -> None:
+        redactor = self._known_secrets()
+        if redactor is not None:
+            text, self._held = redactor.divide(self._held + text)
+            if is_last:
+                text, self._held = text + redactor.redact(self._held), ""
+        if text:
+            self.line.send({"type": "output", "task": self._task_id, "text": text})
 
     def _fetch(self, digest: str, size_bytes: int) -> Iterator[bytes]:
         """Yield a blob's chunks; a window of them is on its way, so that the line is never idle. Raises OSError."""

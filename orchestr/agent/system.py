@@ -14,6 +14,7 @@ import time
 from orchestr.agent import process
 from orchestr.agent.digest import new_sha256
 from orchestr.agent.record import record
+from orchestr.agent.secret import CUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ class Reader:
         if self.deadline is not None:
             timeout_s = max(0.1, min(timeout_s, self.deadline - time.monotonic()))
         environment = dict(ENVIRONMENT, **(env or {}))
-        status, out, err, timed_out = process.run(list(argv), input, environment, timeout_s, OUTPUT_LIMIT, on_output)
-        done = Completed(tuple(argv), status, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        limit = OUTPUT_LIMIT + 1
+        status, out, err, timed_out = process.run(list(argv), input, environment, timeout_s, limit, on_output)
+        done = Completed(tuple(argv), status, _text(out), _text(err))
         if timed_out:
             raise CommandFailed(done, "ended after %.0f s without finishing" % timeout_s)
         if check and status != 0:
@@ -383,6 +385,13 @@ def _open_regular(path: str) -> "BinaryIO":
         number = errno.EISDIR if stat_module.S_ISDIR(mode) else errno.EINVAL
         raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", path)
     return os.fdopen(descriptor, "rb")
+
+
+def _text(output: bytes) -> str:
+    """Return the text of a command's output; a CUT is its end when it was longer than OUTPUT_LIMIT."""
+    if len(output) <= OUTPUT_LIMIT:
+        return output.decode("utf-8", "replace")
+    return output[: OUTPUT_LIMIT - 1].decode("utf-8", "replace") + CUT
 
 
 def _id_in(table: Optional[str], name: str) -> Optional[int]:

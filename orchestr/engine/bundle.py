@@ -50,6 +50,7 @@ AGENT_MODULES = (
     "orchestr.agent.light_threading",
     "orchestr.agent.digest",
     "orchestr.agent.secret",
+    "orchestr.agent.redaction",
     "orchestr.agent.child",
     "orchestr.agent.process",
     "orchestr.agent.unix_http",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from orchestr import events
 from orchestr.agent.resource import Task
 from orchestr.engine.faults import name_role
+
+if TYPE_CHECKING:
+    from orchestr.agent.redaction import Redactor
 
 
 class Collector:
@@ -19,9 +22,10 @@ class Collector:
         tasks: Mapping[str, Task],
         emit: events.Consumer,
         outcomes: dict[str, dict[str, Any]],
-        redact: Callable[[str], str] | None,
+        redactor: Redactor | None,
     ) -> None:
-        self._host, self._tasks, self._emit, self._outcomes, self._redact = host, tasks, emit, outcomes, redact
+        self._host, self._tasks, self._emit, self._outcomes, self._redactor = host, tasks, emit, outcomes, redactor
+        self._held = ""  # the end of the output, when it may be the beginning of a secret
         self._started = ("", "", "")  # id of the task that runs, then id and title as shown
 
     def __call__(self, message: dict[str, Any]) -> None:
@@ -32,10 +36,19 @@ class Collector:
             self._started = (task.id, self._redacted(task.id), self._redacted(_title(task)))
             self._emit(events.TaskStarted(self._host, *self._started[1:]))
         elif message["type"] == "output":
-            text = self._redacted(str(message["text"]))
-            self._emit(events.TaskOutput(self._host, self._redacted(task.id), text))
+            self._say(task, str(message["text"]))
         elif message["type"] == "result":
+            self._say(task, "", is_last=True)
             self._finish(task, message)
+
+    def _say(self, task: Task, text: str, is_last: bool = False) -> None:
+        """Emit output; the end of it waits while the next output may make a secret of it."""
+        if self._redactor is not None:
+            text, self._held = self._redactor.divide(self._held + text)
+            if is_last:
+                text, self._held = text + self._redactor.redact(self._held), ""
+        if text:
+            self._emit(events.TaskOutput(self._host, self._redacted(task.id), text))
 
     def _finish(self, task: Task, message: dict[str, Any]) -> None:
         if "outcome" in message:
@@ -59,7 +72,7 @@ class Collector:
         )
 
     def _redacted(self, text: str) -> str:
-        return text if self._redact is None else self._redact(text)
+        return text if self._redactor is None else self._redactor.redact(text)
 
 
 class ForecastCollector:

@@ -16,6 +16,7 @@ from orchestr.engine.faults import describe_fault
 from orchestr.engine.session import Connector, Session, SessionOptions
 from orchestr.errors import EXIT_FAILED, HostError, InputError
 from orchestr.events import Consumer, HostConnected, HostUnreachable
+from orchestr.redaction import redact
 
 if TYPE_CHECKING:
     from orchestr.blobs import BlobStore
@@ -100,7 +101,7 @@ class Fleet:
                     return None
                 # The transport knows addresses only; the inventory and the host are known here.
                 step = error.next_step.replace(" INVENTORY ", f" {self._inventory_path} ").replace(" HOST", f" {host}")
-                emit(HostUnreachable(host, error.message, step, error.stderr, exit_code=error.exit_code))
+                emit(unreachable(host, error, step))
                 return None
             except Exception as error:
                 self._sessions.pop(host, None)
@@ -177,6 +178,12 @@ def _to_all(work: Callable[[T], None], items: list[T], forks: int, give_up_s: fl
             count += 1
         else:
             begin()
+
+
+def unreachable(host: str, error: HostError, next_step: str = "") -> HostUnreachable:
+    """Return the event of an error of one host, secrets redacted."""
+    texts = error.message, next_step or error.next_step, error.stderr
+    return HostUnreachable(host, *map(redact, texts), exit_code=error.exit_code)
 
 
 def _fault(host: str, error: Exception) -> HostUnreachable:

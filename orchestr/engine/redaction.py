@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestr.agent.secret import redact
+from orchestr.agent.redaction import Redactor
 from orchestr.secret import Secret
-
-SHORTEST_SECRET = 6  # characters from which a secret is looked for in names and words
 
 
 class HostSecrets:
-    """The texts of each host's secrets, longest first.
+    """A redactor for each host; hosts with the same secrets have the same one.
 
     The agent redacts the secrets that travel to it. Here are also the ones that a role revealed in a name or a label.
     """
 
     def __init__(self) -> None:
-        self._texts: dict[str, list[str]] = {}
+        self._redactors: dict[str, Redactor] = {}
+        self._shared: dict[frozenset[str], Redactor] = {}
 
     def add(self, host: str, secrets: Iterable[Secret]) -> None:
         """Reveal a host's secrets. Raises InputError: a wrong vault password is bad input, not a failed host."""
-        texts = [secret.reveal() for secret in secrets]
-        lines = {line for text in texts for line in (text, *text.splitlines()) if len(line) >= SHORTEST_SECRET}
-        self._texts[host] = sorted(lines, key=len, reverse=True)
+        texts = frozenset(part for secret in secrets for part in _parts(secret))
+        if texts not in self._shared:
+            self._shared[texts] = Redactor(sorted(texts))
+        self._redactors[host] = self._shared[texts]
 
-    def has_any(self, host: str) -> bool:
-        """Return True if the host has a secret to redact."""
-        return bool(self._texts.get(host))
+    def redactor(self, host: str) -> Redactor | None:
+        """Return the redactor of a host, None when it has no secret to redact."""
+        return self._redactors.get(host) or None
 
     def redact(self, host: str, text: str) -> str:
         """Return the text with the host's secrets redacted."""
-        present = [secret for secret in self._texts.get(host, ()) if secret in text] if text else []
-        return redact(text, present) if present else text
+        redactor = self.redactor(host)
+        return text if redactor is None else redactor.redact(text)
+
+
+def _parts(secret: Secret) -> tuple[str, ...]:
+    text = secret.reveal()  # first: what is fetched now may have parts
+    return secret.parts or (text,)

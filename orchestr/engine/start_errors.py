@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestr.agent.secret import redact
 from orchestr.errors import AgentError, LockedError
+from orchestr.redaction import redact
 
 if TYPE_CHECKING:
     from orchestr.inventory import ConnectionSettings
@@ -117,8 +117,7 @@ def no_agent(
     ``event`` says how the start ended, for a cause that is not known: "ended before it began".
     """
     stage, output = _reached(seen)
-    if settings.become_password is not None:
-        output = redact(output, [settings.become_password.reveal()])
+    output = redact(output)
     output = re.sub(r"orchestr-[0-9a-f]{16}:", "", output).strip()[-OUTPUT_LIMIT:]
     names = {
         "user": settings.user or "the user",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestr import events
 from orchestr.engine.collector import Collector, ForecastCollector
 from orchestr.engine.faults import describe_fault
+from orchestr.engine.fleet import unreachable
 from orchestr.errors import EXIT_FAILED, HostError, OrchestrError
 from orchestr.planning.plan import plan_host
 from orchestr.redaction import redact
@@ -163,14 +164,15 @@ class Player:
         by_id = {task.id: task for task in tasks}
         if step.forecast:
             return ForecastCollector(step.number, by_id, self.forecast.setdefault(host, []))
-        redact = (lambda text: self.secrets.redact(host, text)) if self.secrets.has_any(host) else None
-        return Collector(host, by_id, self.emit, self.context.outcomes.setdefault(host, {}), redact)
+        outcomes = self.context.outcomes.setdefault(host, {})
+        return Collector(host, by_id, self.emit, outcomes, self.secrets.redactor(host))
 
 
 def _broken_host(host: str, error: HostError) -> events.HostFailed | events.HostUnreachable:
+    event = unreachable(host, error)
     if error.exit_code == EXIT_FAILED:
-        return events.HostFailed(host, error.message, error.next_step, error.stderr)
-    return events.HostUnreachable(host, error.message, error.next_step, error.stderr, error.exit_code)
+        return events.HostFailed(host, event.message, event.next_step, event.stderr)
+    return event
 
 
 def _fault(host: str, error: Exception) -> events.HostFailed:

@@ -10,6 +10,7 @@ import pytest
 
 from orchestr import Host, Inside, Outside, closed_to_outside, is_insider, outside_address, routes
 from orchestr.applications.routes import webhook_senders
+from orchestr.secret import cut_tail
 from orchestr.verification.front_door import Site, site_at
 from orchestr.verification.inside import views
 
@@ -74,7 +75,8 @@ def test_knows_all_upstreams(host: Any, machine: Host, params: Params, logs: str
     inspect = f"docker inspect --format '{{{{.State.Pid}}}}' {machine.role.name}-caddy-1"
     socket = f"/proc/$({inspect})/root/run/caddy-admin.sock"
     done = host.run(f"curl -s -m 5 --unix-socket {socket} http://localhost/config/")
-    assert done.rc == 0, f"Caddy does not show its configuration: {done.stderr.strip()[-200:] or done.rc}; {logs}"
+    reason = cut_tail(done.stderr.strip(), 200) or done.rc
+    assert done.rc == 0, f"Caddy does not show its configuration: {reason}; {logs}"
     upstreams = [upstream for backend in backends(machine, params) for upstream in backend.upstreams]
     missing = [upstream for upstream in upstreams if f'"{upstream}"' not in done.stdout]
     assert not missing, f"Caddy runs without {', '.join(missing)}: its last reload was refused or never came; {logs}"

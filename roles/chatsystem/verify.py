@@ -11,6 +11,7 @@ from contextvars import copy_context
 from orchestr import Application, Host, Outside, outside_address, own_part
 from orchestr.applications.placement import is_on_swarm
 from orchestr.applications.stack_form import runs_stack
+from orchestr.secret import cut_tail
 from orchestr.verification.applications import containers, on, where
 from orchestr.verification.websocket import HandshakeRefused
 
@@ -140,7 +141,9 @@ def test_a_message_gets_through_the_queue(machine: Host) -> None:
         return
     host, rabbitmq = where(machine, RABBITMQ.name)
     answer = host.check_output("python3 -c %s %s", MESSAGE, rabbitmq)
-    assert "it-got-through" in answer, f"RabbitMQ did not return a message ({answer.strip()[-200:]}); look at: its log"
+    assert "it-got-through" in answer, (
+        f"RabbitMQ did not return a message ({cut_tail(answer.strip(), 200)}); look at: its log"
+    )
 
 
 def test_the_database_answers_its_user(machine: Host) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from orchestr.secret import cut_tail
+
 from . import CONFIG, Params
 
 LOOK = "look at: journalctl -u docker -n 50"
@@ -14,7 +16,7 @@ _LOGGING = '{{.Name}} {{.HostConfig.LogConfig.Type}} {{index .HostConfig.LogConf
 def test_engine_answers_and_comes_back_after_a_boot(host: Any) -> None:
     """The Docker engine answers, and systemd starts it with the machine."""
     done = host.run("docker version --format '{{.Server.Version}}'")
-    assert done.rc == 0, f"the engine does not answer: {done.stderr.strip()[-300:]}; {LOOK}"
+    assert done.rc == 0, f"the engine does not answer: {cut_tail(done.stderr.strip(), 300)}; {LOOK}"
     states = host.run("systemctl is-enabled docker.service docker.socket").stdout.split()
     assert "enabled" in states, "after a reboot no container comes back; systemctl enable docker"
 

@@ -59,7 +59,7 @@ def join(site: Site, token: str) -> tuple[WebSocket, Joined]:
     try:
         session = site.websocket(url, headers)
     except HandshakeRefused as error:
-        answer = f"{error.status}: {error.body[:200]}".replace(token, "(the token)")
+        answer = f"{error.status}: {error.body.replace(token, '(the token)')[:200]}"
         raise AssertionError(
             f"LiveKit refuses a join through the proxy with {answer.strip()}; 401: nodes or application have other API "
             "keys; 502, 503: the proxy reaches no healthy node; look at: docker logs livekit-livekit-1, "

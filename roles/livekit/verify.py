@@ -14,6 +14,7 @@ import testinfra  # type: ignore[import-untyped]  # it has annotations, but no m
 
 from orchestr import Host, Inside, Outside, Peer, closed_to_outside, is_insider, outside_address, proxies, routes
 from orchestr.applications.routes import Route
+from orchestr.secret import cut_tail
 from orchestr.verification.front_door import Site, sites, wait_until
 from orchestr.verification.inside import connected
 
@@ -124,7 +125,8 @@ def test_all_nodes_serve(host: Any, machine: Host, params: Params) -> None:
         container(machine),
     )
     clock, _, table = done.stdout.partition("\n")
-    assert done.rc == 0, f"list-nodes fails: {(done.stderr or table).strip()[-300:] or 'without a reason'}; {LOGS}"
+    reason = cut_tail((done.stderr or table).strip(), 300) or "without a reason"
+    assert done.rc == 0, f"list-nodes fails: {reason}; {LOGS}"
     now = datetime.fromisoformat(clock)
     fresh = [node for node in parse_nodes(table) if (now - node.updated_at).total_seconds() < STALE_S]
     seen = {node.address: node.state for node in fresh}

@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 
 from orchestr import Host, Inside, Outside, Peer, closed_to_outside, is_insider
+from orchestr.secret import cut_head
 from orchestr.verification.applications import assert_healthy
 from orchestr.verification.inside import connected, views
 
@@ -46,7 +47,7 @@ def test_open_to_its_clients_and_asks_for_the_password(machine: Host, params: Pa
             f"{machine.name}, docker logs {container_name(machine)} there, and firewalls between the two"
         )
         assert answer.startswith("-NOAUTH"), (
-            f"Redis answers {peer.name} without a password ({answer.strip()[:60]}); "
+            f"Redis answers {peer.name} without a password ({cut_head(answer.strip(), 60)}); "
             f"look at requirepass in {config_path(machine)}, and whether the container was restarted since it changed"
         )
 
@@ -66,7 +67,8 @@ def test_asks_for_the_password_on_its_own_host(host: Any, machine: Host, params:
     answer = Inside(host).says("127.0.0.1", params.port, "PING")
     assert answer, f"Redis does not answer on its own host; look at: docker logs {container_name(machine)}"
     assert answer.startswith("-NOAUTH"), (
-        f"Redis answers without a password ({answer.strip()[:60]}); look at requirepass in {config_path(machine)}"
+        f"Redis answers without a password ({cut_head(answer.strip(), 60)}); "
+        f"look at requirepass in {config_path(machine)}"
     )
 
 

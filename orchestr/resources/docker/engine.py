@@ -11,6 +11,7 @@ from itertools import takewhile
 from orchestr.agent.light_json import dumps, loads
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
+from orchestr.agent.secret import cut_head
 from orchestr.agent.system import Reader, System
 
 TYPE_CHECKING = False
@@ -158,7 +159,7 @@ def message_of(body: bytes) -> str:
     try:
         return str(loads(body.decode("utf-8"))["message"])
     except (ValueError, KeyError, TypeError):
-        return body[:200].decode("utf-8", "replace")
+        return cut_head(body.decode("utf-8", "replace"), 200)
 
 
 def _is_installed(reader: Reader) -> bool:

@@ -10,6 +10,7 @@ import re
 
 from orchestr.agent.record import record
 from orchestr.agent.resource import NotObservable, ResourceError, State
+from orchestr.agent.secret import cut_tail
 from orchestr.agent.system import Reader
 from orchestr.agent.unconfirmed import pending
 from orchestr.resources.firewall import docker_user, firewalld_direct, firewalld_rules, netfilter
@@ -94,7 +95,7 @@ def read(reader: Reader) -> Now:
 def _zone(reader: Reader, argv: List[str]) -> FrozenSet[Item]:
     done = reader.query(argv, timeout_s=30)
     if not done.ok:
-        message = (done.stderr or done.stdout).strip()[-500:]
+        message = cut_tail((done.stderr or done.stdout).strip(), 500)
         raise ResourceError("firewalld's rules cannot be read: %s" % message, "see: journalctl -u firewalld")
     return frozenset(firewalld_rules.parse_zone(done.stdout))
 
