@@ -25,15 +25,19 @@ def redactor() -> Redactor:
     from orchestr.agent.redaction import Redactor
 
     texts = frozenset(live_secrets())
-    if not _last or _last[0][0] != texts:
-        _last[:] = [(texts, Redactor(sorted(texts)))]
-    return _last[0][1]
+    for known, made in _last[:1]:
+        if known == texts:
+            return made
+    new = Redactor(sorted(texts))
+    _last[:] = [(texts, new)]
+    return new
 
 
 def live_secrets() -> list[str]:
     """Return the texts of all Secrets alive; those that were never fetched stay unfetched."""
     secrets = [secret for reference in list(_live.values()) if (secret := reference()) is not None]
-    return [text for secret in secrets for text in secret.parts or (secret.known_text(),) if text]
+    texts = (text for secret in secrets for text in secret.parts or (secret.known_text(),))
+    return [text for text in texts if text and isinstance(text, str)]  # what a host calls a secret may be no text
 
 
 def _register(secret: Secret) -> None:

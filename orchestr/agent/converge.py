@@ -47,8 +47,17 @@ def converge(task: Task, system: System, check: bool, has_pending: bool) -> Dict
             error = other
         if attempt < attempts:
             system.forget(("*",))
-            system.sleep(task.delay_s)
+            if not _pause(system, task.delay_s):
+                break
     return {"verdict": FAILED, "diff": applied, "error": describe(error)}
+
+
+def _pause(system: System, delay_s: float) -> bool:
+    """Wait before the next attempt; return False when the task's time is over then."""
+    if system.deadline is not None and system.monotonic() + delay_s >= system.deadline:
+        return False
+    system.sleep(delay_s)
+    return True
 
 
 class _AfterApply(Exception):

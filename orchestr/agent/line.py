@@ -14,7 +14,7 @@ from orchestr.agent.light_threading import Event, Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List
+    from typing import Any, Callable, Dict, List, Optional
 
 FLUSH_S = 0.05  # results wait at most this long for company in one write
 
@@ -49,6 +49,7 @@ class Line:
         self._unannounced = ""  # the task at work while the controller does not know of it
         self._has_unsent = Event()  # something waits for company
         self._is_ending = Event()
+        self.left_s: Callable[[], Optional[float]] = lambda: None  # seconds that the task at work has
         self._sent_at = self._heard_at = time.monotonic()
 
     # -- sending --------------------------------------------------------------------------------------------------
@@ -167,7 +168,8 @@ class Line:
                 self._has_unsent.clear()
                 self._is_ending.wait(FLUSH_S)
             elif time.monotonic() - self._sent_at >= wire.BEAT_S:
-                self.send({"type": "beat"})
+                left_s = self.left_s()
+                self.send({"type": "beat"} if left_s is None else {"type": "beat", "left_s": round(left_s, 1)})
             self.flush()
 
     def watch(self) -> None:

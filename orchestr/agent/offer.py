@@ -61,6 +61,7 @@ def output_of(system: System, argv: Sequence[str], timeout_s: float) -> Generato
     """Yield a command's output in pieces, as they are consumed. Raises CommandFailed, also after the last piece."""
     if system.deadline is not None:
         timeout_s = max(0.1, min(timeout_s, system.deadline - time.monotonic()))
+    system.allow(timeout_s)
     exit, stderr, timed_out = yield from pour(list(argv), ENVIRONMENT, timeout_s, wire.CHUNK)
     if timed_out or exit != 0:
         done = Completed(tuple(argv), exit, "", stderr.decode("utf-8", "replace"))

@@ -82,6 +82,9 @@ class Resource:
     touches: ClassVar[Tuple[str, ...]] = ("*",)
     #: A gate waits for something others bring about; it is never itself a change.
     is_gate: ClassVar[bool] = False
+    #: Seconds that it may take without a sign of progress (output, a command, a transfer or a wait within its own time
+    #: limit) before the agent gives it up. A property where it depends on the record.
+    patience_s: ClassVar[float] = 900.0
 
     @property
     def label(self) -> str:
@@ -199,7 +202,8 @@ class Task:
     """A resource and the policy around it.
 
     ``name`` is shown to people (default: kind and label). ``when=False`` skips it. ``retries`` more attempts follow a
-    failure, ``delay_s`` seconds apart. ``until`` is a gate that must hold after it. ``timeout_s`` bounds it as a whole.
+    failure, ``delay_s`` seconds apart. ``until`` is a gate that must hold after it. ``timeout_s`` bounds it as a whole:
+    its commands end then, and an agent that hangs ends soon after; without it, see ``Resource.patience_s``.
     """
 
     resource: Resource

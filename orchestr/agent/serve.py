@@ -17,6 +17,7 @@ from orchestr.agent.lock import HostLock
 from orchestr.agent.resource import Task
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import System
+from orchestr.agent.watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Agent:
         self._finder = finder
         if finder is not None:
             finder.ask = self._fetch_module
-        self.line = Line(read, write, self._take_frame, on_lost or _die)
+        self._on_lost = on_lost or _die
+        self.line = Line(read, write, self._take_frame, self._on_lost)
         self._lock: Optional[HostLock] = None
         self._requests: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
         self._new_secrets: List[str] = []  # not known to the redactor yet
@@ -56,6 +58,9 @@ class Agent:
         self._held = ""  # the end of the task's output, when it may be the beginning of a secret
         self._task_id = ""  # of the task at work
         self._own_thread = get_ident()
+        self._watch = Watch(self._give_up)
+        self.line.left_s = self._watch.left_s
+        self._tasks: Tuple[Task, ...] = ()  # of the request at work that have no result yet
         self.system = make_system(
             run_id=str(start.get("run", "")),
             on_output=self._send_output,
@@ -63,13 +68,14 @@ class Agent:
             confirm=self._confirm,
             line=self.line,
         )
+        self.system.allow, self.system.settle = self._watch.allow, self._watch.settle
 
     # -- requests -------------------------------------------------------------------------------------------------
     def serve(self) -> None:
         """Say hello, then answer requests until one says stop or the controller is gone."""
         if not self.begin():
             return
-        for work in (self.line.listen, self.line.beat, self.line.watch):
+        for work in (self.line.listen, self.line.beat, self.line.watch, self._watch.watch):
             Thread(target=work, daemon=True).start()
         while self.answer(self._requests.get()):
             pass
@@ -118,9 +124,12 @@ class Agent:
         has_pending = False
         for number, task in enumerate(request["tasks"]):
             began = time.monotonic()
-            self._task_id = task.id
+            self._task_id, self._tasks = task.id, request["tasks"][number:]
             self.line.begin_task(task.id)
+            self._watch.begin(task)
             result = self._result(task, check, has_pending, failed_id)
+            if self._watch.end():
+                return
             if self._held:
                 self._send_output("", is_last=True)
             has_pending = has_pending or (check and result["verdict"] in (converge.CHANGED, converge.UNKNOWN))
@@ -134,6 +143,24 @@ class Agent:
         self._task_id = ""
         self.line.end_task()
         self._send_now({"type": "done", "request": request.get("request", "")})
+
+    def _give_up(self, why: str) -> None:
+        """Report that the task at work is over its time, and end: the thread that does it cannot be interrupted."""
+        process.start_no_more()
+        filesystem.begin_no_more()
+        process.kill_all()
+        error = {
+            "message": "%s, and this host's agent has ended" % why,
+            "stderr": "the agent was at:\n" + self._watch.stack(),
+            "next_step": "look on the host for what hangs: a disk or mount (dmesg, mount), a process (ps); a task that "
+            "may take longer gets a longer timeout_s, a resource that is silent for longer a longer patience_s",
+        }
+        task, rest = self._tasks[0], self._tasks[1:]
+        self._send_result(task, self._redacted({"verdict": converge.FAILED, "error": error}))
+        for other in rest:
+            self._send_result(other, {"verdict": converge.SKIPPED, "reason": "%s failed before it" % task.id})
+        self._send_now({"type": "done", "request": ""})
+        self._on_lost()
 
     def _send_result(self, task: Task, result: Dict[str, Any]) -> None:
         try:
@@ -183,6 +210,7 @@ class Agent:
 
     # -- questions of tasks to the controller -------------------------------------------------------------------------
     def _send_output(self, text: str, is_last: bool = False) -> None:
+        self._watch.allow(0.0)
         redactor = self._known_secrets()
         if redactor is not None:
             text, self._held = redactor.divide(self._held + text)
@@ -197,6 +225,7 @@ class Agent:
         self._send_now({"type": "need", "digest": digest, "transfer": transfer})
         left = size_bytes
         while left > 0:
+            self._watch.allow(ANSWER_S)
             chunk = self.line.wait_for(CHUNK, transfer, ANSWER_S)
             if chunk is None:
                 raise OSError("the controller stopped sending")
@@ -210,12 +239,14 @@ class Agent:
         """Have a module sent that a function imports; return when it has come or does not exist."""
         if get_ident() != self._own_thread:
             return  # the thread that would hear the answer: all modules that it imports have come along
+        self._watch.allow(ANSWER_S)
         self._send_now({"type": "lacking", "module": name})
         if self.line.wait_for(MODULES, name, ANSWER_S) is None:
             raise ImportError("the controller did not send %s" % name)
 
     def _confirm(self, window_s: float) -> bool:
         """Return True when the controller has reached this host on a new connection within ``window_s``."""
+        self._watch.allow(window_s)
         question = self.line.next_transfer()
         self._send_now({"type": "reachable", "window_s": window_s})
         return bool(self.line.wait_for(REACHED, question, window_s))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of a command's stdout or stderr
+LONGEST_REMOVAL_S = 24 * 3600.0  # of a tree of any size
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -81,6 +82,9 @@ class Reader:
         self.notes: Dict[Tuple[str, str], Any] = {}
         #: monotonic time after which commands are ended, set per task
         self.deadline: Optional[float] = None
+        #: Progress of a task: ``allow(seconds)`` before a step with a time limit of its own, ``settle()`` after it.
+        self.allow: Callable[[float], None] = _ignore
+        self.settle: Callable[[], None] = _ignore
 
     # -- commands -------------------------------------------------------------------------------------------------
     def query(
@@ -108,7 +112,11 @@ class Reader:
             timeout_s = max(0.1, min(timeout_s, self.deadline - time.monotonic()))
         environment = dict(ENVIRONMENT, **(env or {}))
         limit = OUTPUT_LIMIT + 1
-        status, out, err, timed_out = process.run(list(argv), input, environment, timeout_s, limit, on_output)
+        self.allow(timeout_s)
+        try:
+            status, out, err, timed_out = process.run(list(argv), input, environment, timeout_s, limit, on_output)
+        finally:
+            self.settle()
         done = Completed(tuple(argv), status, _text(out), _text(err))
         if timed_out:
             raise CommandFailed(done, "ended after %.0f s without finishing" % timeout_s)
@@ -185,6 +193,7 @@ class Reader:
                 digest = new_sha256(os.fstat(stream.fileno()).st_size)
                 for chunk in iter(lambda: stream.read(1 << 20), b""):
                     digest.update(chunk)
+                    self.allow(0.0)
                 return str(digest.hexdigest())
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -221,6 +230,7 @@ class Reader:
 
         Raises OSError when there is no answer. Redirects are not followed.
         """
+        self.allow(timeout_s)
         return process.http(url, socket_path, method, dict(headers or {}), body, timeout_s)
 
     def connects(self, address: str, port: int, timeout_s: float = 3.0) -> bool:
@@ -248,6 +258,7 @@ class Reader:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
+        self.allow(seconds)
         time.sleep(seconds)
 
     def attempts(self, timeout_s: float, interval_s: float) -> Iterator[int]:
@@ -260,6 +271,7 @@ class Reader:
             end = min(end, self.deadline)
         number = 0
         while True:
+            self.allow(0.0)
             yield number
             left_s = end - self.monotonic()
             if left_s <= 0:
@@ -366,7 +378,9 @@ class System(Reader):
         """Remove a file, a link or a whole directory tree; nothing there is fine."""
         from orchestr.agent import filesystem
 
+        self.allow(LONGEST_REMOVAL_S)
         filesystem.remove(path, self.run_id)
+        self.settle()
 
     def confirm_reachable(self, window_s: float) -> bool:
         """Ask the controller for a new connection to this host; return True when it came within ``window_s``."""
@@ -385,6 +399,10 @@ def _open_regular(path: str) -> "BinaryIO":
         number = errno.EISDIR if stat_module.S_ISDIR(mode) else errno.EINVAL
         raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", path)
     return os.fdopen(descriptor, "rb")
+
+
+def _ignore(seconds: float = 0.0) -> None:
+    """Take no note of progress: without an agent nobody watches."""
 
 
 def _text(output: bytes) -> str:

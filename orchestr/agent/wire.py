@@ -11,7 +11,8 @@ A frame is ``b"oR"``, one byte of type, four bytes of length (big endian), then 
 Messages to the agent: ``modules, tasks, confirm, taken, beat, stop``, and blobs. From it: ``hello, locked, started,
 output, result, fine, need, got, offer, offered, lacking, reachable, done, beat, fatal``, and offered content.
 ``started`` is said of tasks that last; ``fine`` stands for the results of some that follow each other and were ok, with
-nothing more to tell: ``first`` counts from 0.
+nothing more to tell: ``first`` counts from 0. A ``beat`` while a task is at work says the seconds that the task has
+left.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ LOST_S = 30.0  # the other side is given up when nothing came for this long
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _FIELDS: Dict[type, Tuple[Tuple[str, Any], ...]] = {}  # of registered records: name and default
 
+SECRET_MARK = b'{"$s":'  # in the frame of a message that holds a Secret
 _text = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not per message
 
 

@@ -182,8 +182,8 @@ def _to_all(work: Callable[[T], None], items: list[T], forks: int, give_up_s: fl
 
 def unreachable(host: str, error: HostError, next_step: str = "") -> HostUnreachable:
     """Return the event of an error of one host, secrets redacted."""
-    texts = error.message, next_step or error.next_step, error.stderr
-    return HostUnreachable(host, *map(redact, texts), exit_code=error.exit_code)
+    step = redact(next_step or error.next_step)
+    return HostUnreachable(host, redact(error.message), step, redact(error.stderr), error.exit_code)
 
 
 def _fault(host: str, error: Exception) -> HostUnreachable:

@@ -20,7 +20,7 @@ _FIELDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "hello": ({"protocol": INTEGER, "facts": OBJECT}, {"bytecode": TEXT}),
     "locked": ({"holder": OBJECT}, {}),
     "fatal": ({"message": TEXT}, {}),
-    "beat": ({}, {}),
+    "beat": ({}, {"left_s": NUMBER}),
     "started": ({"task": TEXT}, {}),
     "output": ({"task": TEXT, "text": TEXT}, {}),
     "result": (

@@ -15,6 +15,7 @@ from orchestr.agent.resource import Task
 from orchestr.engine import bundle
 from orchestr.engine.download import Download
 from orchestr.engine.messages import read_message
+from orchestr.engine.pace import Pace
 from orchestr.engine.preamble import START_TIMEOUT_S, skip_preamble
 from orchestr.engine.privilege import agent_command, answer_password_prompt
 from orchestr.engine.reachability import Reachability
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from orchestr.transport.base import Channel, Connection
 
 LAST_WORDS_S = 2.0  # how long an agent that ended is listened to
+REDACTION = "orchestr.agent.redaction"  # sent to hosts that get a secret
+LATE_READ_S = 0.05
 OFFER = "orchestr.agent.offer"  # the module of resources that send content to the controller
 FIRST = ("hello", "locked", "fatal")
 QUESTIONS = ("need", "got", "offer", "offered", "lacking", "reachable")
@@ -158,10 +161,11 @@ class Session:
         """Send all tasks in one request; pass on ``started`` (of long tasks), ``output`` and ``result`` messages.
 
         Raises UnreachableError when the connection breaks or the agent is silent for ``silence_s``, AgentError when
-        the agent itself fails.
+        the agent itself fails or a task is over its time (see `Pace`).
         """
         try:
-            frames = self._module_frame(tasks) + wire.encode({"type": "tasks", "tasks": list(tasks), "check": check})
+            request_frame = wire.encode({"type": "tasks", "tasks": list(tasks), "check": check})
+            frames = self._module_frame(tasks, wire.SECRET_MARK in request_frame) + request_frame
         except wire.ProtocolError as error:
             step = "a role sends large content with host.file(PATH), not as text"
             raise AgentError(f"the tasks cannot be sent: {error}", host=self.host, next_step=step) from error
@@ -170,11 +174,11 @@ class Session:
         except UnreachableError:
             self._raise_last_words()
             raise
-        request = Request(tasks, may_offer=_may_offer(frozenset(_modules_of(tasks))))
+        request, pace = Request(tasks, may_offer=_may_offer(frozenset(_modules_of(tasks)))), Pace(tasks)
         self._upload.allow(request.digests)
         try:
             while True:
-                message = self._next_message(silence_s)
+                message = self._next_message(silence_s, pace=pace)
                 if message["type"] == "done":
                     return
                 if message["type"] == "fatal":
@@ -219,13 +223,15 @@ class Session:
         """Raise AgentError when an agent that takes nothing more has said why."""
         with contextlib.suppress(UnreachableError):
             while True:
-                message = self._next_message(LAST_WORDS_S)
+                message = self._next_message(LAST_WORDS_S, is_bounded=True)
                 if message["type"] == "fatal":
                     raise AgentError(message["message"], host=self.host)
 
-    def _module_frame(self, tasks: Sequence[Task]) -> bytes:
+    def _module_frame(self, tasks: Sequence[Task], has_secrets: bool) -> bytes:
+        """Return the frame of the modules that tasks need and the host lacks, "" when it has them all."""
         classes = {cls for task in tasks for cls in classes_in(task)}
-        modules = [name for name in bundle.modules_for(classes) if name not in self._sent_modules]
+        needed = [*bundle.modules_for(classes), *((REDACTION,) if has_secrets else ())]
+        modules = [name for name in needed if name not in self._sent_modules]
         if not modules:
             return b""
         self._sent_modules.update(modules)
@@ -264,25 +270,37 @@ class Session:
         with self._write_lock:
             self._channel.write(data)
 
-    def _next_message(self, silence_s: float, *, is_first: bool = False) -> dict[str, Any]:
-        """Return the next message that is no heartbeat; each of these begins ``silence_s`` anew.
+    def _next_message(
+        self, silence_s: float, *, is_first: bool = False, is_bounded: bool = False, pace: Pace | None = None
+    ) -> dict[str, Any]:
+        """Return the next message that is no heartbeat; each of these begins ``silence_s`` anew, unless ``is_bounded``.
 
         ``is_first``: there are no heartbeats and no content before the first message, so that the time holds for all.
+        ``pace`` takes all messages, and ends the wait for the task at work.
         """
         assert self._channel is not None
         give_up = time.monotonic() + silence_s
+        is_late = False  # what came while this side was busy is read once more, and no more than once
         while True:
             try:
                 message = self._next_in_buffer(is_first)
-                if message is not None and message["type"] != "beat":
-                    return message
+                if message is not None:
+                    if pace is not None:
+                        pace.take(message)
+                    if message["type"] != "beat":
+                        return message
+                left_s = give_up - time.monotonic() if is_first or is_bounded else silence_s
+                if pace is not None:
+                    left_s = min(left_s, pace.left_s())
+                if left_s <= 0 and is_late:
+                    raise TimeoutError
                 if message is not None:
                     continue
-                left_s = give_up - time.monotonic() if is_first else silence_s
-                if left_s <= 0:
-                    raise TimeoutError
-                data = self._channel.read(1 << 18, left_s)
+                is_late = left_s <= 0
+                data = self._channel.read(1 << 18, max(left_s, LATE_READ_S))
             except TimeoutError:
+                if pace is not None and pace.left_s() <= 0:
+                    raise pace.error(self.host) from None
                 raise UnreachableError(f"no sign of life for {silence_s:.0f} s", host=self.host) from None
             except wire.ProtocolError as error:
                 raise self._broken(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import threading
@@ -101,6 +102,23 @@ def test_a_key_is_hidden_line_by_line(messages: Any) -> None:
     said = output(messages(shell("sed 's/^/> /'", input=Secret(KEY))))
     assert "canary" not in said
     assert said.count("‹secret›") == 4
+
+
+@pytest.mark.parametrize("encode", ["base64", "od -An -vtx1 | tr -d ' \\n'", "sed 's/.*/{\"x\": \"&\"}/'"])
+def test_an_encoded_secret_is_hidden(messages: Any, encode: str) -> None:
+    """What a command prints of a secret in base64 or hexadecimal is no more readable than the secret itself."""
+    said = output(messages(shell(f"(printf user:; cat) | {encode}", input=Secret(CANARY))))
+    assert "‹secret›" in said
+    for known in (CANARY, base64.b64encode(b"user:" + CANARY.encode()).decode()[8:-4], CANARY.encode().hex()):
+        assert known not in said
+
+
+def test_a_secret_at_the_end_of_what_is_kept_is_hidden(messages: Any) -> None:
+    """Output beyond the limit is dropped; half a secret just before it is redacted."""
+    script = "read s; head -c 4194290 /dev/zero | tr '\\0' y >&2; echo $s >&2; exit 3"
+    (result,) = [message for message in messages(shell(script, input=Secret(CANARY))) if "verdict" in message]
+    assert "canary" not in result["error"]["stderr"]
+    assert result["error"]["stderr"].endswith("‹secret›…")
 
 
 def test_the_tail_of_an_error_does_not_begin_within_a_secret() -> None:
