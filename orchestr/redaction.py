@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import weakref
 
+from orchestr.agent.redaction import Redactor
 from orchestr.agent.secret import Secret
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from orchestr.agent.redaction import Redactor
 
 # By identity: a Secret's hash is that of its text, and to ask for it would fetch a secret that nobody used.
 _live: dict[int, weakref.ref[Secret]] = {}
@@ -22,8 +19,6 @@ def redact(text: str) -> str:
 
 def redactor() -> Redactor:
     """Return the redactor of all Secrets alive."""
-    from orchestr.agent.redaction import Redactor
-
     texts = frozenset(live_secrets())
     for known, made in _last[:1]:
         if known == texts:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from binascii import b2a_base64, hexlify
 
 from orchestr.agent.light_threading import Lock
-from orchestr.agent.secret import CUTS, REDACTED
+from orchestr.agent.secret import CUTS, REDACTED, redactors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,6 +164,9 @@ class Redactor:
             del self._waiting[:count]
 
 
+redactors.append(Redactor)
+
+
 def escaped(text: str) -> Iterator[str]:
     """Yield a text as it is, and as quoted or escaped texts have it."""
     yield text
@@ -200,8 +203,8 @@ def encoded(data: bytes) -> Iterator[Tuple[str, Tuple[int, int]]]:
         text = b2a_base64(bytes(shift) + data, newline=False).decode("ascii")
         bits = 8 * (shift + len(data))
         form = text[(8 * shift + 5) // 6 : bits // 6]
-        for each in (form, form.replace("+", "-").replace("/", "_")):
-            yield each, (int(shift > 0), int(bits % 6 > 0))
+        for alphabet_form in (form, form.replace("+", "-").replace("/", "_")):
+            yield alphabet_form, (int(shift > 0), int(bits % 6 > 0))
 
 
 def _unicode_escape(character: str, pattern: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Optional, Tuple
+    from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 
 REDACTED = "‹secret›"
 CUT = "…"  # stands where a text was cut before its secrets were redacted
 CUTS = (CUT, "...")
+
+#: The class that redacts secrets in any text: `orchestr.agent.redaction` adds it, and travels only with secrets.
+redactors: List[Callable[[], Any]] = []
 
 
 class Secret:

@@ -15,15 +15,13 @@ from orchestr.agent.light_threading import Lock, Thread, get_ident
 from orchestr.agent.line import CHUNK, MODULES, REACHED, TAKEN, Line
 from orchestr.agent.lock import HostLock
 from orchestr.agent.resource import Task
-from orchestr.agent.secret import Secret
+from orchestr.agent.secret import Secret, redactors
 from orchestr.agent.system import System
 from orchestr.agent.watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeAlias  # novm
-
-    from orchestr.agent.redaction import Redactor
 
 ANSWER_S = 2 * wire.LOST_S  # a controller that does not answer within this time is not going to
 STDERR_TAIL = 2000  # characters kept of a failed command's stderr
@@ -54,7 +52,7 @@ class Agent:
         self._lock: Optional[HostLock] = None
         self._requests: "SimpleQueue[Dict[str, Any]]" = SimpleQueue()
         self._new_secrets: List[str] = []  # not known to the redactor yet
-        self._redactor: Optional[Redactor] = None
+        self._redactor: Any = None  # a Redactor, once there are secrets
         self._held = ""  # the end of the task's output, when it may be the beginning of a secret
         self._task_id = ""  # of the task at work
         self._own_thread = get_ident()
@@ -198,12 +196,10 @@ class Agent:
     def _remember(self, secret: Secret) -> None:
         self._new_secrets += secret.parts or (secret.reveal(),)
 
-    def _known_secrets(self) -> Optional[Redactor]:
+    def _known_secrets(self) -> Any:
         """Return the redactor of all secrets that have come, None while there are none."""
         if self._new_secrets and self._redactor is None:
-            from orchestr.agent.redaction import Redactor
-
-            self._redactor = Redactor()
+            self._redactor = redactors[0]()  # its module came before the first secret
         while self._new_secrets and self._redactor is not None:
             self._redactor.add(self._new_secrets.pop())
         return self._redactor

@@ -11,7 +11,7 @@ import os
 import stat as stat_module
 import time
 
-from orchestr.agent import process
+from orchestr.agent import facts, process
 from orchestr.agent.digest import new_sha256
 from orchestr.agent.record import record
 from orchestr.agent.secret import CUT
@@ -245,8 +245,6 @@ class Reader:
 
     def ssh_connection(self) -> str:
         """Return SSH_CONNECTION of the controller's login ("client port server port"), "" when it came another way."""
-        from orchestr.agent import facts
-
         return facts.ssh_connection()
 
     # -- clock ----------------------------------------------------------------------------------------------------

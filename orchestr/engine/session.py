@@ -235,7 +235,7 @@ class Session:
         if not modules:
             return b""
         self._sent_modules.update(modules)
-        wanted = tuple(sorted({cls.__module__ for cls in classes}.intersection(modules)))
+        wanted = tuple(sorted({REDACTION, *(cls.__module__ for cls in classes)}.intersection(modules)))
         return bundle.modules_frame(tuple(modules), wanted, self._bytecode)
 
     def _send_module(self, name: str) -> None:
