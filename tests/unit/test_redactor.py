@@ -23,6 +23,7 @@ SECRETS = st.text(st.sampled_from("abcXYZ0189 '\"\\/+&=%$:;!é€😀\t"), min_s
     lambda text: text.strip() == text
 )
 AROUND = st.text(st.sampled_from("-_.,#[]{}<>|\n"), max_size=30)
+OTHER_BYTES = st.binary(max_size=20).map(lambda data: bytes(byte % 8 for byte in data))  # in no secret
 QUOTINGS: dict[str, Callable[[str], str]] = {
     "itself": str,
     "json": lambda text: json.dumps(text)[1:-1],
@@ -71,7 +72,7 @@ def test_a_secret_in_hexadecimal_is_redacted(encoding: str, secret: str, before:
 
 
 @pytest.mark.parametrize("encoding", BASE64)
-@given(secret=SECRETS, before=st.binary(max_size=20), after=st.binary(max_size=20), width=st.integers(4, 80))
+@given(secret=SECRETS, before=OTHER_BYTES, after=OTHER_BYTES, width=st.integers(4, 80))
 @settings(max_examples=150)
 def test_a_secret_in_base64_is_redacted(encoding: str, secret: str, before: bytes, after: bytes, width: int) -> None:
     """No character of base64 that holds a bit of the secret is left, wherever the secret begins in the data, and also
