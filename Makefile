@@ -1,7 +1,7 @@
 # Everything a contributor or a user types. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install packages-lab packages-tests lab-up lab-down lab-reset lab-status demo test check bench clean
+.PHONY: help install packages-lab packages-tests lab-up lab-down lab-reset lab-status demo test check fuzz bench clean
 
 # docker (containers that are whole machines), or virtualbox, or libvirt
 LAB_PROVIDER ?= docker
@@ -10,6 +10,8 @@ LAB_NODES ?= 5
 NODES ?=
 # for test: what to hand to pytest, as in `make test PYTEST="-k firewall"`
 PYTEST ?=
+# for fuzz: times more examples than `make test` tries
+FUZZ ?= 100
 # for bench: which cases and options to hand to python -m benchmarks
 BENCH ?=
 export LAB_NODES
@@ -71,6 +73,9 @@ check: install  ## lint, types, and that what travels to hosts is Python 3.8
 	.venv/bin/ruff check .
 	.venv/bin/mypy --strict orchestr roles
 	.venv/bin/vermin --quiet --no-tips --violations --target=3.8- orchestr/agent orchestr/resources $(wildcard roles/*/resources.py)
+
+fuzz: install packages-tests  ## try every reader of foreign text with random input, other one each time; more: make fuzz FUZZ=1000
+	@ORCHESTR_FUZZ=$(FUZZ) .venv/bin/python -m pytest tests/fuzz $(PYTEST) </dev/null
 
 BENCH_INSTALLED := build/bench-venv/.installed
 

@@ -103,7 +103,7 @@ def decode(payload: bytes, on_secret: Optional[Callable[[Secret], None]] = None)
     """Return the message in a ``J`` payload; ``on_secret`` is called with each Secret. Raises ProtocolError."""
     try:
         message = _rich(loads(payload.decode("utf-8", "surrogatepass")), on_secret)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProtocolError("not a message: %s" % error) from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ProtocolError("a message without a type")

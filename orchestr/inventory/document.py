@@ -73,14 +73,17 @@ def compose(text: str, file: str, in_python: bool = False) -> Node | None:
     """
     import yaml
 
-    loader = yaml.SafeLoader(text) if in_python else getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        node: Node | None = loader.get_single_node()
-        return node
-    except yaml.YAMLError as problem:
+        loader = yaml.SafeLoader(text) if in_python else getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        try:
+            node: Node | None = loader.get_single_node()
+            return node
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as problem:  # making the loader too: it looks for characters that YAML does not allow
         raise syntax_error(problem, text, file) from None
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise too_deep(file) from None
 
 
 def _character(pair: re.Match[str]) -> str:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
+from jinja2 import Template, TemplateNotFound, TemplateSyntaxError, Undefined
 from jinja2.exceptions import TemplateError
 
-from orchestr.errors import InputError
+from orchestr.errors import InputError, OrchestrError
 from orchestr.inventory import magic
 from orchestr.inventory.closest import closest
 from orchestr.inventory.position import Position, input_error, shown
+from orchestr.paths import unreadable
 from orchestr.secret import REDACTED, Secret
 from orchestr.templating.environment import (
     PREFIX,
@@ -33,7 +34,7 @@ from orchestr.templating.environment import (
 from orchestr.templating.taint import keys_in, pause_evaluation, seal, secret_parts, start_evaluation
 from orchestr.templating.unsupported import FILTERS, TESTS
 
-_FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
+_TOO_DEEP, _SPLIT = "this template is nested too deeply", "give its inner parts names of their own"
 _NO_FUNCTION = re.compile(r"No (filter|test) named '([^']*)'")
 _REDACTED_IN_JSON = json.dumps(REDACTED)[1:-1]
 _HIDDEN_USE = "a secret was used in a way that hides it; use it by its name, as in {{ password }}"
@@ -55,6 +56,8 @@ def render_text(text: str, names: Names, position: Position | None) -> Any:
         return _result(_Work(_compiled(text), names, finish, _Source(text, position)), is_text=False)
     except TemplateSyntaxError as problem:
         raise _syntax_error(problem, position) from None
+    except RecursionError:
+        raise input_error(position, _TOO_DEEP, next_step=_SPLIT) from None
 
 
 def render_file(path: Path, scope: magic.Names, values: Mapping[str, Any]) -> str | Secret:
@@ -77,6 +80,13 @@ def render_file(path: Path, scope: magic.Names, values: Mapping[str, Any]) -> st
     except TemplateNotFound as problem:
         step = f"templates are beside it: {path.parent}"
         raise InputError(f"template not found: {problem.name!r}", file=path, next_step=step) from None
+    except RecursionError:
+        raise InputError(_TOO_DEEP, file=path, next_step=_SPLIT) from None
+    except UnicodeDecodeError as problem:
+        message = f"is not UTF-8 text (byte {problem.start + 1})"
+        raise InputError(message, file=path, next_step="save it as UTF-8") from None
+    except OSError as problem:
+        raise unreadable(path, problem) from None
 
 
 @dataclass(frozen=True)
@@ -123,9 +133,9 @@ def _result(work: _Work, is_text: bool) -> Any:
         try:
             value, is_alone = work.evaluate()
             printed = [str(item) for item in evaluation.printed] if evaluation.secrets else []
-        except (TemplateSyntaxError, TemplateNotFound):
+        except (TemplateSyntaxError, TemplateNotFound, OrchestrError):
             raise
-        except _FAILURES as problem:
+        except Exception as problem:  # of any type: filters are called with any value, and Jinja2's own assert
             raise _error(work, problem, bool(evaluation.secrets)) from None
     secrets = evaluation.secrets
     if not secrets:
@@ -179,8 +189,9 @@ def _reason(problem: Exception, names: Names) -> tuple[str, str | None]:
         return str(message), None
     if problem.name is None:  # undef(hint=…)
         return str(problem.message), None
-    if problem.owner is None:
-        return f"the variable {problem.name!r} is not defined", closest(str(problem.name), names.known())
+    name = problem.name._undefined_name if isinstance(problem.name, Undefined) else problem.name
+    if problem.owner is None or name is not problem.name:  # of d[x] without an x, the x is meant
+        return f"the variable {name!r} is not defined", closest(str(name), names.known())
     is_mapping = isinstance(problem.owner, Mapping)
     owner = "a mapping" if is_mapping else type(problem.owner).__name__
     known = [str(key) for key in problem.owner] if is_mapping else []

@@ -12,6 +12,7 @@ import fnmatch
 import functools
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 #: Values of StrictHostKeyChecking that would accept unknown keys, as ``ssh -G`` prints them and as users write them.
 UNSAFE_CHECKING = {"false": "no", "accept-new": "accept-new"}
+_BLANKS = re.compile(r"[ \t\r]+")  # of ASCII alone: another character is part of a word
 NO_FILE_STEP = "remove UserKnownHostsFile=/dev/null from ansible_ssh_common_args or ~/.ssh/config"
 
 
@@ -79,19 +81,19 @@ def _read_one(file: str) -> Sequence[RecordedKey]:
 
 @functools.lru_cache(maxsize=64)
 def _read_version(file: str, version: tuple[int, ...]) -> tuple[RecordedKey, ...]:
-    return tuple(parse(file, Path(file).read_text(errors="replace")))
+    return tuple(parse(file, Path(file).read_bytes().decode(errors="replace")))
 
 
 def parse(file: str, text: str) -> Iterator[RecordedKey]:
-    """Yield the well-formed lines of a known_hosts file."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    """Yield the well-formed lines of a known_hosts file; as in ssh, a line ends at a line feed and nowhere else."""
+    for number, line in enumerate(text.split("\n"), start=1):
         key = _parse(line, file, number)
         if key is not None:
             yield key
 
 
 def _parse(line: str, file: str, number: int) -> RecordedKey | None:
-    words = line.split()
+    words = [word for word in _BLANKS.split(line) if word]
     if not words or words[0].startswith("#"):
         return None
     marker = words.pop(0) if words[0].startswith("@") else ""
