@@ -65,11 +65,8 @@ AGENT_MODULES = (
     "orchestr.agent.serve",
     "orchestr.resources",
 )
-_IMPORT = re.compile(
-    r"(?:^([ \t]*)|; )(?:from|import) (orchestr\.(?:agent|resources)(?:\.\w+)*)"
-    r"(?: import (\([^)]*\)|[\w, ]+))?",
-    re.MULTILINE,
-)
+# Begins with a literal text, which python's regular expressions look for fast.
+_IMPORTED = re.compile(r"(orchestr\.(?:agent|resources)(?:\.\w+)*)(?: import (\([^)]*\)|[\w, ]+))?")
 
 
 def source(module: str) -> str:
@@ -113,9 +110,12 @@ def imports_of(module: str, by_functions: bool = True) -> tuple[str, ...]:
 @functools.cache
 def _imports_in(text: str, by_functions: bool) -> tuple[str, ...]:
     imported: set[str] = set()
-    for indent, module, members in _IMPORT.findall(text):
-        if indent and not by_functions:
+    for match in _IMPORTED.finditer(text):
+        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        is_import = line.rpartition("; ")[2].strip() in ("from", "import")
+        if not is_import or (line[:1].isspace() and not by_functions):
             continue
+        module, members = match[1], match[2] or ""
         if not _is_package(module):
             imported.add(module)
             continue

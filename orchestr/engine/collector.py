@@ -65,11 +65,14 @@ class Collector:
                 verdict=str(message["verdict"]),
                 diff=self._redacted(str(message.get("diff", ""))),
                 reason=self._redacted(str(message.get("reason", ""))),
-                error={key: self._redacted(str(text)) for key, text in name_role(message.get("error", {})).items()},
+                error=self._error(message["error"]) if "error" in message else {},
                 elapsed_s=float(message.get("elapsed_s", 0.0)),
                 title=title,
             )
         )
+
+    def _error(self, error: Mapping[str, Any]) -> dict[str, str]:
+        return {key: self._redacted(str(text)) for key, text in name_role(error).items()}
 
     def _redacted(self, text: str) -> str:
         return text if self._redactor is None else self._redactor.redact(text)

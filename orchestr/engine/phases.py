@@ -71,9 +71,13 @@ class PlayPhase:
         )
 
 
-def phases(run: Run) -> list[PlayPhase]:
-    """Return the phases of all plays in their order, the early ones first: each kind of all plays before the next."""
-    plays = [list(_of_play(run.context, number)) for number in range(len(run.playbook.plays))]
+def phases(run: Run, *, is_strict: bool = False) -> list[PlayPhase]:
+    """Return the phases of all plays in their order, the early ones first: each kind of all plays before the next.
+
+    A description that fails has no phases: its deploy will fail on each host. ``is_strict`` raises its InputError, for
+    hosts that are not deployed.
+    """
+    plays = [list(_of_play(run.context, number, is_strict)) for number in range(len(run.playbook.plays))]
     early = zip_longest(*([item for item in play if item.phase.is_early] for play in plays))
     late = (item for play in plays for item in play if not item.phase.is_early)
     return [item for item in (*chain(*early), *late) if item is not None]
@@ -84,7 +88,7 @@ def steps(run: Run) -> list[Step]:
     return [item.step(run, item.batches(run)) for item in phases(run)]
 
 
-def _of_play(context: PlanContext, number: int) -> Iterator[PlayPhase]:
+def _of_play(context: PlanContext, number: int, is_strict: bool) -> Iterator[PlayPhase]:
     """Yield the phases of a play, role by role where one has phases; else the play's deploy alone."""
     play = context.playbook.plays[number]
     roles: dict[str, tuple[Assignment, str]] = {}
@@ -92,7 +96,7 @@ def _of_play(context: PlanContext, number: int) -> Iterator[PlayPhase]:
         for assignment in assignments if play_number == number else ():
             if not assignment.role.within:
                 roles.setdefault(assignment.role.name, (assignment, host))
-    known = {name: _phases_of(context, *roles[name]) for name in roles}
+    known = {name: _phases_of(context, *roles[name], is_strict) for name in roles}
     if not play.phases and not any(known.values()):
         yield PlayPhase(number)
         return
@@ -101,7 +105,7 @@ def _of_play(context: PlanContext, number: int) -> Iterator[PlayPhase]:
             yield PlayPhase(number, phase, name)
 
 
-def _phases_of(context: PlanContext, assignment: Assignment, host: str) -> tuple[Phase, ...]:
+def _phases_of(context: PlanContext, assignment: Assignment, host: str, is_strict: bool) -> tuple[Phase, ...]:
     role = assignment.role
     if role.describe is None or role.phases:
         return role.phases
@@ -109,7 +113,9 @@ def _phases_of(context: PlanContext, assignment: Assignment, host: str) -> tuple
 
     try:
         return phases_of(Host(context, context.inventory.host(host), role), assignment.params)
-    except InputError:  # the deploy says it of each host
+    except InputError:
+        if is_strict:
+            raise
         return ()
 
 

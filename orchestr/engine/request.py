@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestr.agent.record import is_record
@@ -14,11 +14,11 @@ _SCALARS = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 class Request:
-    """The state of a request. ``digests`` are the blobs its tasks refer to."""
+    """The state of a request for tasks that hold these records (`records_in`). ``digests``: the blobs among them."""
 
-    def __init__(self, tasks: Sequence[Task], *, may_offer: bool) -> None:
+    def __init__(self, tasks: Sequence[Task], records: Iterable[Any], *, may_offer: bool) -> None:
+        self.digests = {fields["sha256"] for fields in map(vars, records) if "sha256" in fields}
         self.may_offer = may_offer
-        self.digests = {value.sha256 for task in tasks for value in records_in(task) if hasattr(value, "sha256")}
         self._tasks = tasks
         self._without_result = Counter(task.id for task in tasks)
         self._not_started = self._without_result.copy()
@@ -56,23 +56,18 @@ class Request:
         self._without_result[task_id] -= 1
 
 
-def classes_in(value: Any) -> Iterator[type]:
-    """Yield the classes of a task's resource and of the registered values within it."""
-    return (type(record) for record in records_in(value))
-
-
-def records_in(value: Any) -> Iterator[Any]:
-    """Yield a task's resource and the registered values within it."""
-    if isinstance(value, tuple):
-        for item in value:
-            if type(item) not in _SCALARS:
-                yield from records_in(item)
-    elif isinstance(value, Task):
-        yield from records_in(value.resource)
-        if value.until is not None:
-            yield from records_in(value.until)
-    elif hasattr(type(value), "kind") and is_record(type(value)):
-        yield value
-        for inner in vars(value).values():
-            if type(inner) not in _SCALARS:
-                yield from records_in(inner)
+def records_in(tasks: Iterable[Task]) -> list[Any]:
+    """Return the tasks' resources and the registered values within them."""
+    records: list[Any] = []
+    todo: list[Any] = [value for task in tasks for value in (task.resource, task.until) if value is not None]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, tuple):
+            inner: Iterable[Any] = value
+        elif hasattr(type(value), "kind") and is_record(type(value)):
+            records.append(value)
+            inner = vars(value).values()
+        else:
+            continue
+        todo.extend([item for item in inner if type(item) not in _SCALARS])
+    return records

@@ -19,7 +19,7 @@ from orchestr.engine.pace import Pace
 from orchestr.engine.preamble import START_TIMEOUT_S, skip_preamble
 from orchestr.engine.privilege import agent_command, answer_password_prompt
 from orchestr.engine.reachability import Reachability
-from orchestr.engine.request import Request, classes_in
+from orchestr.engine.request import Request, records_in
 from orchestr.engine.start_errors import locked
 from orchestr.engine.upload import Upload
 from orchestr.errors import AgentError, HostError, UnreachableError
@@ -163,9 +163,11 @@ class Session:
         Raises UnreachableError when the connection breaks or the agent is silent for ``silence_s``, AgentError when
         the agent itself fails or a task is over its time (see `Pace`).
         """
+        records = records_in(tasks)
+        classes = set(map(type, records))
         try:
             request_frame = wire.encode({"type": "tasks", "tasks": list(tasks), "check": check})
-            frames = self._module_frame(tasks, wire.SECRET_MARK in request_frame) + request_frame
+            frames = self._module_frame(classes, wire.SECRET_MARK in request_frame) + request_frame
         except wire.ProtocolError as error:
             step = "a role sends large content with host.file(PATH), not as text"
             raise AgentError(f"the tasks cannot be sent: {error}", host=self.host, next_step=step) from error
@@ -174,7 +176,8 @@ class Session:
         except UnreachableError:
             self._raise_last_words()
             raise
-        request, pace = Request(tasks, may_offer=_may_offer(frozenset(_modules_of(tasks)))), Pace(tasks)
+        may_offer = _may_offer(frozenset(cls.__module__ for cls in classes))
+        request, pace = Request(tasks, records, may_offer=may_offer), Pace(tasks)
         self._upload.allow(request.digests)
         try:
             while True:
@@ -227,9 +230,8 @@ class Session:
                 if message["type"] == "fatal":
                     raise AgentError(message["message"], host=self.host)
 
-    def _module_frame(self, tasks: Sequence[Task], has_secrets: bool) -> bytes:
-        """Return the frame of the modules that tasks need and the host lacks, "" when it has them all."""
-        classes = {cls for task in tasks for cls in classes_in(task)}
+    def _module_frame(self, classes: set[type], has_secrets: bool) -> bytes:
+        """Return the frame of the modules that classes need and the host lacks, "" when it has them all."""
         needed = [*bundle.modules_for(classes), *((REDACTION,) if has_secrets else ())]
         modules = [name for name in needed if name not in self._sent_modules]
         if not modules:
@@ -327,10 +329,6 @@ class Session:
             if kind != b"B" or is_first or len(payload) < 4:
                 raise wire.ProtocolError("content that no task asked for")
             self._download.take(*wire.split_chunk(payload))
-
-
-def _modules_of(tasks: Sequence[Task]) -> set[str]:
-    return {cls.__module__ for task in tasks for cls in classes_in(task)}
 
 
 @functools.lru_cache(maxsize=256)

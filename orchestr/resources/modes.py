@@ -52,9 +52,10 @@ def secret_mode(mode: Optional[Mode], default: int, has_secret: bool, path: str)
 
 def _is_sensible(mode: int) -> bool:
     """Return False for bits that are hardly ever meant, but come out of decimal digits."""
-    owner, group, others = (mode >> shift & 7 for shift in (6, 3, 0))
-    writes_blindly = any(rights & 2 and not rights & 4 for rights in (owner, group, others))
-    return not (group & ~owner or others & ~owner or writes_blindly or mode == 0o764)
+    owner, group, others = mode >> 6 & 7, mode >> 3 & 7, mode & 7
+    if group & ~owner or others & ~owner or mode == 0o764:
+        return False
+    return 2 not in (owner & 6, group & 6, others & 6)  # to write, but not to read
 
 
 def _bits_of_text(text: str) -> int:

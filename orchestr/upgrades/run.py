@@ -113,8 +113,9 @@ def rollback(
 
 def _hands_over(main: Run, parting: Run) -> bool:
     """Return True if departing hosts take part in the run, in the same plays: they may hand over data."""
-    is_same = main.playbook.path == parting.playbook.path
-    return is_same and any(item.phase.reaches_departing and item.hosts(parting) for item in phases(parting))
+    is_same = main.playbook.path.resolve() == parting.playbook.path.resolve()
+    items = phases(parting, is_strict=True) if is_same else []
+    return any(item.phase.reaches_departing and item.hosts(parting) for item in items)
 
 
 def _link_runs(main: Run, parting: Run) -> None:

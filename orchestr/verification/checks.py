@@ -19,7 +19,7 @@ from orchestr.redaction import redact
 from orchestr.verification.backend import Sessions
 from orchestr.verification.failure import explain, words_of
 from orchestr.verification.outside import Outside
-from orchestr.verification.placements import Placement
+from orchestr.verification.placements import DERIVED, Placement
 
 if TYPE_CHECKING:
     from testinfra.host import Host as TestinfraHost  # type: ignore[import-untyped]  # it has annotations, no marker
@@ -61,10 +61,10 @@ def _own_settings() -> Iterator[None]:
 class RoleModule(pytest.Module):
     """A role's verify.py, imported as a module of its role, so that the role is loaded once and not twice."""
 
-    role = ""
-
     def _getobj(self) -> Any:
-        name = f"orchestr_roles.{self.role}.verify"
+        name = f"orchestr_roles.{self.path.parent.name}.verify"
+        if self.path == DERIVED:
+            name = f"orchestr.verification.{DERIVED.stem}"
         sys.modules.pop(name, None)
         pytest.register_assert_rewrite(name)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -88,8 +88,11 @@ class Checks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Module:
         module: RoleModule = RoleModule.from_parent(parent, path=module_path)
-        module.role = module_path.parent.name
         return module
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+        """Leave out derived checks that do not concern a host, such as checks of data where there is none."""
+        items[:] = [item for item in items if item.path != DERIVED or _is_for_its_host(item)]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         module = metafunc.definition.getparent(RoleModule)
@@ -169,6 +172,12 @@ def _place_of(item: pytest.Function) -> Placement:
     placement = item.callspec.params["placement"]
     assert isinstance(placement, Placement)
     return placement
+
+
+def _is_for_its_host(item: pytest.Function) -> bool:
+    from orchestr.verification.application_checks import is_for
+
+    return is_for(item.originalname, _place_of(item).machine)
 
 
 def _names(item: pytest.Function, placement: Placement) -> tuple[str, str]:

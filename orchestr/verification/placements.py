@@ -1,4 +1,4 @@
-"""Which checks go where: a role that has a verify.py, on a host that gets the role."""
+"""The checks of each host: those of its roles' verify.py, and for applications those of their description."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from orchestr.planning.plan import Host
 
 if TYPE_CHECKING:
     from orchestr.engine.run import Run
+    from orchestr.planning.role import Role
+
+#: The checks of every application.
+DERIVED = Path(__file__).with_name("application_checks.py")
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,18 @@ def placements(run: Run) -> Iterator[Placement]:
 
     A role that a host gets in several plays, each a stage of it, is checked as the last one leaves it.
     """
-    checks: dict[tuple[str, str], Placement] = {}
+    checks: dict[tuple[str, str, Path], Placement] = {}
     for number, hosts in run.play_hosts.items():
         for host in hosts:
             for assignment in run.context.assignments[(number, host)]:
-                file = assignment.role.path / "verify.py"
-                if file.is_file():
-                    machine = Host(run.context, run.inventory.host(host), assignment.role)
-                    name = assignment.role.name
-                    checks[name, host] = Placement(name, file, host, machine, assignment.params)
+                name, machine = assignment.role.name, Host(run.context, run.inventory.host(host), assignment.role)
+                for file in _files(assignment.role):
+                    checks[name, host, file] = Placement(name, file, host, machine, assignment.params)
     yield from checks.values()
+
+
+def _files(role: Role) -> Iterator[Path]:
+    if role.describe is not None and not role.within:
+        yield DERIVED
+    if (role.path / "verify.py").is_file():
+        yield role.path / "verify.py"

@@ -85,10 +85,10 @@ def story(bare: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator
     login = "mysql --defaults-extra-file=/run/secrets/mysql_root.cnf -e"
     statement = "CREATE TABLE app.orders (item TEXT); INSERT INTO app.orders VALUES (\"teapot\")"
     ssh("lab4", f"docker exec {database('lab4')} {login} '{statement}'; echo cat >{UPLOAD}")
-    upgraded = project.succeed("upgrade", "single", "--to", project.inventory("distributed"), "--no-verify")
+    upgraded = project.succeed("upgrade", "single", "--to", project.inventory("distributed"))
     settled = project.succeed("run", "distributed")
     moved = (rows("lab5"), ssh("lab5", f"cat {UPLOAD}").strip())
-    back = project.orchestr.succeed("rollback", "last", "--no-verify")
+    back = project.orchestr.succeed("rollback", "last")
     returned = (rows("lab4"), ssh("lab4", f"cat {UPLOAD}").strip())
     yield Story(project, again, upgraded, settled, moved, back, returned)
 

@@ -128,6 +128,26 @@ def test_an_upgrade_takes_data_along(cluster: Cluster) -> None:
     assert not [name for name in cluster.hosts["a"].nodes if name.startswith(MARKS + "/")]
 
 
+def test_two_paths_of_one_playbook_are_the_same_plays(cluster: Cluster) -> None:
+    """Hosts of an old inventory that writes the playbook's path in another way still hand over their data."""
+    cluster.upgrade("alone", "many")
+    path = cluster.root / "inventories/many.yml"
+    path.write_text(path.read_text() + "  vars: {orchestr_playbook: playbooks/../playbooks/site.yml}\n")
+    result = cluster.upgrade("many", "alone")
+    assert result.exit_code == 0, cluster.errors(result)
+    assert cluster.holders() == cluster.holders(VOLUME) == ["a"]
+
+
+def test_a_departing_host_that_cannot_be_described_ends_it_first(cluster: Cluster) -> None:
+    """Nobody knows then whether it has data, so the upgrade is refused and no host is contacted."""
+    failing = '    if len(host.group("all")) > 1:\n        raise InputError("no setting")\n    store = Placement'
+    role = ROLE.replace("import Params", "import InputError, Params").replace("    store = Placement", failing)
+    cluster.write("roles/app/__init__.py", role)
+    with pytest.raises(orchestr.InputError, match="no setting"):
+        cluster.upgrade("many", "alone")
+    assert not any(host.log for host in cluster.hosts.values()) and cluster.holders() == ["a"]
+
+
 def test_the_newest_comes_back_from_a_host_that_goes(cluster: Cluster) -> None:
     """What was added since the upgrade is there after the way back; what was deleted stays deleted."""
     cluster.upgrade("alone", "many")
