@@ -47,9 +47,9 @@ def test_tasks_survive(content: str, mode: int, when: bool, secret: str) -> None
 
 
 def test_a_field_equal_to_its_default_but_of_another_type_survives() -> None:
-    """``retries=False`` is not ``retries=0``; only true defaults are left out."""
-    (task,) = roundtrip({"type": "t", "tasks": (Task(File("/a"), retries=False),)}, 9)["tasks"]  # type: ignore[misc]
-    assert task.retries is False
+    """``delay_s=1`` is not ``delay_s=1.0``; only true defaults are left out."""
+    (task,) = roundtrip({"type": "t", "tasks": (Task(File("/a"), delay_s=1),)}, 9)["tasks"]
+    assert (task.delay_s, type(task.delay_s)) == (1, int)
 
 
 def test_secrets_are_reported_while_decoding() -> None:
