@@ -133,7 +133,7 @@ def describe(error: Exception) -> Dict[str, str]:
     if isinstance(error, ResourceError):
         return {"message": str(error), "stderr": cut_tail(error.stderr, STDERR_LIMIT), "next_step": error.next_step}
     if isinstance(error, OSError):
-        step = "free some space on that disk and run again" if error.errno == 28 else ""
+        step = "free some space on that disk and run again" if error.errno == 28 else getattr(error, "next_step", "")
         return {"message": str(error), "stderr": "", "next_step": step}
     import traceback
 

@@ -129,10 +129,11 @@ def _script(system: System, switch: _Switch, undo: Undo) -> str:
 
 def _restore(system: System, switch: _Switch, number: int, path: str) -> List[str]:
     """Return the lines that bring one file back whole: a copy beside it, renamed over it."""
-    status, content = system.stat(path), system.read_bytes(path)
-    if status is None or content is None:
+    path = system.real_path(path)  # a link stays one
+    before = system.read_file(path)
+    if before is None:
         return ["rm -f %s" % shlex.quote(path)]
-    kept = "file-%d" % number
+    (content, status), kept = before, "file-%d" % number
     system.write_bytes("%s/%s" % (switch.directory, kept), content, mode=status.mode, uid=status.uid, gid=status.gid)
     beside = shlex.quote("%s.orchestr-%s" % (path, switch.token))
     return ["cp -p %s %s && mv -f %s %s" % (kept, beside, beside, shlex.quote(path))]

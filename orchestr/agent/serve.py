@@ -9,7 +9,7 @@ import os
 import time
 from _queue import Empty, SimpleQueue
 
-from orchestr.agent import converge, facts, filesystem, process, wire
+from orchestr.agent import converge, door, facts, process, wire
 from orchestr.agent.child import keep_descriptors
 from orchestr.agent.light_threading import Lock, Thread, get_ident
 from orchestr.agent.line import CHUNK, MODULES, REACHED, TAKEN, Line
@@ -145,7 +145,7 @@ class Agent:
     def _give_up(self, why: str) -> None:
         """Report that the task at work is over its time, and end: the thread that does it cannot be interrupted."""
         process.start_no_more()
-        filesystem.begin_no_more()
+        door.begin_no_more()
         process.kill_all()
         error = {
             "message": "%s, and this host's agent has ended" % why,
@@ -293,9 +293,9 @@ def _head(text: str) -> str:
 def _die() -> None:
     """The controller is gone: end all children and this process, leaving no half-written file."""
     process.start_no_more()
-    filesystem.begin_no_more()
+    door.begin_no_more()
     process.kill_all()
-    filesystem.discard_unfinished()
+    door.discard_unfinished()
     os._exit(98)
 
 

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat as stat_module
 import time
 
-from orchestr.agent import facts, process
+from orchestr.agent import door, facts, process
 from orchestr.agent.digest import new_sha256
 from orchestr.agent.record import record
 from orchestr.agent.secret import CUT
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of a command's stdout or stderr
 LONGEST_REMOVAL_S = 24 * 3600.0  # of a tree of any size
+READ_LIMIT = 64 * 1024 * 1024  # bytes of a file that is read whole: a user may put one of any size where it is expected
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -48,6 +48,7 @@ class FileStat:
     """The result of lstat: ``type`` is file, directory, link, FIFO, socket or device; ``mode`` its bits.
 
     ``changed_ns`` is ctime (content, owner, mode or name), ``modified_ns`` mtime (content; can be set by hand).
+    ``inode`` tells whether two of them are of one file (0: unknown).
     """
 
     type: str
@@ -58,6 +59,7 @@ class FileStat:
     changed_ns: int
     target: str = ""
     modified_ns: int = 0
+    inode: int = 0
 
 
 class CommandFailed(Exception):
@@ -139,12 +141,27 @@ class Reader:
 
     # -- files ----------------------------------------------------------------------------------------------------
     def read_bytes(self, path: str, limit: Optional[int] = None) -> Optional[bytes]:
-        """Return a file's content, None when there is no such file. Raises OSError otherwise."""
+        """Return a file's content, None when there is no such file.
+
+        Raises OSError otherwise, also for more than READ_LIMIT bytes without a ``limit``.
+        """
+        content = self._read(path, limit)
+        return None if content is None else content[0]
+
+    def read_file(self, path: str) -> Optional[Tuple[bytes, FileStat]]:
+        """Return a file's content and the stat of this very file, for `System.rewrite`; else as `read_bytes`."""
+        return self._read(path, None)
+
+    def _read(self, path: str, limit: Optional[int]) -> Optional[Tuple[bytes, FileStat]]:
         try:
-            with _open_regular(path) as stream:
-                return stream.read() if limit is None else stream.read(limit)
+            with os.fdopen(door.open_file(path), "rb", 0) as stream:
+                status = os.fstat(stream.fileno())
+                data = _read_at_most(stream, READ_LIMIT + 1 if limit is None else limit)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if limit is None and len(data) > READ_LIMIT:
+            raise OSError("%s is larger than the %d MiB that are read of a file" % (path, READ_LIMIT >> 20))
+        return data, _file_stat(status, "")
 
     def read_text(self, path: str) -> Optional[str]:
         """Return a file's content as text (undecodable bytes replaced), None when there is no such file."""
@@ -154,42 +171,44 @@ class Reader:
     def stat(self, path: str) -> Optional[FileStat]:
         """Return the result of lstat, None when the path does not exist."""
         try:
-            status = os.lstat(path)
+            with door.enter(path) as entry:
+                status = entry.stat()
+                target = (entry.target() or "") if stat_module.S_ISLNK(status.st_mode) else ""
         except (FileNotFoundError, NotADirectoryError):
             return None
-        kind = stat_module.S_IFMT(status.st_mode)
-        types = {
-            stat_module.S_IFREG: "file",
-            stat_module.S_IFDIR: "directory",
-            stat_module.S_IFLNK: "link",
-            stat_module.S_IFIFO: "FIFO",
-            stat_module.S_IFSOCK: "socket",
-        }
-        target = os.readlink(path) if kind == stat_module.S_IFLNK else ""
-        return FileStat(
-            types.get(kind, "device"),
-            stat_module.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-            status.st_size,
-            status.st_ctime_ns,
-            target,
-            status.st_mtime_ns,
-        )
+        return _file_stat(status, target)
+
+    def real_path(self, path: str) -> str:
+        """Return the path that a link at ``path`` leads to, any other path as it is: where a file is edited in place.
+
+        Raises UnsafePath for a link that a user of the host could have put there.
+        """
+        try:
+            with door.enter(path) as entry:
+                if entry.target() is None:
+                    return path
+            with door.enter(path, follow=True) as entry:
+                return entry.path
+        except (FileNotFoundError, NotADirectoryError):
+            return path
 
     def list_directory(self, path: str) -> List[str]:
         """Return the sorted names in a directory; empty when there is none."""
         try:
-            return sorted(os.listdir(path))
+            descriptor = door.open_directory(path)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        try:
+            return sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
 
     def digest(self, path: str) -> Optional[str]:
         """Return the sha256 (hex) of a file, None when it does not exist; in check mode, the predicted one."""
         if path in self.predicted:
             return self.predicted[path]
         try:
-            with _open_regular(path) as stream:
+            with os.fdopen(door.open_file(path), "rb") as stream:
                 digest = new_sha256(os.fstat(stream.fileno()).st_size)
                 for chunk in iter(lambda: stream.read(1 << 20), b""):
                     digest.update(chunk)
@@ -197,6 +216,18 @@ class Reader:
                 return str(digest.hexdigest())
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def pinned(self, path: str, private: bool = False) -> Any:
+        """Return a context whose value is a name of this directory for commands, which nobody can lead elsewhere.
+
+        With ``private`` it raises UnsafePath unless only the agent's user can enter that directory.
+        """
+        return _filesystem().Pinned(path, private)
+
+    def is_exposed(self, path: str) -> bool:
+        """Return True if a user of the host can replace something on the way to a path. Raises OSError."""
+        with door.enter(path) as entry:
+            return entry.culprit() is not None
 
     def which(self, program: str) -> Optional[str]:
         """Return the path of a program, None when it is not installed."""
@@ -323,26 +354,28 @@ class System(Reader):
 
     def write_bytes(self, path: str, data: bytes, *, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
         """Write a file so that a reader sees the old or the new whole, keeping the old for rollback."""
-        from orchestr.agent import filesystem
-
-        filesystem.write_atomically(path, [data], mode, uid, gid, self.run_id)
+        _filesystem().write_atomically(path, [data], mode, uid, gid, self.run_id)
 
     def rewrite(self, path: str, data: bytes, before: FileStat) -> None:
-        """Like write_bytes, for a file that is there: its owner, mode, ACL and extended attributes stay."""
-        from orchestr.agent import filesystem
+        """Like write_bytes, for a file that `read_file` read: its owner, mode, ACL and extended attributes stay.
 
-        attributes = filesystem.attributes_of(path)
-        filesystem.write_atomically(
-            path, [data], before.mode, before.uid, before.gid, self.run_id, attributes=attributes
-        )
+        Raises OSError when it is not that file any more.
+        """
+        seen = (before.inode, before.changed_ns)
+        _filesystem().write_atomically(path, [data], before.mode, before.uid, before.gid, self.run_id, seen=seen)
 
     def write_blob(
         self, path: str, digest: str, size_bytes: int, *, mode: int = 0o600, uid: int = 0, gid: int = 0
     ) -> None:
         """Like write_bytes, the content fetched from the controller by its sha256 and checked against it."""
-        from orchestr.agent import filesystem
+        _filesystem().write_atomically(path, self.blob(digest, size_bytes), mode, uid, gid, self.run_id, digest)
 
-        filesystem.write_atomically(path, self.blob(digest, size_bytes), mode, uid, gid, self.run_id, digest)
+    def adopt(self, path: str, digest: str, *, mode: int, uid: int, gid: int) -> None:
+        """Set owner and mode of a file that has this sha256; a new file takes its place where a user may have it open.
+
+        Raises OSError for any other content: only a file that is as wanted is given to somebody.
+        """
+        _filesystem().adopt(path, digest, mode, uid, gid, self.run_id)
 
     def blob(self, digest: str, size_bytes: int) -> Iterator[bytes]:
         """Yield a blob's content from the controller, chunk by chunk."""
@@ -350,53 +383,85 @@ class System(Reader):
             raise OSError("this run has no controller to fetch from")
         return self._fetch(digest, size_bytes)
 
-    def make_directory(self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
-        """Make a directory and its missing parents (0755, owned by the agent's user)."""
-        parent = os.path.dirname(path.rstrip("/"))
-        if parent:
-            os.makedirs(parent, mode=0o755, exist_ok=True)
-        if not os.path.isdir(path):
-            os.mkdir(path, 0o700)
-        os.chown(path, uid, gid)
-        os.chmod(path, mode)
+    def make_directory(
+        self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0, must_be_new: bool = False
+    ) -> None:
+        """Make a directory and its missing parents (0755, owned by the agent's user).
+
+        One that is there gets mode and owner, or with ``must_be_new`` is an OSError.
+        """
+        _filesystem().make_directory(path, mode, uid, gid, must_be_new)
 
     def set_mode(self, path: str, mode: int) -> None:
-        os.chmod(path, mode)
+        _filesystem().set_attributes(path, mode)
 
     def set_owner(self, path: str, uid: int, gid: int) -> None:
-        os.chown(path, uid, gid, follow_symlinks=False)
+        """Set owner and group (-1: as it is) of a file, directory or link itself."""
+        _filesystem().set_attributes(path, None, uid, gid)
 
     def symlink(self, target: str, path: str) -> None:
         """Make or replace a symbolic link in one step."""
-        from orchestr.agent import filesystem
-
-        filesystem.symlink_atomically(target, path)
+        _filesystem().symlink_atomically(target, path)
 
     def remove(self, path: str) -> None:
         """Remove a file, a link or a whole directory tree; nothing there is fine."""
-        from orchestr.agent import filesystem
-
         self.allow(LONGEST_REMOVAL_S)
-        filesystem.remove(path, self.run_id)
+        _filesystem().remove(path, self.run_id)
         self.settle()
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename a file or directory; an empty directory at ``target`` is replaced. Raises OSError."""
+        _filesystem().rename(source, target)
+
+    def remove_empty(self, path: str) -> None:
+        """Remove an empty directory. Raises OSError for one with content."""
+        _filesystem().remove_empty(path)
 
     def confirm_reachable(self, window_s: float) -> bool:
         """Ask the controller for a new connection to this host; return True when it came within ``window_s``."""
         return self._confirm is not None and self._confirm(window_s)
 
 
-def _open_regular(path: str) -> "BinaryIO":
-    """Open a regular file to read. Raises OSError for anything else: a FIFO or a device would block or never end.
+def _filesystem() -> Any:
+    """Return the module that writes; it is sent to a host once a task changes something there."""
+    from orchestr.agent import filesystem
 
-    A user of the host may put one where a file is expected; neither waits here for a writer.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    mode = os.fstat(descriptor).st_mode
-    if not stat_module.S_ISREG(mode):
-        os.close(descriptor)
-        number = errno.EISDIR if stat_module.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", path)
-    return os.fdopen(descriptor, "rb")
+    return filesystem
+
+
+def _read_at_most(stream: BinaryIO, limit: int) -> bytes:
+    """Return what a file holds, at most ``limit`` bytes of it."""
+    pieces, left = [], limit
+    while left > 0:
+        piece = stream.read(min(left, 1 << 20))
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+_TYPES = {
+    stat_module.S_IFREG: "file",
+    stat_module.S_IFDIR: "directory",
+    stat_module.S_IFLNK: "link",
+    stat_module.S_IFIFO: "FIFO",
+    stat_module.S_IFSOCK: "socket",
+}
+
+
+def _file_stat(status: os.stat_result, target: str) -> FileStat:
+    return FileStat(
+        _TYPES.get(stat_module.S_IFMT(status.st_mode), "device"),
+        stat_module.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        status.st_size,
+        status.st_ctime_ns,
+        target,
+        status.st_mtime_ns,
+        status.st_ino,
+    )
 
 
 def _ignore(seconds: float = 0.0) -> None:

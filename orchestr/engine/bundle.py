@@ -53,7 +53,7 @@ AGENT_MODULES = (
     "orchestr.agent.child",
     "orchestr.agent.process",
     "orchestr.agent.unix_http",
-    "orchestr.agent.filesystem",
+    "orchestr.agent.door",
     "orchestr.agent.system",
     "orchestr.agent.resource",
     "orchestr.agent.wire",
@@ -65,6 +65,8 @@ AGENT_MODULES = (
     "orchestr.agent.serve",
     "orchestr.resources",
 )
+#: Modules of the agent that are sent when a task first changes something.
+WRITING_MODULES = ("orchestr.agent.filesystem",)
 # Begins with a literal text, which python's regular expressions look for fast.
 _IMPORTED = re.compile(r"(orchestr\.(?:agent|resources)(?:\.\w+)*)(?: import (\([^)]*\)|[\w, ]+))?")
 
@@ -131,8 +133,11 @@ def modules_for(classes: Iterable[type]) -> list[str]:
 
 
 def modules_asked_for(module: str, sent: Iterable[str]) -> list[str]:
-    """Return the modules needed to import ``module``, if a function of the ``sent`` ones imports it; else nothing."""
-    if module not in _closure(sent, by_functions=True):
+    """Return the modules needed to import ``module``, if a function of the agent or the ``sent`` ones imports it.
+
+    Else nothing.
+    """
+    if module not in WRITING_MODULES and module not in _closure(sent, by_functions=True):
         return []
     known, wanted = set(sent), [module]
     if _is_package(module):  # a package is asked for on the way to the modules in it: these come along

@@ -9,7 +9,7 @@ from orchestr.resources.names import check_part, check_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Tuple
+    from typing import Any, List, Tuple
 
 BACKUPS = "/var/backups/orchestr"
 
@@ -65,10 +65,10 @@ class Archive(Action):
         path = "%s/%s.tar.gz" % (self.directory, moment)
         partial = path + ".partial"
         system.write_bytes(partial, b"", mode=0o600)  # tar fills it and keeps its mode
-        names = [name.lstrip("/") for name in present]
-        system.run(["tar", "--create", "--gzip", "--file", partial, "--directory", "/", "--", *names], timeout_s=3600.0)
+        with _Members(system, present) as members:
+            system.run(["tar", "--create", "--gzip", "--file", partial, *members], timeout_s=3600.0)
         system.run(["tar", "--list", "--gzip", "--file", partial], timeout_s=3600.0)
-        system.run(["mv", "--force", partial, path])
+        system.rename(partial, path)
         status = system.stat(path)
         size_bytes = status.size_bytes if status else 0
         self.publish(system, {"archive": path, "size_bytes": size_bytes})
@@ -78,3 +78,38 @@ class Archive(Action):
         names = [name for name in system.list_directory(self.directory) if name.endswith(".tar.gz")]
         for name in names[: -self.keep]:
             system.remove("%s/%s" % (self.directory, name))
+
+
+class _Members:
+    """The words by which tar packs paths under their own names, and cannot be led elsewhere by a user of the host.
+
+    A path on which a user can replace something is packed from the directory that is held open while tar runs.
+    """
+
+    def __init__(self, system: System, paths: List[str]) -> None:
+        self._system, self._paths = system, paths
+        self._held: List[Any] = []
+
+    def __enter__(self) -> List[str]:
+        try:
+            return self._words()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: Any) -> None:
+        while self._held:
+            self._held.pop().__exit__(None, None, None)
+
+    def _words(self) -> List[str]:
+        exposed = [path for path in self._paths if self._system.is_exposed(path)]
+        options, names = ["--directory", "/"], [path.lstrip("/") for path in self._paths if path not in exposed]
+        for path in exposed:
+            folder, _, name = path.rstrip("/").rpartition("/")
+            held = self._system.pinned(folder or "/")
+            pinned = held.__enter__().lstrip("/")
+            self._held.append(held)
+            inside = "".join("\\" + char if char in "\\&," else char for char in folder.lstrip("/"))
+            options += ["--transform", "flags=rh;s,^%s/,%s/," % (pinned, inside)]
+            names.append(pinned + "/" + name)
+        return [*options, "--", *names]

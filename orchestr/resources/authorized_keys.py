@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from orchestr.agent.record import replace
 from orchestr.agent.resource import ResourceError
-from orchestr.agent.system import Reader, System
+from orchestr.agent.system import FileStat, Reader, System
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, List, Sequence, Tuple
+    from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 # A key line is [options] type base64 [comment]; the base64 of every key starts with the length of its type's name.
 _BODY = re.compile(r"(?:^|\s)(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+\s+(AAAA[A-Za-z0-9+/]+={0,3})(?:\s|$)")
@@ -51,20 +52,39 @@ def present_keys(lines: Sequence[str], keys: Sequence[str], only_these: bool) ->
     return (*(key for key in keys if key in there), *others)
 
 
-def read_keys(reader: Reader, home: str) -> List[str]:
-    """Return the lines of an account's authorized_keys."""
-    return (reader.read_text(home + "/.ssh/authorized_keys") or "").splitlines()
+def read_keys(reader: Reader, home: str, uid: int) -> List[str]:
+    """Return the lines of an account's authorized_keys, as sshd(8) sees them. Raises UnsafePath for a user's link.
+
+    sshd reads the file as the account. One that the account cannot read holds no keys, and may be anybody's secret: its
+    user can put every file there that the user can rename.
+    """
+    return _read(reader, home, uid)[0].decode("utf-8", "replace").splitlines()
 
 
-def write_keys(system: System, home: str, lines: Sequence[str], uid: int, gid: int) -> None:
-    """Write an account's authorized_keys, 0600 in a 0700 directory, both the account's.
+def _read(reader: Reader, home: str, uid: int) -> Tuple[bytes, Optional[FileStat]]:
+    content = reader.read_file(home + "/.ssh/authorized_keys")
+    if content is None:
+        return b"", None
+    data, status = content
+    return (b"", None) if status.uid != uid and not status.mode & 0o004 else (data, status)
 
-    The account's user can put anything into its home, so nothing is followed through a link. Raises ResourceError.
+
+def edit_keys(system: System, home: str, edit: Callable[[List[str]], Iterable[str]], uid: int, gid: int) -> None:
+    """Replace the lines of an account's authorized_keys by ``edit(lines)``; 0600 in a 0700 directory, the account's.
+
+    The account's user can put anything into its home, so a link is followed only where that user could not have made
+    it (in root's home). Raises ResourceError, UnsafePath, OSError.
     """
     folder = home + "/.ssh"
-    status = system.stat(folder)
-    if status is not None and status.type != "directory":
-        raise ResourceError("%s is a %s, not a directory" % (folder, status.type), "move it away first")
+    present = system.stat(folder)
+    if present is not None and present.type != "directory":
+        raise ResourceError("%s is a %s, not a directory" % (folder, present.type), "move it away first")
     system.make_directory(folder, mode=0o700, uid=uid, gid=gid)
-    data = "".join(line + "\n" for line in lines).encode("utf-8")
-    system.write_bytes(folder + "/authorized_keys", data, mode=0o600, uid=uid, gid=gid)
+    before, status = _read(system, home, uid)
+    lines = edit(before.decode("utf-8", "surrogateescape").splitlines())
+    data = "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape")
+    path = system.real_path(folder + "/authorized_keys")
+    if status is None:
+        system.write_bytes(path, data, mode=0o600, uid=uid, gid=gid)
+    else:
+        system.rewrite(path, data, replace(status, mode=0o600, uid=uid, gid=gid))

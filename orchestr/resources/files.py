@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from orchestr.agent.digest import sha256_of
+from orchestr.agent.door import UnsafePath
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import REDACTED, Secret, redact, reveal
-from orchestr.agent.system import Reader, System
+from orchestr.agent.system import FileStat, Reader, System
 from orchestr.resources.modes import canonical_mode, mode_bits, secret_mode
 from orchestr.resources.names import check_account, check_line, check_path
 from orchestr.resources.places import expect_directory, require_directory_place, require_file_place
@@ -138,8 +139,7 @@ class File(Resource):
             else:
                 system.write_bytes(self.path, self._bytes(), mode=self.bits, uid=uid, gid=gid)
             return
-        system.set_owner(self.path, uid, gid)
-        system.set_mode(self.path, self.bits)
+        system.adopt(self.path, self.sha256, mode=self.bits, uid=uid, gid=gid)
 
     def predict(self, reader: Reader, change: Change) -> None:
         reader.predicted[self.path] = self.sha256 if self.present else None
@@ -163,14 +163,29 @@ def owned_path(path: str, resource: Resource) -> Mapping[Tuple[str, ...], object
 
 def real_path(reader: Reader, path: str) -> str:
     """Return the path behind the links at the end of ``path``, so that their target is edited and no link replaced."""
-    import posixpath
+    return reader.real_path(path)
 
-    for _ in range(8):
+
+def digest_of_content(reader: Reader, path: str) -> Optional[str]:
+    """Return `Reader.digest` of a file that a program reads; of a link that a user made, its target's name.
+
+    Nothing is read for a user through such a link, and to lead it elsewhere still counts as a change.
+    """
+    try:
+        return reader.digest(path)
+    except UnsafePath:
         status = reader.stat(path)
         if status is None or status.type != "link":
-            return path
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), status.target))
-    raise ResourceError("%s is a link that leads to itself" % path)
+            raise
+        return "link to %s" % status.target
+
+
+def stat_of_content(reader: Reader, path: str) -> Optional[FileStat]:
+    """Return the stat of a file, behind a link that is safe to follow; of another link, its own."""
+    try:
+        return reader.stat(real_path(reader, path))
+    except UnsafePath:
+        return reader.stat(path)
 
 
 def digest_on_disk(reader: Reader, path: str) -> Optional[str]:
@@ -271,11 +286,7 @@ class Directory(Resource):
             system.remove(self.path)
             return
         uid, gid = ids(system, self)
-        if change.is_creation:
-            system.make_directory(self.path, mode=self.bits, uid=uid, gid=gid)
-            return
-        system.set_owner(self.path, uid, gid)
-        system.set_mode(self.path, self.bits)
+        system.make_directory(self.path, mode=self.bits, uid=uid, gid=gid)
 
 
 @record

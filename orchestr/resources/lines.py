@@ -14,7 +14,7 @@ from orchestr.resources.places import require_file, require_file_place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
+    from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 
 _MARK = b"\xef\xbb\xbf"  # some editors begin UTF-8 with it
@@ -54,8 +54,11 @@ def _mark_in(data: bytes) -> bytes:
 
 def _data_of(reader: Reader, path: str, lines: List[str]) -> bytes:
     """Return the content of a file with these lines, with the byte order mark it has now."""
-    mark = _mark_in(reader.read_bytes(path, len(_MARK)) or b"")
-    return mark + "".join(lines).encode("utf-8", "surrogateescape")
+    return _mark_in(reader.read_bytes(path, len(_MARK)) or b"") + _encode(lines)
+
+
+def _encode(lines: List[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def _lines_of(text: str) -> List[str]:
@@ -84,14 +87,24 @@ def require_editable(reader: Reader, path: str, is_secret: bool) -> None:
         raise ResourceError("%s would hold a secret and everybody can read it" % path, "give it mode 0600 before")
 
 
-def write_lines(system: System, path: str, lines: List[str], new_mode: int) -> None:
-    """Write a file's lines; owner, mode, ACL and extended attributes stay. A new one is root's, with ``new_mode``."""
-    status = system.stat(path)
-    data = _data_of(system, path, lines)
-    if status is None:
-        system.write_bytes(path, data, mode=new_mode)
-    else:
-        system.rewrite(path, data, status)
+def edit_lines(
+    system: System, path: str, edit: Callable[[List[str]], List[str]], may_be_missing: bool, new_mode: int
+) -> None:
+    """Replace a file's lines by ``edit(lines)``; owner, mode, ACL and extended attributes stay.
+
+    A new file is root's, with ``new_mode``. Raises NotObservable for a missing one that must not be made, and OSError
+    when somebody else changed the file meanwhile: what was read from one file never ends in another.
+    """
+    path = real_path(system, path)
+    require_file(system, path)
+    content = system.read_file(path)
+    if content is None:
+        if not may_be_missing:
+            raise NotObservable("there is no file %s" % path, "create it first, or set create")
+        system.write_bytes(path, _encode(edit([])), mode=new_mode)
+        return
+    data, status = content
+    system.rewrite(path, _mark_in(data) + _encode(edit(_lines_of(_text_of(data, path)))), status)
 
 
 def insert(lines: List[str], index: int, texts: List[str]) -> List[str]:
@@ -219,7 +232,7 @@ class Line(Resource):
 
     def apply(self, system: System, change: Change) -> None:
         assert self.mode is not None
-        write_lines(system, real_path(system, self.path), self._after(self._lines(system)), mode_bits(self.mode))
+        edit_lines(system, self.path, self._after, self.create, mode_bits(self.mode))
 
     def predict(self, reader: Reader, change: Change) -> None:
         predict_lines(reader, real_path(reader, self.path), self._after(self._lines(reader)))
@@ -326,7 +339,7 @@ class Block(Resource):
 
     def apply(self, system: System, change: Change) -> None:
         assert self.mode is not None
-        write_lines(system, real_path(system, self.path), self._after(self._lines(system)), mode_bits(self.mode))
+        edit_lines(system, self.path, self._after, self.create or not self.present, mode_bits(self.mode))
 
     def predict(self, reader: Reader, change: Change) -> None:
         predict_lines(reader, real_path(reader, self.path), self._after(self._lines(reader)))

@@ -7,7 +7,7 @@ from orchestr.agent.light_json import dumps, loads
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
-from orchestr.resources.files import digest_on_disk, real_path
+from orchestr.resources.files import digest_of_content, digest_on_disk, stat_of_content
 from orchestr.resources.names import check_paths
 from orchestr.resources.systemd import (
     Unit,
@@ -218,7 +218,7 @@ class Service(Resource):
 
 def files_at(reader: Reader, path: str) -> List[str]:
     """Return ``path``, or for a directory all files below it (in check mode those to come too)."""
-    status = reader.stat(real_path(reader, path))
+    status = stat_of_content(reader, path)
     below = path.rstrip("/") + "/"
     to_come = [item for item in reader.predicted if item.startswith(below)]
     if status is None or status.type != "directory":
@@ -229,7 +229,7 @@ def files_at(reader: Reader, path: str) -> List[str]:
 
 def digest_of(reader: Reader, paths: List[str]) -> str:
     """Return the sha256 over these files' paths and digests; in check mode over the planned ones."""
-    lines = ["%s %s\n" % (reader.digest(path), path) for path in sorted(paths)]
+    lines = ["%s %s\n" % (digest_of_content(reader, path), path) for path in sorted(paths)]
     return sha256_of("".join(lines).encode("utf-8"))
 
 
@@ -241,5 +241,5 @@ def _is_older(reader: Reader, path: str, started_s: float) -> bool:
     """Return True if a file has not changed since that moment by its ctime; a missing file counts as unchanged."""
     if path in reader.predicted and reader.predicted[path] != digest_on_disk(reader, path):
         return False
-    status = reader.stat(real_path(reader, path))
+    status = stat_of_content(reader, path)
     return status is None or status.changed_ns / 1e9 + CLOCK_GRAIN_S < started_s

@@ -6,7 +6,7 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
 from orchestr.resources.files import real_path
-from orchestr.resources.lines import bare, insert, predict_lines, read_lines, write_lines
+from orchestr.resources.lines import bare, edit_lines, insert, predict_lines, read_lines
 from orchestr.resources.names import IN_WORDS, check_path
 from orchestr.resources.places import require_file_place
 
@@ -104,7 +104,7 @@ class Sysctl(Resource):
         folder = path.rpartition("/")[0]
         if system.stat(folder) is None:
             system.make_directory(folder)
-        write_lines(system, path, self._after(read_lines(system, path, True)), 0o644)
+        edit_lines(system, path, self._after, True, 0o644)
 
     def predict(self, reader: Reader, change: Change) -> None:
         if change.touches("after boot"):

@@ -173,8 +173,8 @@ class TreeTaken(Action):
         system.make_directory(MARKS, mode=0o700)
         system.write_bytes(self.tree.leaving, b"")
         _await_unused(system, self.tree)
-        argv = [*PACK, self.tree.place(system), "."]
-        sha256, size_bytes = offer(system, argv, self.size_bytes, LONGEST_S)
+        with system.pinned(self.tree.place(system)) as directory:
+            sha256, size_bytes = offer(system, [*PACK, directory, "."], self.size_bytes, LONGEST_S)
         self.publish(system, {"sha256": sha256, "size_bytes": size_bytes})
         system.say("%s: %.1f MB are on their way" % (self.tree.name, size_bytes / 1e6))
 
@@ -206,14 +206,15 @@ class TreePlaced(Action):
         directory = self.tree.place(system)
         beside = directory + ".arriving"
         system.remove(beside)
-        system.make_directory(beside, mode=0o700)
+        system.make_directory(beside, mode=0o700, must_be_new=True)  # a user may have put links into an old one
         has_ended: List[bool] = []
-        system.run([*UNPACK, beside], input=_verify(system, self.blob, has_ended), timeout_s=LONGEST_S)
+        with system.pinned(beside, private=True) as pinned:
+            system.run([*UNPACK, pinned], input=_verify(system, self.blob, has_ended), timeout_s=LONGEST_S)
         if not has_ended:
             raise ResourceError("tar took only a part of %s" % self.tree.name, "run the same command again")
         system.run(["sync", "--file-system", beside])  # durable before the source is put aside
         _put_aside(system, directory, "kept")
-        system.run(["mv", "--no-target-directory", beside, directory])
+        system.rename(beside, directory)
         system.make_directory(MARKS, mode=0o700)
         system.write_bytes(self.tree.arrived, self.blob.sha256.encode("ascii"))
 
@@ -245,7 +246,7 @@ class TreeRetired(Action):
                 system.make_directory(empty, mode=status.mode, uid=status.uid, gid=status.gid)
             _put_aside(system, directory, "moved")
         if directory and system.stat(empty) is not None and system.stat(directory) is None:
-            system.run(["mv", "--no-target-directory", empty, directory])
+            system.rename(empty, directory)
         system.remove(self.tree.arrived)
         system.remove(self.tree.leaving)
 
@@ -276,7 +277,7 @@ def _put_aside(system: System, directory: str, why: str) -> None:
     if system.stat(directory) is None:
         return
     if not system.list_directory(directory):
-        system.run(["rmdir", directory])
+        system.remove_empty(directory)
         return
     import time
 
@@ -285,7 +286,7 @@ def _put_aside(system: System, directory: str, why: str) -> None:
     while system.stat(aside) is not None:
         number += 1
         aside = "%s.%s-%s-%d" % (directory, why, moment, number)
-    system.run(["mv", "--no-target-directory", directory, aside])
+    system.rename(directory, aside)
     system.say("the previous content of %s is kept as %s" % (directory, aside))
 
 

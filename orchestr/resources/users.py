@@ -11,7 +11,7 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, registered
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
-from orchestr.resources.authorized_keys import keys_with, present_keys, read_keys, write_keys
+from orchestr.resources.authorized_keys import edit_keys, keys_with, present_keys, read_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class User(Resource):
             shadow = _fields(reader, "/etc/shadow", self.name)
             state["password_hash"] = Secret(shadow[1] if shadow else "")
         if self.authorized_keys or self.only_these_keys:
-            lines = read_keys(reader, entry[5])
+            lines = read_keys(reader, entry[5], int(entry[2]))
             keys = present_keys(lines, _strip_keys(self.authorized_keys), self.only_these_keys)
             state.update(authorized_keys=keys, ssh_access=_access(reader, entry[5], int(entry[2])))
         return state
@@ -226,8 +226,11 @@ class User(Resource):
         entry = _fields(system, "/etc/passwd", self.name)
         if entry is None:
             raise ResourceError("user %s is not there" % self.name)
-        lines = keys_with(read_keys(system, entry[5]), self.authorized_keys, self.only_these_keys)
-        write_keys(system, entry[5], lines, int(entry[2]), int(entry[3]))
+
+        def edit(lines: List[str]) -> List[str]:
+            return keys_with(lines, self.authorized_keys, self.only_these_keys)
+
+        edit_keys(system, entry[5], edit, int(entry[2]), int(entry[3]))
 
 
 def _given(*pairs: Tuple[str, Any]) -> List[str]:
@@ -243,7 +246,7 @@ def _access(reader: Reader, home: str, uid: int) -> str:
     """Return the modes of ~/.ssh and its authorized_keys, with the owner where it is somebody else."""
     shown = []
     for path in (home + "/.ssh", home + "/.ssh/authorized_keys"):
-        status = reader.stat(path)
+        status = reader.stat(reader.real_path(path) if path.endswith("_keys") else path)
         owner = "" if status is None or status.uid == uid else " of uid %d" % status.uid
         shown.append("absent" if status is None else "%04o%s" % (status.mode, owner))
     return " ".join(shown)

@@ -5,13 +5,16 @@ A test can hold real tool output per version as fixtures, and see every write.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import posixpath
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestr.agent.door import MAX_LINKS, UnsafePath
 from orchestr.agent.system import CommandFailed, Completed, FileStat, System
 
 Answer = str | tuple[int, str] | tuple[int, str, str] | Callable[["MemorySystem", tuple[str, ...], bytes], Any]
@@ -147,12 +150,7 @@ class MemorySystem(System):
         return node.data if limit is None else node.data[:limit]
 
     def _followed(self, path: str) -> Node | None:
-        node = self.host.nodes.get(path)
-        for _ in range(8):
-            if node is None or node.type != "link":
-                return node
-            node = self.host.nodes.get(node.target)
-        return node
+        return self.host.nodes.get(self.real_path(path))
 
     def stat(self, path: str) -> FileStat | None:
         node = self.host.nodes.get(path)
@@ -160,6 +158,35 @@ class MemorySystem(System):
             return None
         size = len(node.data)
         return FileStat(node.type, node.mode, node.uid, node.gid, size, node.changed_ns, node.target, node.modified_ns)
+
+    def read_file(self, path: str) -> tuple[bytes, FileStat] | None:
+        data = self.read_bytes(path)
+        status = self.stat(path)
+        return None if data is None or status is None else (data, status)
+
+    def real_path(self, path: str) -> str:
+        for _ in range(MAX_LINKS):
+            node = self.host.nodes.get(path)
+            if node is None or node.type != "link":
+                return path
+            self._require_followable(path, node)
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), node.target))
+        raise OSError(errno.ELOOP, "Too many levels of symbolic links", path)
+
+    def pinned(self, path: str, private: bool = False) -> Any:
+        return nullcontext(path)
+
+    def is_exposed(self, path: str) -> bool:
+        return False
+
+    def _require_followable(self, path: str, link: Node) -> None:
+        folder = path
+        while folder != "/":
+            folder = posixpath.dirname(folder)
+            node = self.host.nodes.get(folder)
+            if node is not None and (node.uid != 0 or node.mode & 0o022):
+                message = f"{path} is a link to {link.target}: the link is not followed"
+                raise UnsafePath(message, path, "name the path it leads to")
 
     def list_directory(self, path: str) -> list[str]:
         start = path.rstrip("/") + "/"
@@ -193,8 +220,18 @@ class MemorySystem(System):
             raise OSError(f"the content that arrived for {path} is damaged (sha256 differs)")
         self.write_bytes(path, data, mode=mode, uid=uid, gid=gid)
 
-    def make_directory(self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
+    def adopt(self, path: str, digest: str, *, mode: int, uid: int, gid: int) -> None:
         self._written()
+        node = self.host.nodes[path]
+        node.mode, node.uid, node.gid = mode, uid, gid
+        node.changed_ns = int(self.host.clock * 1e9)
+
+    def make_directory(
+        self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0, must_be_new: bool = False
+    ) -> None:
+        self._written()
+        if must_be_new and path in self.host.nodes:
+            raise FileExistsError(errno.EEXIST, "File exists", path)
         parts = path.strip("/").split("/")
         for size in range(1, len(parts)):
             self.host.nodes.setdefault("/" + "/".join(parts[:size]), Node("directory", mode=0o755))
@@ -216,6 +253,22 @@ class MemorySystem(System):
         self._written()
         for name in [name for name in self.host.nodes if name == path or name.startswith(path + "/")]:
             del self.host.nodes[name]
+
+    def rename(self, source: str, target: str) -> None:
+        self._written()
+        if source not in self.host.nodes:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", source)
+        if self.list_directory(target):
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", target)
+        nodes = self.host.nodes
+        for name in [name for name in nodes if name == source or name.startswith(source + "/")]:
+            nodes[target + name[len(source) :]] = nodes.pop(name)
+
+    def remove_empty(self, path: str) -> None:
+        self._written()
+        if self.list_directory(path):
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", path)
+        del self.host.nodes[path]
 
     # -- sockets and clock ----------------------------------------------------------------------------------------
     def http(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,41 +11,41 @@ from typing import Any
 
 import pytest
 
-from orchestr.agent import filesystem
+from orchestr.agent import door, filesystem
 from tests.waiting import HANG_S
 
 A_MOMENT_S = 0.2  # in which a thread that is not held up would have run to its end
 
 
-@pytest.mark.parametrize("maker", ["mkstemp", "mkdtemp"])
+@pytest.mark.parametrize("maker", ["open", "symlink"])
 def test_no_temporary_escapes_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, maker: str) -> None:
     """A temporary made in the very moment the controller is lost is known to what removes the unfinished ones."""
-    monkeypatch.setattr(filesystem, "_beginning", threading.Lock())
-    make = getattr(tempfile, maker)
-    noted: list[set[str]] = []
+    monkeypatch.setattr(door, "beginning", threading.Lock())
+    make, rename = getattr(os, maker), os.rename
+    noted: list[set[tuple[int, str]]] = []
     is_over = threading.Event()
-    link = os.symlink
 
-    def link_when_over(*names: str) -> None:
+    def rename_when_over(*names: str, **options: Any) -> None:
         assert is_over.wait(HANG_S)
-        link(*names)
+        rename(*names, **options)
 
     def end() -> None:
-        filesystem.begin_no_more()
-        noted.append(set(filesystem._unfinished))
+        door.begin_no_more()
+        noted.append(set(door.unfinished))
         is_over.set()
 
-    def make_while_it_ends(**options: Any) -> Any:
-        made = make(**options)
-        threading.Thread(target=end).start()
-        is_over.wait(A_MOMENT_S)
+    def make_while_it_ends(*words: Any, **options: Any) -> Any:
+        made = make(*words, **options)
+        if any(filesystem.PREFIX in str(word) for word in words):
+            threading.Thread(target=end).start()
+            is_over.wait(A_MOMENT_S)
         return made
 
-    monkeypatch.setattr(tempfile, maker, make_while_it_ends)
-    if maker == "mkstemp":
+    monkeypatch.setattr(os, maker, make_while_it_ends)
+    if maker == "open":
         filesystem.write_atomically(str(tmp_path / "file"), _chunks(is_over), 0o600, -1, -1)
     else:
-        monkeypatch.setattr(os, "symlink", link_when_over)
+        monkeypatch.setattr(os, "rename", rename_when_over)
         filesystem.symlink_atomically("target", str(tmp_path / "link"))
     assert len(noted[0]) == 1
 
@@ -57,8 +57,8 @@ def _chunks(is_over: threading.Event) -> Iterator[bytes]:
 
 def test_nothing_begins_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the agent is to end, a write that has not begun does not begin any more."""
-    monkeypatch.setattr(filesystem, "_beginning", threading.Lock())
-    filesystem.begin_no_more()
+    monkeypatch.setattr(door, "beginning", threading.Lock())
+    door.begin_no_more()
     late = threading.Thread(
         target=filesystem.write_atomically, args=(str(tmp_path / "file"), [b""], 0o600, -1, -1), daemon=True
     )
@@ -66,5 +66,16 @@ def test_nothing_begins_after_the_end(tmp_path: Path, monkeypatch: pytest.Monkey
     late.join(A_MOMENT_S)
     assert late.is_alive()
     assert list(tmp_path.iterdir()) == []
-    filesystem._beginning.release()
+    door.beginning.release()
     late.join(5)
+
+
+def test_what_a_killed_agent_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    """Only temporaries of processes that are no more go; one at work, and files of others, stay."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    names = [f".orchestr-{gone.pid}-00ff", f".orchestr-{os.getpid()}-00ff", ".orchestr-notes", "file"]
+    for name in names:
+        (tmp_path / name).touch()
+    filesystem.write_atomically(str(tmp_path / "file"), [b"x"], 0o600, -1, -1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])

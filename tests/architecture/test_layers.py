@@ -71,9 +71,12 @@ def test_the_agent_knows_no_resource(path: Path) -> None:
 
 
 def test_the_bundle_is_complete() -> None:
-    """Every agent module that an agent module imports travels with it."""
+    """Every agent module that an agent module imports travels with it, or is sent when it is asked for."""
     for module in bundle.AGENT_MODULES:
-        assert set(bundle.imports_of(module)) <= {*bundle.AGENT_MODULES}, module
+        assert set(bundle.imports_of(module, by_functions=False)) <= {*bundle.AGENT_MODULES}, module
+        assert set(bundle.imports_of(module)) <= {*bundle.AGENT_MODULES, *bundle.WRITING_MODULES}, module
+    for module in bundle.WRITING_MODULES:
+        assert bundle.modules_asked_for(module, ()) == [module]
 
 
 def test_the_bundle_is_the_same_every_time() -> None:

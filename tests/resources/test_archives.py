@@ -88,3 +88,19 @@ def test_old_ones_go(place: Path) -> None:
     """Only the latest are kept."""
     made = [run(Archive("caddy", (str(place / "data"),), keep=2))["outcome"]["archive"] for _ in range(3)]
     assert sorted(map(str, (place / "backups/caddy").iterdir())) == made[1:]
+
+
+def test_a_path_in_a_users_directory_is_packed_from_what_was_opened(place: Path) -> None:
+    """It has its own name in the archive, whatever characters are in it, and links in it are packed as links."""
+    folder = place / r"up&loads,1\2"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "data").mkdir()
+    (folder / "data/key").write_text("private")
+    (folder / "data/link").symlink_to(folder / "data/key")
+    done = run(Archive("caddy", (str(folder / "data"), str(place / "data"))))
+    assert done["verdict"] == "changed", done
+    with tarfile.open(done["outcome"]["archive"]) as archive:
+        inside = str(folder / "data").lstrip("/")
+        assert {inside, inside + "/key", str(place / "data/key").lstrip("/")} <= set(archive.getnames())
+        assert archive.getmember(inside + "/link").linkname == str(folder / "data/key")

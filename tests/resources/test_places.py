@@ -144,7 +144,10 @@ def test_a_byte_order_mark_is_kept_and_is_not_part_of_the_first_line() -> None:
 
 
 def test_an_edit_in_place_keeps_extended_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a file has beside mode and owner is set on the new one after its mode; a lost ACL is an error."""
+    """What a file has beside mode and owner is set on the new one; a lost ACL is an error.
+
+    Before its mode: the group's bits of a file with an ACL are its mask, and would be a right without it.
+    """
     path = tmp_path / "f"
     path.write_text("a=1\n")
     path.chmod(0o660)
@@ -160,7 +163,7 @@ def test_an_edit_in_place_keeps_extended_attributes(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "setxattr", setxattr)
     result = converge(Task(Line(str(path), "a=2", match="^a=")), System(), False, False)
     assert result["verdict"] == "changed" and path.read_text() == "a=2\n"
-    assert calls == [("system.posix_acl_access", b"acl", 0o660), ("user.note", b"n", 0o660)]
+    assert calls == [("system.posix_acl_access", b"acl", 0o600), ("user.note", b"n", 0o660)]
 
     def refuse(descriptor: int, name: str, value: bytes) -> None:
         raise OSError(95, "not supported")

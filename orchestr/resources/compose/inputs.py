@@ -14,7 +14,7 @@ import os
 
 from orchestr.agent.light_json import dumps, loads
 from orchestr.agent.system import FileStat, Reader, System
-from orchestr.resources.files import digest_on_disk, real_path
+from orchestr.resources.files import digest_of_content, digest_on_disk, stat_of_content
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def combined_digest(reader: Reader, paths: Iterable[str]) -> str:
     """Return one digest over the content of files and directories; missing ones count as such."""
     from hashlib import sha256
 
-    lines = ["%s %s\n" % (path, reader.digest(path)) for root in paths for path in files_below(reader, root)]
+    files = [path for root in paths for path in files_below(reader, root)]
+    lines = ["%s %s\n" % (path, digest_of_content(reader, path)) for path in files]
     return sha256("".join(lines).encode("utf-8")).hexdigest()[:DIGEST_LENGTH]
 
 
@@ -91,7 +92,7 @@ def _with_files_below(reader: Reader, paths: Iterable[str]) -> List[str]:
 
 def _stats(reader: Reader, names: Iterable[str]) -> List[FileStat]:
     """Return the status of the files, of links and their targets; a missing file counts as always new."""
-    statuses = [reader.stat(candidate) for name in names for candidate in {name, real_path(reader, name)}]
+    statuses = [status for name in names for status in (reader.stat(name), stat_of_content(reader, name))]
     return [item or MISSING for item in statuses]
 
 

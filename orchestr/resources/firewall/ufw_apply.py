@@ -138,11 +138,13 @@ def _is_as_written(old: Sequence[Entry], new: Sequence[Entry]) -> bool:
 
 
 def _replace(system: System, path: str, text: str) -> None:
-    status = system.stat(path)
-    if status is None:
+    path = system.real_path(path)
+    content = system.read_file(path)
+    if content is None:
         raise ResourceError("%s is missing" % path, "reinstall the package ufw")
-    if system.read_text(path) != text:
-        system.write_bytes(path, text.encode("utf-8"), mode=status.mode, uid=status.uid, gid=status.gid)
+    data, status = content
+    if data.decode("utf-8", "replace") != text:
+        system.rewrite(path, text.encode("utf-8"), status)
 
 
 def _load_whole(system: System, now: Now) -> None:
