@@ -166,6 +166,11 @@ def assert_movable(host: Host, name: str) -> None:
         label = f"tree_measure:{move.tree.name}"
         for end in (move.source, move.target):
             measured = peers[end].outcome(label) if end in peers else {}
+            if measured.get("refused"):
+                raise InputError(
+                    f"{measured['refused']} of {end} is a device, a FIFO or a setuid file, and no part of data",
+                    next_step=f"remove it (or chmod ug-s), so that {move.tree.name} can move",
+                )
             if measured.get("is_mount"):
                 raise InputError(
                     f"{measured['place']} of {end} is a mount point, so {move.tree.name} cannot be renamed",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from orchestr.resources.tree_archive import TreeCheck
+
 if TYPE_CHECKING:
     from orchestr.blobs import BlobStore, Incoming
 
@@ -20,11 +22,13 @@ class Download:
         self._transfer = 0
         self._incoming: Incoming | None = None
         self._left_bytes = 0
+        self._tree: TreeCheck | None = None
 
-    def begin(self, transfer: int, size_bytes: int) -> None:
-        """Take in an offer of about this size."""
+    def begin(self, transfer: int, size_bytes: int, *, is_tree: bool = False) -> None:
+        """Take in an offer of about this size; a packed tree is checked before any other host gets it."""
         self.forget()
         self._transfer = transfer
+        self._tree = TreeCheck() if is_tree else None
         try:
             if self._blobs is None:
                 raise OSError("this run keeps no content")
@@ -41,6 +45,8 @@ class Download:
             self._left_bytes -= len(chunk)
             if self._left_bytes < 0:
                 raise OSError("it is far larger than was said")
+            if self._tree is not None:
+                self._tree.feed(chunk)
             self._incoming.write(chunk)
         except OSError as error:
             self._refuse(str(error))
@@ -53,6 +59,8 @@ class Download:
             self.forget()
             return
         try:
+            if self._tree is not None:
+                self._tree.end()
             self._incoming.finish(sha256, size_bytes)
         except OSError as error:
             self._refuse(str(error))

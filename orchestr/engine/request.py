@@ -19,6 +19,7 @@ class Request:
     def __init__(self, tasks: Sequence[Task], records: Iterable[Any], *, may_offer: bool) -> None:
         self.digests = {fields["sha256"] for fields in map(vars, records) if "sha256" in fields}
         self.may_offer = may_offer
+        self.offers_tree = may_offer and any(getattr(task.resource, "offers_tree", False) for task in tasks)
         self._tasks = tasks
         self._without_result = Counter(task.id for task in tasks)
         self._not_started = self._without_result.copy()

@@ -207,7 +207,7 @@ class Session:
         elif kind == "offer":
             if not request.may_offer:
                 raise wire.ProtocolError("content offered that no task asked for")
-            self._download.begin(message["transfer"], message["size_bytes"])
+            self._download.begin(message["transfer"], message["size_bytes"], is_tree=request.offers_tree)
         elif kind == "offered":
             self._download.end(message["transfer"], message["sha256"], message["size_bytes"])
         elif kind == "lacking":

@@ -18,10 +18,11 @@ from orchestr.resources.docker.images import verified
 from orchestr.resources.docker.names import check_object_name
 from orchestr.resources.files import Blob, real_path
 from orchestr.resources.names import check_part, check_path
+from orchestr.resources.tree_archive import checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Mapping, Tuple
+    from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Tuple
 
 MARKS = "/var/lib/orchestr/trees"
 PACK = ("tar", "--create", "--format=gnu", "--numeric-owner", "--sort=name", "--sparse", "--directory")
@@ -118,9 +119,9 @@ def _describe(reader: Reader, tree: Tree) -> Dict[str, bool]:
 @record
 @registered("tree_measure")
 class TreeMeasure(Survey):
-    """How much a tree holds, how much room there is beside it, and whether it can be renamed at all.
+    """How much a tree holds, how much room there is beside it, and whether it can be renamed and taken at all.
 
-    Observes: du, df, mountpoint. Changes: nothing.
+    Observes: du, df, mountpoint, find. Changes: nothing.
     """
 
     name: str
@@ -139,7 +140,17 @@ class TreeMeasure(Survey):
             beside = beside.rpartition("/")[0] or "/"
         free = _number(reader, ["df", "--output=avail", "-B1", beside])
         is_mount = bool(directory) and reader.query(["mountpoint", "-q", directory]).ok
-        return {"size_bytes": size, "free_bytes": free, "is_mount": is_mount, "place": directory}
+        measured = {"size_bytes": size, "free_bytes": free, "is_mount": is_mount, "place": directory}
+        return {**measured, **_refused(reader, directory)}
+
+
+def _refused(reader: Reader, directory: str) -> Dict[str, str]:
+    """Return the first entry of a tree that `tree_archive` refuses, as ``refused``, {} without one."""
+    if not directory:
+        return {}
+    kinds = "( -type b -o -type c -o -type p -o -type f -perm /6000 )".split()
+    done = reader.query(["find", directory, *kinds, "-print", "-quit"], timeout_s=3600.0)
+    return {"refused": done.stdout.strip()} if done.ok and done.stdout.strip() else {}
 
 
 def _number(reader: Reader, argv: List[str]) -> int:
@@ -153,10 +164,13 @@ def _number(reader: Reader, argv: List[str]) -> int:
 class TreeTaken(Action):
     """A tree packed and sent to the controller, where it is until the run ends. Outcome: its sha256 and size.
 
+    The controller refuses one that holds more than files, directories and links (`tree_archive`).
+
     Observes: nothing. Changes: marks the tree as leaving. Never touches: the tree. Waits for containers that still use
     it to end.
     """
 
+    offers_tree: ClassVar[bool] = True
     tree: Tree
     size_bytes: int = 0
 
@@ -208,8 +222,9 @@ class TreePlaced(Action):
         system.remove(beside)
         system.make_directory(beside, mode=0o700, must_be_new=True)  # a user may have put links into an old one
         has_ended: List[bool] = []
+        stream = checked(_verify(system, self.blob, has_ended))
         with system.pinned(beside, private=True) as pinned:
-            system.run([*UNPACK, pinned], input=_verify(system, self.blob, has_ended), timeout_s=LONGEST_S)
+            system.run([*UNPACK, pinned], input=stream, timeout_s=LONGEST_S)
         if not has_ended:
             raise ResourceError("tar took only a part of %s" % self.tree.name, "run the same command again")
         system.run(["sync", "--file-system", beside])  # durable before the source is put aside

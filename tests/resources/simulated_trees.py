@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import base64
+import io
 import json
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
 
-END = "-- end of the archive"
-PIECE_BYTES = 64
+PIECE_BYTES = 640
+
+
+def packed(nodes: dict[str, Node], top: str) -> bytes:
+    """Return nodes (the directory ``top`` and what is below it) as GNU tar packs them."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, node in sorted(nodes.items(), key=lambda pair: pair[0].split("/")):
+            member = tarfile.TarInfo("." + name[len(top) :])
+            if node.type == "directory":
+                member.type, member.name = tarfile.DIRTYPE, member.name + "/"
+            member.size, member.mode, member.uid, member.gid = len(node.data), node.mode, node.uid, node.gid
+            archive.addfile(member, io.BytesIO(node.data))
+    return out.getvalue()
 
 
 class SimulatedTrees:
@@ -25,6 +38,7 @@ class SimulatedTrees:
         host.commands[("mv", "--no-target-directory")] = self.move
         host.commands[("rmdir",)] = self.rmdir
         host.commands[("sync",)] = ""
+        host.commands[("find",)] = ""
         host.commands[("du",)] = self.du
         host.commands[("df",)] = lambda system, words, given: f"Avail\n{self.free_bytes}\n"
         host.commands[("mountpoint",)] = lambda system, words, given: (0 if words[-1] in self.mounts else 1, "")
@@ -36,20 +50,20 @@ class SimulatedTrees:
 
     def pack(self, system: MemorySystem, words: tuple[str, ...]) -> Iterator[bytes]:
         assert words[-1] == "." and "--numeric-owner" in words
-        members = [
-            [name, node.type, base64.b64encode(node.data).decode(), node.mode, node.uid, node.gid]
-            for name, node in sorted(self.below(words[-2]).items())
-        ]
-        data = (json.dumps(members) + END).encode()
+        data = packed(self.below(words[-2]), "")
         for start in range(0, len(data), PIECE_BYTES):
             yield data[start : start + PIECE_BYTES]
 
     def unpack(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:
         assert {"--numeric-owner", "--same-owner", "--same-permissions"} <= set(words)
-        if not given.endswith(END.encode()):
+        if given[-2 * tarfile.BLOCKSIZE :].strip(b"\0"):
             return 2, "", "tar: Unexpected EOF in archive"
-        for name, kind, data, mode, uid, gid in json.loads(given.decode()[: -len(END)]):
-            self.host.nodes[words[-1] + name] = Node(kind, base64.b64decode(data), mode, uid, gid)
+        with tarfile.open(fileobj=io.BytesIO(given)) as archive:
+            for member in archive:
+                stream = archive.extractfile(member)
+                data = b"" if stream is None else stream.read()
+                kind, name = "directory" if member.isdir() else "file", member.name.rstrip("/")[1:]
+                self.host.nodes[words[-1] + name] = Node(kind, data, member.mode, member.uid, member.gid)
         return ""
 
     def move(self, system: MemorySystem, words: tuple[str, ...], given: bytes) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,12 +13,12 @@ from orchestr.resources.files import Blob
 from orchestr.resources.trees import MARKS, Tree, TreeMeasure, TreePlaced, TreeRetired, TreeStays, TreeSurvey, TreeTaken
 from orchestr.testing import World
 from orchestr.transport.memory import MemoryHost, MemorySystem, Node
-from tests.resources.simulated_trees import END, MemoryVolumes, SimulatedTrees
+from tests.resources.simulated_trees import MemoryVolumes, SimulatedTrees, packed
 
 TREES = (Tree("uploads", path="/opt/data"), Tree("volume", volume="data"))
 PLACES = ("/opt/data", MemoryVolumes.ROOT + "/data/_data")
-NEW = [["", "directory", "", 0o750, 7, 8], ["/new", "file", base64.b64encode(b"new").decode(), 0o600, 1, 2]]
-CONTENT = (json.dumps(NEW) + END).encode()
+NEW = {"/new": Node("directory", b"", 0o750, 7, 8), "/new/file": Node("file", b"new", 0o600, 1, 2)}
+CONTENT = packed(NEW, "/new")
 BLOB = Blob(hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
 
 TREE = st.sampled_from(TREES)
