@@ -1,7 +1,7 @@
 # Everything a contributor or a user types. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install packages-lab packages-tests lab-up lab-down lab-reset lab-status demo test check fuzz bench clean
+.PHONY: help install packages-lab packages-tests lab-up lab-down lab-reset lab-status demo test test-long test-minimums lock check fuzz bench clean
 
 # docker (containers that are whole machines), or virtualbox, or libvirt
 LAB_PROVIDER ?= docker
@@ -17,6 +17,7 @@ BENCH ?=
 export LAB_NODES
 
 INSTALLED := .venv/.installed
+PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
 help:  ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | column -t -s '|'
@@ -24,12 +25,13 @@ help:  ## list what there is
 install: $(INSTALLED)  ## .venv with .venv/bin/orchestr and the tools of development
 
 # Read again whenever what it was made from changes; a virtual environment made by hand is kept and completed.
-$(INSTALLED): setup.cfg pyproject.toml tests/lab/packages.sh
+$(INSTALLED): setup.cfg pyproject.toml requirements/dev.txt tests/lab/packages.sh
 	@tests/lab/packages.sh python
 	@[ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 \
 	  || { echo "making .venv"; "$$(tests/lab/packages.sh which-python)" -m venv --clear .venv; }
-	@echo "installing into .venv: orchestr (editable) and, from PyPI, what setup.cfg lists (extra: dev)"
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' </dev/null
+	@echo "installing into .venv: orchestr (editable) and, from PyPI, the packages of requirements/dev.txt, checked by hash"
+	@.venv/bin/python -m $(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt </dev/null
+	@.venv/bin/python -m $(PIP_INSTALL) --no-deps --no-build-isolation --editable . </dev/null
 	@.venv/bin/python -m compileall -q orchestr roles
 	@touch $@
 
@@ -69,6 +71,17 @@ demo: install packages-lab  ## everything, on lab machines: one LiveKit node, th
 test: install packages-tests lab-up  ## every test, the lab's included
 	@.venv/bin/python -m pytest $(PYTEST) </dev/null
 
+test-long: test-minimums fuzz  ## what takes long: the oldest packages that setup.cfg allows, and random input
+
+test-minimums: packages-tests  ## tests without the lab, with the oldest packages that setup.cfg allows
+	@"$$(tests/lab/packages.sh which-python)" -m venv --clear build/minimum-venv
+	@build/minimum-venv/bin/python -m $(PIP_INSTALL) --require-hashes --requirement requirements/minimum.txt </dev/null
+	@build/minimum-venv/bin/python -m $(PIP_INSTALL) --no-deps --no-build-isolation --editable . </dev/null
+	@build/minimum-venv/bin/python -m pytest tests/unit tests/agent tests/cli </dev/null
+
+lock:  ## resolve the versions of requirements/ anew from setup.cfg; to newer ones: make lock LOCK=--upgrade
+	@requirements/compile.sh $(LOCK)
+
 check: install  ## lint, types, and that what travels to hosts is Python 3.8
 	.venv/bin/ruff check .
 	.venv/bin/mypy --strict orchestr roles
@@ -82,7 +95,7 @@ BENCH_INSTALLED := build/bench-venv/.installed
 $(BENCH_INSTALLED): benchmarks/requirements.txt
 	@echo "installing into build/bench-venv, from PyPI: what benchmarks/requirements.txt lists"
 	@"$$(tests/lab/packages.sh which-python)" -m venv --clear build/bench-venv
-	@build/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< </dev/null
+	@build/bench-venv/bin/python -m $(PIP_INSTALL) --require-hashes --requirement $< </dev/null
 	@ln -s "$$(build/bench-venv/bin/python -c 'import ansible_mitogen as m; print(m.__path__[0])')/plugins/strategy" \
 	  build/bench-venv/lib/mitogen-strategy
 	@touch $@

@@ -142,7 +142,13 @@ class _Archive:
             blobs[blob.sha256] = location
             layers.append(ImageLayer(diff_id, blob))
         image_id = f"sha256:{config.sha256}"
-        return ImageSource(familiar(parts.name), image_id, config, tuple(layers), blobs, details.architecture)
+        source = ImageSource(familiar(parts.name), image_id, config, tuple(layers), blobs, details.architecture)
+        try:
+            source.resource()
+        except ValueError as error:  # the archive's own name for it may be any text
+            step = "give the name it should have on the hosts: image: NAME:TAG"
+            raise InputError(str(error), file=self._path, next_step=step) from None
+        return source
 
     def _member(self, name: str) -> tarfile.TarInfo:
         """Return a regular file; links are followed (20.10 links a layer that occurs twice)."""
@@ -162,11 +168,10 @@ class _Archive:
 
     def _json(self, name: str) -> Any:
         try:
-            with self._open(name) as stream:
-                text = stream.read(LARGEST_DOCUMENT + 1)
-            if len(text) > LARGEST_DOCUMENT:
+            if self._location(name).size_bytes > LARGEST_DOCUMENT:
                 raise self._error(f"{name} is larger than {LARGEST_DOCUMENT >> 20} MB")
-            return json.loads(text)
+            with self._open(name) as stream:
+                return json.loads(stream.read())
         except (ValueError, RecursionError) as error:
             raise self._error(f"damaged: {name} is not JSON") from error
 

@@ -1,0 +1,18 @@
+#!/bin/bash
+# Resolves setup.cfg and benchmarks/requirements.in anew, with the hashes of every file of each package, for all
+# platforms and every Python that orchestr supports:
+#   dev.txt       the newest versions: `make install` and CI install exactly these
+#   minimum.txt   the oldest that setup.cfg allows: `make test-minimums` tries them
+# A version that is in a file stays there as long as it fits; to take newer ones: requirements/compile.sh --upgrade
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=build/lock-venv/bin/uv
+[ -x "$uv" ] || { python3 -m venv build/lock-venv && build/lock-venv/bin/python -m pip install --quiet uv; }
+
+resolve() {  # resolve OUTPUT INPUT OPTION...
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+        --custom-compile-command requirements/compile.sh --output-file "$@"
+}
+resolve requirements/dev.txt setup.cfg --extra dev "$@"
+resolve requirements/minimum.txt setup.cfg --extra dev --resolution lowest-direct "$@"
+resolve benchmarks/requirements.txt benchmarks/requirements.in "$@"
