@@ -14,7 +14,7 @@ from orchestr.field_types import check_fields
 from orchestr.once import Once
 from orchestr.planning.host import Host as Host
 from orchestr.planning.host import Peer as Peer
-from orchestr.planning.ownership import refuse_conflicts
+from orchestr.planning.ownership import Owners, refuse_conflicts
 from orchestr.planning.provenance import input_error_of
 from orchestr.planning.role import Params, Role, load_role, resolve_params, role_names
 
@@ -49,6 +49,7 @@ class PlanContext:
     departing: PlanContext | None = None  # of the old inventory of an upgrade, for its departing hosts
     staying: PlanContext | None = None  # for a departing host: of the new inventory
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
+    owners: dict[str, Owners] = field(default_factory=dict)  # by host, of the plays planned so far
     task_tags: set[str] = field(default_factory=set)  # of all tasks planned so far, also those that tags left out
     _peers: Once[tuple[Peer, ...]] = field(default_factory=Once, repr=False, compare=False)
     _roles: Once[tuple[Role, ...]] = field(default_factory=Once, repr=False, compare=False)
@@ -174,7 +175,10 @@ def plan_host(
                 task = Task(item, id=label, tags=task_tags) if is_bare else replace(item, id=label, tags=task_tags)
                 tasks.append(task)
     planned = _with_unique_ids(tasks)
-    refuse_conflicts(host, planned)
+    if lifecycle == "deploy":
+        context.owners.setdefault(host, Owners()).add(host, planned)
+    else:
+        refuse_conflicts(host, planned)
     return planned
 
 

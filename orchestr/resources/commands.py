@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestr.agent.record import record
-from orchestr.agent.resource import Action, registered
+from orchestr.agent.resource import Action, ResourceError, registered
 from orchestr.agent.secret import Secret, reveal
 from orchestr.agent.system import CommandFailed, Reader, System
 from orchestr.resources.names import check_line, check_path, check_words
@@ -23,8 +23,9 @@ class Command(Action):
 
     It is done when the query command ``unless`` ends with 0, or when the path ``creates`` is there; with neither it
     runs every time. ``input`` goes to its stdin, which is also the place for a Secret: one in ``argv`` or ``env`` would
-    show in ``ps``, so it raises ValueError. A status other than 0 fails, unless ``check_exit=False``. ``stream`` passes
-    the output on live. Outcome, when it ran: ``{"exit": int, "stdout": str, "stderr": str}``.
+    show in ``ps``, so it raises ValueError. A status other than 0 fails, unless ``check_exit=False``; so does a status
+    of 0 without the path that it ``creates``. ``stream`` passes the output on live.
+    Outcome, when it ran: ``{"exit": int, "stdout": str, "stderr": str}``.
     Observes: ``unless`` and ``creates``. Changes: the command's own. Never touches: anything by itself.
     """
 
@@ -83,3 +84,16 @@ class Command(Action):
         if self.check_exit and not done.ok:
             raise CommandFailed(done)
         self.publish(system, {"exit": done.exit, "stdout": done.stdout, "stderr": done.stderr})
+        if done.ok:
+            self._assure(system)
+
+    def _assure(self, system: System) -> None:
+        """Raise ResourceError, or say so, when the command would run again in every run."""
+        if self.creates:
+            if system.stat(self.creates) is None:
+                raise ResourceError(
+                    "%s ended well, but %s, which it creates, is not there" % (self.label, self.creates),
+                    "correct creates, or the command: as it is, it would run again in every run",
+                )
+        elif self.unless and not system.query(self.unless, env=dict(self.env)).ok:
+            system.say("unless (%s) does not hold after it, so it runs again in every run" % " ".join(self.unless))

@@ -156,9 +156,14 @@ class File(Resource):
 
 def owned_path(path: str, resource: Resource) -> Mapping[Tuple[str, ...], object]:
     """Return the path that a resource decides wholly, as `Resource.owned` does."""
+    return {("path", plain_path(path)): resource.desired()}
+
+
+def plain_path(path: str) -> str:
+    """Return an absolute path without ``.``, ``..`` and doubled slashes, links not followed."""
     import posixpath
 
-    return {("path", posixpath.normpath(path)): resource.desired()}
+    return posixpath.normpath("/" + path.lstrip("/"))
 
 
 def real_path(reader: Reader, path: str) -> str:

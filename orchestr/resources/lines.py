@@ -6,7 +6,7 @@ from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import REDACTED, Secret, reveal
 from orchestr.agent.system import Reader, System
-from orchestr.resources.files import digest_on_disk, real_path, text_diff
+from orchestr.resources.files import digest_on_disk, plain_path, real_path, text_diff
 from orchestr.resources.modes import mode_bits, secret_mode
 from orchestr.resources.names import check_line, check_path
 from orchestr.resources.places import require_file, require_file_place
@@ -178,7 +178,7 @@ class Line(Resource):
         object.__setattr__(self, "mode", mode)
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
-        return {("path", self.path, "line " + (self.match or self._text)): self.desired()}
+        return {("path", plain_path(self.path), "line " + (self.match or self._text)): self.desired()}
 
     def require(self, reader: Reader, change: Change) -> None:
         require_editable(reader, real_path(reader, self.path), isinstance(self.line, Secret))
@@ -278,7 +278,7 @@ class Block(Resource):
         object.__setattr__(self, "mode", mode)
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
-        return {("path", self.path, "block " + self.marker): self.desired()}
+        return {("path", plain_path(self.path), "block " + self.marker): self.desired()}
 
     def require(self, reader: Reader, change: Change) -> None:
         require_editable(reader, real_path(reader, self.path), isinstance(self.content, Secret))

@@ -114,7 +114,7 @@ class Service(Resource):
         if unit.active in ("active", "reloading", "refreshing"):
             return "running"
         if unit.active == "activating":
-            return "crashing (waits to be started again)" if unit.sub == "auto-restart" else "starting"
+            return "crashing (waits to be started again)" if unit.sub.startswith("auto-restart") else "starting"
         if unit.active == "failed" and self._is_wanted_running:
             return "failed (%s)" % unit.result
         return "stopping" if unit.active == "deactivating" else "stopped"
@@ -158,6 +158,17 @@ class Service(Resource):
         config = [file for path in self.config for file in files_at(reader, path)]
         return {"config": config, "unit": admin_files(reader, units(reader, self.label).name)}
 
+    def require(self, reader: Reader, change: Change) -> None:
+        """Raise ResourceError for a unit that runs once and ends: it can never be found running."""
+        unit = units(reader, self.label)
+        is_once = unit.type == "oneshot" and not unit.remains and unit.active in ("inactive", "failed")
+        if self._is_wanted_running and is_once and change.touches("state"):
+            raise ResourceError(
+                "%s is of Type=oneshot: it runs once and ends, so it is never found running" % self.label,
+                "running=None leaves it to systemd; RemainAfterExit=yes in the unit keeps it active; "
+                "a Command starts it once",
+            )
+
     # -- change ---------------------------------------------------------------------------------------------------
     def apply(self, system: System, change: Change) -> None:
         unit = units(system, self.label)
@@ -183,7 +194,7 @@ class Service(Resource):
 
     def _verb(self, unit: Unit, change: Change) -> str:
         if change.touches("state"):
-            return "restart" if unit.sub == "auto-restart" or change.touches("config", "unit") else "start"
+            return "restart" if unit.sub.startswith("auto-restart") or change.touches("config", "unit") else "start"
         return "reload" if self.reload_on_change and unit.can_reload and not change.touches("unit") else "restart"
 
     def _systemctl(self, system: System, verb: str) -> None:
@@ -199,7 +210,10 @@ class Service(Resource):
         has_settled, activity = False, ""
         for _ in system.attempts(START_S, SETTLE_S):
             unit = fresh_unit(system, self.label)
-            if unit.active in ("failed", "inactive") or unit.sub == "auto-restart":
+            if unit.active == "inactive" and unit.has_condition_failed:
+                step = "systemctl status %s names it; running=None leaves the unit to systemd" % self.label
+                raise ResourceError("%s did not start: a condition of its unit does not hold" % self.label, step)
+            if unit.active in ("failed", "inactive") or unit.sub.startswith("auto-restart"):
                 raise self._failure(system, "%s does not stay up: %s" % (self.label, self._activity(unit)), None)
             if unit.active == "active" and (has_settled or unit.type not in ("simple", "exec", "idle")):
                 return unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, NotObservable, Resource, ResourceError, State, registered
 from orchestr.agent.system import Reader, System
-from orchestr.resources.files import real_path
+from orchestr.resources.files import plain_path, real_path
 from orchestr.resources.lines import bare, edit_lines, insert, predict_lines, read_lines
 from orchestr.resources.names import IN_WORDS, check_path
 from orchestr.resources.places import require_file_place
@@ -84,7 +84,9 @@ class Sysctl(Resource):
         return [new + end if number == mine[0] else line for number, line in enumerate(lines) if number not in mine[1:]]
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
-        return {("kernel setting", _with_slashes(self.name)): self.desired()}
+        name = _with_slashes(self.name)
+        line = ("path", plain_path(self.file), "setting " + name)
+        return {("kernel setting", name): self.desired(), line: self.desired()}
 
     def require(self, reader: Reader, change: Change) -> None:
         path = real_path(reader, self.file)

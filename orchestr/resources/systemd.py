@@ -19,7 +19,7 @@ ADMIN_UNITS = "/etc/systemd/system"
 IN_UNIT_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
 _SHOWN = (
     "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,UnitFileState,NeedDaemonReload,InvocationID,"
-    "InactiveExitTimestamp,SourcePath,CanReload"
+    "InactiveExitTimestamp,SourcePath,CanReload,RemainAfterExit,ConditionResult"
 )
 
 
@@ -45,6 +45,8 @@ class Unit:
     started: str
     source_path: str
     can_reload: bool
+    remains: bool = False  # active after its process has ended
+    has_condition_failed: bool = False  # at its last start
 
     @property
     def started_s(self) -> float:
@@ -118,6 +120,8 @@ def _unit(name: str, block: str) -> Unit:
         started=properties.get("InactiveExitTimestamp", ""),
         source_path=properties.get("SourcePath", ""),
         can_reload=properties.get("CanReload") == "yes",
+        remains=properties.get("RemainAfterExit") == "yes",
+        has_condition_failed=properties.get("ConditionResult") == "no" and bool(properties.get("ActiveState")),
     )
 
 

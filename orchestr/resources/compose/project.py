@@ -25,7 +25,7 @@ from orchestr.resources.names import check_choice, check_line, check_path, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, List, Optional, Sequence, Tuple, Union
+    from typing import ClassVar, List, Mapping, Optional, Sequence, Tuple, Union
 
 ORPHANS = "orphans"
 PULLS = ("missing", "always", "never", "build", "if_not_present", "policy")  # of docker compose up --pull
@@ -119,6 +119,9 @@ class ComposeProject(Resource):
     def path(self, name: str) -> str:
         """Return the whole path of a file named relative to the project's directory."""
         return os.path.normpath(os.path.join(self.directory, name))
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return {("compose project", self.project): (self.directory, self.present, self.running, self.all_services)}
 
     def desired(self) -> Optional[State]:
         if not self.present:

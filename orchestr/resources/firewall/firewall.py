@@ -16,7 +16,7 @@ from orchestr.resources.firewall.ufw_state import FOLLOWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, Dict, List, Optional, Tuple, Union
+    from typing import ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 __all__ = ["Firewall", "FirewallRule", "PacketFilter", "Rule", "backend_of"]
 
@@ -83,6 +83,9 @@ class Firewall(Resource):
     def _wish(self) -> Wish:
         policies = {"incoming": self.incoming, "outgoing": self.outgoing, "routed": self.routed}
         return Wish(self._wanted(), self.enabled, policies, self.ipv6, self.published, self.purge, float(self.guard_s))
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return {("firewall", "as a whole"): self}
 
     def desired(self) -> Optional[State]:
         rules = tuple(item.text for item in self._wanted())
@@ -152,6 +155,11 @@ class FirewallRule(Resource):
         source = " from " + ",".join(self.sources) if self.sources else ""
         ports = self.protocol if self.port == "any" else "%s/%s" % (self.port, self.protocol)
         return "%s %s%s" % (ports, self.action, source)
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        state = self.action if self.present else "absent"
+        ports = "%s/%s" % (self.port, self.protocol)
+        return {("firewall rule", "%s from %s" % (ports, source)): state for source in self.sources or ("any",)}
 
     def desired(self) -> Optional[State]:
         return {"rules": tuple(item.text for item in self._wanted())} if self.present else None

@@ -16,7 +16,7 @@ from orchestr.resources.swarm.state import Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, Dict, List, Optional, Tuple
+    from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 OURS = "orchestr.labels"  # a node label that names the labels we have set, so that one taken back can be removed
 ROLE_S, DRAIN_S, DOWN_S = 60.0, 600.0, 60.0
@@ -57,6 +57,9 @@ class SwarmNode(Resource):
     @property
     def label(self) -> str:
         return self.hostname or self.node_id
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return {("swarm node", self.label): self.desired()}
 
     def desired(self) -> Optional[State]:
         wanted = {"role": self.role, "availability": self.availability}

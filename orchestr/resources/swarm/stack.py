@@ -16,7 +16,7 @@ from orchestr.resources.swarm import stack_state, stack_view
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, List, Optional, Tuple
+    from typing import ClassVar, List, Mapping, Optional, Tuple
 
 ORPHANS = "orphans"
 MODES = ("replicated", "global", "once")
@@ -72,6 +72,9 @@ class Stack(Resource):
     @property
     def label(self) -> str:
         return self.name
+
+    def owned(self) -> Mapping[Tuple[str, ...], object]:
+        return {("stack", self.name): (self.document, self.present, self.services)}
 
     def desired(self) -> Optional[State]:
         if not self.present:
