@@ -74,7 +74,7 @@ def check_fields(value: Any) -> None:
         fitted = fit(given)
         if fitted is _WRONG:
             hint = f": {cls.type_hint}" if hasattr(cls, "type_hint") else ""
-            said = f"{_name_of(value, name)}: {name} is {describe(given)}, expected {expected}{hint}"
+            said = f"{name_of(value, name)}: {name} is {describe(given)}, expected {expected}{hint}"
             raise FieldTypeError(said, given)
         if fitted is not given:
             object.__setattr__(value, name, fitted)
@@ -100,7 +100,7 @@ def describe(value: object) -> str:
     return plain or f"a {type(value).__name__}"
 
 
-def _name_of(value: Any, wrong: str) -> str:
+def name_of(value: Any, wrong: str = "") -> str:
     """Return a resource as messages name it: its class, and its first field if that is a text and not the wrong one."""
     name = record.fields(value)[0].name
     first = getattr(value, name)

@@ -62,7 +62,7 @@ def _owned(host: str, tasks: Iterable[Task]) -> dict[Key, dict[str, Owner]]:
             _refuse_both(host, key, since, task, value)
             since[key] = owners.setdefault(key, {})[role] = (task, value)
         if isinstance(task.resource, Action) or task.resource.is_gate or any(key[0] in ACTING for key in owned):
-            recent[role] = {}
+            recent[role] = {key: since[key] for key in owned}
     return owners
 
 

@@ -7,17 +7,19 @@ from typing import Any
 
 from orchestr.agent.record import fields
 from orchestr.errors import InputError
-from orchestr.field_types import FieldTypeError
+from orchestr.field_types import FieldTypeError, name_of
 from orchestr.inventory.marked import key_position, value_position
 from orchestr.inventory.position import Position, input_error
+from orchestr.paths import nearby
 from orchestr.secret import Secret
 from orchestr.templating.values import Scope
 
 
 def input_error_of(error: ValueError, scope: Scope, host: str, role: str) -> InputError | None:
-    """Return the error at the variable that a refused resource got its value from; None if no variable has it.
+    """Return the error at the variable that a refused resource got its value from, else at the role's line.
 
-    The role's own variables are searched first, as they are rendered, then the others, as they are written.
+    The role's own variables are searched first, as they are rendered, then the others, as they are written. None for an
+    error that no resource raised.
     """
     suspects = list(_suspects(error))
     names = sorted(map(str, scope.written_names()), key=lambda name: not name.startswith(f"{role}_"))
@@ -27,7 +29,24 @@ def input_error_of(error: ValueError, scope: Scope, host: str, role: str) -> Inp
         for position in _positions(scope.written(name), value, scope.position(name), suspects):
             step = f"correct {name}" + (f"; orchestr doc {role} describes the role's parameters" if is_own else "")
             return input_error(position, f"{host}: {name}: {error}", next_step=step)
-    return None
+    return _error_of_role(error)
+
+
+def _error_of_role(error: ValueError) -> InputError | None:
+    """Return the error at the line of the role's code that makes the resource."""
+    resource = getattr(error, "record", None)
+    if resource is None and not isinstance(error, FieldTypeError):
+        return None
+    file, line = "", 0
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).startswith("orchestr_roles."):
+            file, line = nearby(trace.tb_frame.f_code.co_filename), trace.tb_lineno
+        trace = trace.tb_next
+    if not file:
+        return None
+    name = f"{name_of(resource)}: " if resource is not None else ""
+    return InputError(f"{name}{error}", file=file, line=line, next_step=f"fix the error in {file}:{line}")
 
 
 def _suspects(error: ValueError) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from orchestr.transport.memory import MemoryHost, MemorySystem, Node
 Answer = str | tuple[int, str, str]
 #: One unit of `systemctl show` of systemd 252, the properties in its own order.
 SHOWN = """Type={type}
+RemainAfterExit={remains}
 Result={result}
 Id={name}
 Names={name}
@@ -23,6 +24,7 @@ UnitFileState={file_state}
 InactiveExitTimestamp={started}
 CanReload={can_reload}
 NeedDaemonReload={needs_reload}
+ConditionResult={condition}
 LoadError={load_error}
 InvocationID={invocation}
 """
@@ -44,6 +46,8 @@ class SimulatedUnit:
     can_reload: bool = False
     definition: str = ""
     dies: bool = False
+    remains: str = "no"
+    condition: str = "yes"
     load: str = "loaded"
     starts: int = 0
     reloads: int = 0
@@ -122,8 +126,12 @@ class SimulatedSystemd:
         self.host.clock += 0.1
         if unit.load == "masked":
             return 1, "", f"Failed to start {unit.name}: Unit {unit.name} is masked."
+        if unit.condition == "no":
+            return ""
         if unit.active != "active":
             self._begin(unit)
+        if unit.type == "oneshot" and unit.remains == "no":
+            self._stop(unit)
         if unit.dies:
             unit.active, unit.sub, unit.result = "failed", "failed", "exit-code"
         self.host.clock += 0.1

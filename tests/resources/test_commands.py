@@ -43,8 +43,23 @@ def test_it_is_not_run_when_it_is_done() -> None:
     for command in (Command(("make",), creates="/opt/made"), Command(("make",), unless=("check",))):
         result = run(host, command)
         assert result["verdict"] == "ok" and "outcome" not in result
+    host.commands[("make",)] = lambda system, words, input: system.host.add_file("/opt/not", "") or ""
     assert run(host, Command(("make",), unless=("no",), creates="/opt/not"))["verdict"] == "changed"
     assert host.log.count(("make",)) == 1
+
+
+def test_a_command_that_never_gets_done_says_why() -> None:
+    """Without the path that it creates it would run in every run: that is a failure, with the path in it."""
+    host = host_with(make="", odd=(1, "", ""), no=(1, "", ""))
+    for _ in range(2):
+        error = run(host, Command(("make",), creates="/opt/never"))["error"]
+        assert error["message"] == "make ended well, but /opt/never, which it creates, is not there"
+        assert "would run again in every run" in error["next_step"]
+    assert run(host, Command(("odd",), creates="/opt/never", check_exit=False))["verdict"] == "changed"
+    said: list[str] = []
+    system = MemorySystem(host, on_output=lambda text, *rest: said.append(text))
+    assert converge(Task(Command(("make",), unless=("no",))), system, False, False)["verdict"] == "changed"
+    assert "unless (no) does not hold after it, so it runs again in every run" in "".join(said)
 
 
 def test_the_same_command_later_reports_itself() -> None:

@@ -273,3 +273,23 @@ def test_names_and_moments_as_systemd_writes_them() -> None:
     ]
     assert seconds_of("Sat 2026-11-21 01:10:24.317203 UTC") == pytest.approx(1795223424.317203)
     assert (seconds_of("Sat 2026-11-21 01:10:24 UTC"), seconds_of(""), seconds_of("n/a")) == (1795223424.0, 0.0, 0.0)
+
+
+def test_a_unit_that_runs_once_is_not_kept_running() -> None:
+    """A oneshot is refused by its type, in a plan as well, and not started; one that remains is taken."""
+    machine = Machine(active="inactive", type="oneshot")
+    for check in (True, False):
+        error = machine.run(Service("app", enabled=None), check=check)[0]["error"]
+        assert "Type=oneshot" in error["message"] and "RemainAfterExit=yes" in error["next_step"]
+    assert machine.app.starts == 0
+    assert machine.run(Service("app", running=None, enabled=None))[0]["verdict"] == "ok"
+    machine = Machine(active="inactive", type="oneshot", remains="yes")
+    assert [machine.run(Service("app", enabled=None))[0]["verdict"] for _ in range(2)] == ["changed", "ok"]
+
+
+def test_a_condition_that_does_not_hold_is_named() -> None:
+    """Systemctl start ends well without starting such a unit."""
+    machine = Machine(active="inactive", condition="no")
+    error = machine.run(Service("app", enabled=None))[0]["error"]
+    assert error["message"] == "app.service did not start: a condition of its unit does not hold"
+    assert "systemctl status app.service" in error["next_step"]

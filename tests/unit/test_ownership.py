@@ -1,4 +1,4 @@
-"""Tasks of two roles that would undo each other are refused when planned."""
+"""Tasks that would undo each other are refused when planned."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import pytest
 
 from orchestr.agent.resource import Resource, Task
 from orchestr.errors import InputError
-from orchestr.planning.ownership import refuse_conflicts
+from orchestr.planning.ownership import Owners, refuse_conflicts
+from orchestr.resources.commands import Command
+from orchestr.resources.compose.project import ComposeProject
 from orchestr.resources.env_files import EnvFile
 from orchestr.resources.files import Directory, File, Link
+from orchestr.resources.firewall.firewall import Firewall, FirewallRule
+from orchestr.resources.firewall.rules import Rule
 from orchestr.resources.lines import Block, Line
 from orchestr.resources.packages import Package
+from orchestr.resources.probes import TcpAnswer
 from orchestr.resources.services import Service
+from orchestr.resources.swarm.nodes import SwarmNode
+from orchestr.resources.swarm.stack import Stack, StackService
 from orchestr.resources.sysctl import Sysctl
 from orchestr.resources.users import Group, User
 from orchestr.secret import Secret
@@ -40,6 +47,14 @@ CONFLICTS = [
     (User("bob"), User("bob", present=False), "user bob"),
     (Group("g", gid=5), Group("g", gid=6), "group g gid"),
     (Sysctl("net.a", 1), Sysctl("net/a", 2), "kernel setting net/a"),
+    (File("/etc/s.conf"), Sysctl("net.a", 1, "/etc/s.conf"), "writes the file whole"),
+    (Line("/etc/f", "a=1", match="^a="), Line("//etc/./f", "a=2", match="^a="), "line ^a="),
+    (FirewallRule(80), FirewallRule(80, action="deny"), "(allow; deny)"),
+    (FirewallRule(80, sources=("10.0.0.1",)), FirewallRule("80", sources=("10.0.0.1",), present=False), "absent"),
+    (Firewall((Rule(80),)), Firewall((Rule(81),)), "firewall as a whole"),
+    (ComposeProject("/opt/a", ("x",), "shop"), ComposeProject("/opt/b", ("x",), "shop"), "compose project shop"),
+    (Stack("shop", (StackService("x", "1"),)), Stack("shop", (StackService("x", "2"),)), "stack shop"),
+    (SwarmNode("n1", role="worker"), SwarmNode("n1", role="manager"), "role worker; manager"),
 ]
 
 
@@ -61,14 +76,38 @@ def test_tasks_that_agree_or_share_are_no_conflict() -> None:
     refuse(User("bob", groups=("a",)), User("bob", groups=("b",)), Directory("/etc/f"), File("/etc/f/g"))
 
 
-def test_within_a_role_the_order_decides() -> None:
-    """A role may write a file again; the value that it leaves is the one that other roles must agree with."""
+@pytest.mark.parametrize(("first", "second", "words"), CONFLICTS)
+def test_two_tasks_of_one_role_are_refused_too(first: Resource, second: Resource, words: str) -> None:
+    """Each would undo the other in every run; with a task that acts between them, the order decides."""
+    tasks = [Task(item, id=f"app/task{number}") for number, item in enumerate((first, Directory("/opt"), second))]
+    with pytest.raises(InputError) as raised:
+        refuse_conflicts("web1", tasks)
+    message = str(raised.value)
+    assert words in message and "app/task0" in message and "app/task2" in message
+    assert message.startswith("two tasks of web1") and "let one task decide it" in message
+    for acting in (Command(("true",)), TcpAnswer(port=80), Service("own")):
+        refuse_conflicts("web1", [tasks[0], Task(acting, id="app/acting"), tasks[2]])
+
+
+def test_the_value_that_a_role_leaves_counts_for_others() -> None:
+    """A role may write a file, act, and write it again; other roles must agree with the last value."""
+    act = Task(Command(("true",)), id="app/command")
     first, last = (Task(File("/etc/x", text), id=f"app/file:/etc/x#{text}") for text in "ab")
-    refuse_conflicts("web1", [first, last, Task(Line("/etc/x", "c"), id="app/line")])
-    refuse_conflicts("web1", [first, last, Task(File("/etc/x", "b"), id="web/other")])
+    refuse_conflicts("web1", [first, act, last, Task(File("/etc/x", "b"), id="web/other")])
     for other in (File("/etc/x", "a"), Line("/etc/x", "c")):
         with pytest.raises(InputError, match="app/file:/etc/x#b and web/other"):
-            refuse_conflicts("web1", [first, last, Task(other, id="web/other")])
+            refuse_conflicts("web1", [first, act, last, Task(other, id="web/other")])
+
+
+def test_plays_are_compared_as_well() -> None:
+    """A role of a later play that contradicts one of an earlier play is refused; the same role again is not."""
+    owners = Owners()
+    owners.add("web1", [Task(File("/etc/x", "a"), id="app/x")])
+    owners.add("web1", [Task(File("/etc/x", "b"), id="app/x")])
+    for other in (File("/etc/x", "a"), Line("//etc/./x", "c"), Link("/etc/x", "/y")):
+        with pytest.raises(InputError, match=r"two roles of web1 decide the path /etc/x.*app/x and web/other"):
+            owners.add("web1", [Task(other, id="web/other")])
+    owners.add("web1", [Task(File("/etc/x", "b"), id="web/other")])
 
 
 def test_a_secret_is_not_shown() -> None:

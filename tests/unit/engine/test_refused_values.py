@@ -77,7 +77,8 @@ def test_a_wrong_value_of_the_role_is_the_roles(project: Project) -> None:
     )
     project.run()
     [failed] = project.of(events.HostFailed)
-    assert failed.message.startswith(f"{project.root}/roles/app/__init__.py:4: FieldTypeError: File: path is a number")
+    assert failed.message.startswith(f"{project.root}/roles/app/__init__.py:4: File: path is a number (5)")
+    assert not failed.stderr and failed.next_step == f"fix the error in {project.root}/roles/app/__init__.py:4"
 
 
 @pytest.mark.parametrize("written", ["0750", '"0750"', "'750'", "0o750", "'u=rwx,g=rx'"])
