@@ -9,7 +9,7 @@ import pytest
 
 from orchestr.agent.converge import converge
 from orchestr.agent.resource import NotObservable, Resource, ResourceError, Task
-from orchestr.resources.firewall import firewalld_direct, firewalld_rules
+from orchestr.resources.firewall import firewalld_direct, firewalld_rules, firewalld_state
 from orchestr.resources.firewall.firewall import Firewall, FirewallRule, PacketFilter, Rule, backend_of
 from orchestr.resources.firewall.firewalld_rules import entries_of, parse_zone
 from orchestr.resources.firewall.rules import Entry
@@ -390,3 +390,63 @@ def test_an_unknown_backend_is_refused() -> None:
     """Where it is written."""
     with pytest.raises(ValueError, match="none of auto, ufw, firewalld"):
         Firewall(backend="nftables")
+
+
+# -- formats as their owners write them ------------------------------------------------------------------------------
+LISTING = """table inet firewalld { # handle 1
+\tct helper helper-ftp-tcp {
+\t\ttype "ftp" protocol tcp
+\t}
+
+\tset bad {
+\t\ttype ipv4_addr
+\t\telements = { 192.0.2.1, 192.0.2.2,
+\t\t\t     192.0.2.3 }
+\t}
+
+\tchain filter_INPUT_ZONES { # handle 5
+\t\ttype filter hook input priority filter + 10; policy accept;
+\t\tip saddr { 10.0.0.1, 10.0.0.2,
+\t\t\t     10.0.0.3 } goto filter_IN_trusted # handle 7
+\t\tiifname "eth0" goto filter_IN_public
+\t}
+
+\tmap later {
+\t\ttype ifname : verdict
+\t}
+}
+"""
+
+
+def test_a_listing_is_read_by_its_grammar() -> None:
+    """Sets, maps and helpers belong to no chain, a rule of several lines is one, handles are no part of rules."""
+    assert firewalld_state.chains_of(LISTING) == {
+        "filter_INPUT_ZONES": [
+            "type filter hook input priority filter + 10; policy accept;",
+            "ip saddr { 10.0.0.1, 10.0.0.2, 10.0.0.3 } goto filter_IN_trusted",
+            'iifname "eth0" goto filter_IN_public',
+        ]
+    }
+
+
+ROUTES = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+DEFAULT = "eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+OTHER = "wg0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0\n"
+
+
+@pytest.mark.parametrize("pattern", ["eth0", "eth*"])
+def test_an_interface_of_another_zone_is_not_called_filtered(pattern: str) -> None:
+    """Rules of the default zone do not see its packets: neither a Firewall nor a rule is ok then, in a plan either."""
+    host = FirewalldHost("ours")
+    host.add_file("/proc/net/route", ROUTES + DEFAULT + OTHER)
+    assert only(host, RECORDED)["verdict"] == "ok"
+    at = "chain filter_INPUT_ZONES {\n"
+    assert at in host.nft
+    host.nft = host.nft.replace(at, f'{at}\t\tiifname "wg0" goto filter_IN_trusted\n')
+    assert only(host, RECORDED)["verdict"] == "ok"
+    host.nft = host.nft.replace(at, f'{at}\t\tiifname "{pattern}" goto filter_IN_trusted\n')
+    for resource in (RECORDED, FirewallRule(80)):
+        for result in (converge(Task(resource), host.system, False, False), plan(host, resource)):
+            assert result["verdict"] == "failed"
+            assert result["error"]["message"].startswith("eth0 is in the zone trusted of firewalld")
+            assert "--change-interface" in result["error"]["next_step"]

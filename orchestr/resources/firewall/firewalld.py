@@ -72,6 +72,8 @@ class Firewalld(Backend):
 
     def observe_rule(self, reader: Reader, wanted: Tuple[Wanted, ...], is_present: bool) -> Optional[State]:
         now = self._now(reader)
+        if is_present:
+            now.require_sight()
         texts = tuple(item.text for item in wanted if _holds(now, item, is_present))
         return {"rules": texts} if texts else None
 

@@ -13,7 +13,7 @@ from orchestr.agent.resource import NotObservable, ResourceError, State
 from orchestr.agent.secret import cut_tail
 from orchestr.agent.system import Reader
 from orchestr.agent.unconfirmed import pending
-from orchestr.resources.firewall import docker_user, firewalld_direct, firewalld_rules, netfilter
+from orchestr.resources.firewall import docker_user, firewalld_direct, firewalld_rules, firewalld_zones, netfilter
 from orchestr.resources.firewall.backend import Wish
 from orchestr.resources.firewall.firewalld_presence import CONF, default_zone, is_running
 from orchestr.resources.firewall.firewalld_rules import ICMP, RICH, SSH, SSH_FIRST, Item, Placed, entries_of, placed
@@ -41,7 +41,8 @@ class Now:
     """The current state: the default zone's items on disk and in the daemon, direct.xml, the kernel's tables.
 
     ``vendor`` holds the items the zone opens as packaged. Of a daemon that does not run, ``runtime`` is the
-    disk's. ``gap`` names the part of the daemon's state that the kernel lacks, "" for none.
+    disk's. ``gap`` names the part of the daemon's state that the kernel lacks, "" for none; ``blind_spot`` an interface
+    whose packets another zone has.
     """
 
     is_active: bool
@@ -53,6 +54,16 @@ class Now:
     direct: str
     live: Dict[int, Optional[Live]]
     gap: str
+    blind_spot: str = ""
+
+    def require_sight(self) -> None:
+        """Raise ResourceError where the packets from outside are another zone's: no rule here would hold for them."""
+        if self.blind_spot:
+            raise ResourceError(
+                self.blind_spot,
+                "on the host: firewall-cmd --permanent --zone=%s --change-interface=NAME, then firewall-cmd --reload; "
+                "or make the other zone the default one: firewall-cmd --set-default-zone=ZONE" % self.zone,
+            )
 
     @property
     def has_docker(self) -> bool:
@@ -79,6 +90,7 @@ def read(reader: Reader) -> Now:
     permanent = _zone(reader, [*program, "--zone=" + zone, "--list-all"])
     runtime = _zone(reader, ["firewall-cmd", "--zone=" + zone, "--list-all"]) if is_active else permanent
     live = {family: netfilter.read(reader, family) for family in (4, 6)}
+    chains = _chains(reader, conf, live) if is_active else {}
     return Now(
         is_active,
         reader.stat(WANTED_BY) is not None or reader.stat("/run/systemd/system") is None,
@@ -88,7 +100,8 @@ def read(reader: Reader) -> Now:
         frozenset(firewalld_rules.vendor_items(reader.read_text(VENDOR % zone) or "")) - {KEPT},
         reader.read_text(firewalld_direct.PATH) or "",
         live,
-        _gap(reader, conf, zone, runtime, live) if is_active else "",
+        _gap(chains, conf, zone, runtime) if is_active else "",
+        firewalld_zones.blind_spot(reader, chains or {}, zone),
     )
 
 
@@ -100,20 +113,29 @@ def _zone(reader: Reader, argv: List[str]) -> FrozenSet[Item]:
     return frozenset(firewalld_rules.parse_zone(done.stdout))
 
 
-def _gap(reader: Reader, conf: str, zone: str, runtime: FrozenSet[Item], live: Dict[int, Optional[Live]]) -> str:
-    """Compare the daemon's rules with the kernel's, roughly: the chains asked, as many rules, no hole made by hand."""
-    count = sum(1 for item in runtime for rule in [placed(item)] if rule and rule.priority > 0)
-    if re.search(r"(?m)^FirewallBackend=iptables", conf):
+def _has_iptables(conf: str) -> bool:
+    return re.search(r"(?m)^FirewallBackend=iptables", conf) is not None
+
+
+def _chains(reader: Reader, conf: str, live: Dict[int, Optional[Live]]) -> Optional[Dict[str, List[str]]]:
+    """Return the kernel's chains of firewalld, None where its table is gone."""
+    if _has_iptables(conf):
         filters = live[4]
-        chains = filters.chains if filters is not None else {}
+        return filters.chains if filters is not None else {}
+    done = reader.query(["nft", "list", "table", "inet", "firewalld"], timeout_s=20)
+    return chains_of(done.stdout) if done.ok else None
+
+
+def _gap(chains: Optional[Dict[str, List[str]]], conf: str, zone: str, runtime: FrozenSet[Item]) -> str:
+    """Compare the daemon's rules with the kernel's, roughly: the chains asked, as many rules, no hole made by hand."""
+    if chains is None:
+        return NO_TABLE
+    count = sum(1 for item in runtime for rule in [placed(item)] if rule and rule.priority > 0)
+    if _has_iptables(conf):
         hooks, post, hole = chains.get("INPUT", []), chains.get("IN_%s_post" % zone, []), "-j ACCEPT"
         asks = ["-j INPUT_ZONES", "-j IN_%s_post" % zone]
         count = sum(1 for item in runtime for entry in _post(item) if entry.family == 4)
     else:
-        done = reader.query(["nft", "list", "table", "inet", "firewalld"], timeout_s=20)
-        if not done.ok:
-            return NO_TABLE
-        chains = chains_of(done.stdout)
         hooks, post, hole = chains.get("filter_INPUT", []), chains.get("filter_IN_%s_post" % zone, []), "accept"
         asks = ["jump filter_INPUT_ZONES", "jump filter_IN_%s_post" % zone]
     of_zone = chains.get("IN_" + zone) or chains.get("filter_IN_" + zone) or []
@@ -131,14 +153,22 @@ def _post(item: Item) -> List[Entry]:
 
 
 def chains_of(listing: str) -> Dict[str, List[str]]:
-    """Return the rules of each chain that ``nft list table`` printed."""
+    """Return the rules of each chain that ``nft list table`` printed; sets and maps beside them are left out.
+
+    A rule with a long set goes on in further lines, until its braces are closed.
+    """
     chains: Dict[str, List[str]] = {}
     rules: List[str] = []
     for line in listing.splitlines():
-        if line.startswith("\tchain "):
+        text = line.split(" # handle ")[0].strip()
+        if line.startswith("\t\t") and rules and rules[-1].count("{") > rules[-1].count("}"):
+            rules[-1] += " " + text
+        elif line.startswith("\t\t") and text and not text.startswith("#"):
+            rules.append(text)
+        elif line.startswith("\tchain "):
             rules = chains.setdefault(line.split()[1], [])
-        elif line.startswith("\t\t"):
-            rules.append(line.strip())
+        elif line.startswith("\t") and not line.startswith("\t\t"):
+            rules = []
     return chains
 
 
@@ -153,6 +183,7 @@ def goal_of(reader: Reader, now: Now, wish: Wish) -> Goal:
     matches = {match for rule in wanted for match in firewalld_rules.same_packets(rule.item)}
     items = {item for item in now.permanent if _stays(now, item, matches, {rule.item for rule in wanted}, wish.purge)}
     if wish.enabled:
+        now.require_sight()
         items |= {rule.item for rule in firewalld_rules.rest(wish.policies["incoming"])}
         items = items - {FORWARD} | ({FORWARD} if wish.policies["routed"] == "allow" else set())
     items |= {rule.item for rule in wanted}

@@ -21,6 +21,9 @@ _LONG = {
     "--destination": "-d", "--in-interface": "-i", "--out-interface": "-o", "--jump": "-j", "--goto": "-g",
 }  # fmt: skip
 
+#: Options whose value may begin with a dash.
+_TAKE_ANY = {"--comment", "--log-prefix", "--nflog-prefix", "--string"}
+
 #: Loads rules without touching other chains; waits for Docker's own calls where the kernel has one lock for all.
 RESTORE = {4: ("iptables-restore", "-w", "10", "-n"), 6: ("ip6tables-restore", "-w", "10", "-n")}
 
@@ -54,15 +57,19 @@ def read(reader: Reader, family: int) -> Optional[Live]:
 
 
 def parse(text: str) -> Live:
-    """Return the filter table that ``iptables-save -t filter`` printed."""
-    live = Live({}, {}, {})
+    """Return the filter table in the output of ``iptables-save``, with counters (``-c``) or without."""
+    live, table = Live({}, {}, {}), "filter"
     for line in text.splitlines():
-        if line.startswith(":"):
-            name, policy = line[1:].split(" ")[:2]
+        if line.startswith("["):
+            line = line.partition("] ")[2]
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif table == "filter" and line.startswith(":"):
+            name, policy = [*line[1:].split(), "-", "-"][:2]
             live.chains.setdefault(name, [])
             if policy != "-":
                 live.policies[name] = policy
-        elif line.startswith("-A "):
+        elif table == "filter" and line.startswith("-A "):
             _, name, rule = (line + " ").split(" ", 2)
             live.chains.setdefault(name, []).append(rule.strip())
     return live
@@ -80,7 +87,7 @@ def canonical(rule: str) -> Canonical:
     for word in _words(rule):
         if word == "!":
             prefix = "!"
-        elif word.startswith("-"):
+        elif word.startswith("-") and not (options and options[-1][0] in _TAKE_ANY and not options[-1][1]):
             options.append((prefix + _LONG.get(word, word), ""))
             prefix = ""
         elif options:
