@@ -20,6 +20,8 @@ def check_texts(value: Any, position: Position | None = None, written: str | Non
             check_texts(item, value_position(value, key) or position, value_text(value, key))
     elif written is not None and (written != _text(value) or isinstance(value, datetime.date)):
         message = f"a text is expected, and YAML reads {shown(written)[1:-1]} as {kind(value)}: {_text(value)}"
+        if not written:
+            message = "a text is expected, and nothing is written"
         raise input_error(position, message, next_step=f"put quotes around it: '{shown(written)[1:-1]}'")
 
 

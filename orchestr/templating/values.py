@@ -7,6 +7,7 @@ template, not before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,13 @@ from orchestr.inventory.marked import OMIT, UnsafeText, value_position, value_te
 from orchestr.inventory.position import EXTRA_VARIABLES, Position, input_error
 from orchestr.inventory.topology import InventoryHost, Topology
 from orchestr.inventory.variable_names import is_template
+from orchestr.secret import Secret
 
 if TYPE_CHECKING:
     from orchestr.templating.environment import Names
+
+
+_PLAIN = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)\s*-?\}\}")  # a name and nothing else
 
 
 def resolve(value: Any, context: Scope | Mapping[str, Any], position: Position | None = None) -> Any:
@@ -149,7 +154,23 @@ class Scope:
 
         if self._names is None:
             self._names = Names(self)
-        return render_text(text, self._names, position)
+        value = render_text(text, self._names, position)
+        if isinstance(value, (str, Secret)) and "{%" not in text:
+            for name in _PLAIN.findall(text):
+                self._refuse_changed(name)
+        return value
+
+    def _refuse_changed(self, name: str) -> None:
+        """Raise InputError at a number that a text is made with, and that is not written as it would stand in it."""
+        value = self.value(name) if self.has_variable(name) else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            written, text = self.written(name), self.text(name)
+            inner = _PLAIN.fullmatch(written) if isinstance(written, str) else None
+            if inner is not None:
+                self._refuse_changed(inner.group(1))
+            elif text is not None and text != str(value):
+                message = f"a text is made with {name}, and YAML reads {text} as a number: {value}"
+                raise input_error(self.position(name), message, next_step=f"put quotes around it: '{text}'")
 
 
 def _names_of(inventory: Topology) -> Callable[[InventoryHost, Magic], Scope]:

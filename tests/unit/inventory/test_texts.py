@@ -150,3 +150,37 @@ def test_how_to_connect_is_a_text(tmp_path: Path, name: str) -> None:
         load_inventory(tmp_path / "i.yml").connection("h")
     assert caught.value.line == 1 and caught.value.next_step == "put quotes around it"
     assert "57" not in caught.value.message and "007_1" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ("version: 1.10, image: 'app:{{ version }}'", "1.10"),
+        ("version: 0022, image: 'app:{{version}}-x'", "0022"),
+        ("version: 1_000, image: ['app:{{- version -}}']", "1_000"),
+        ("version: 1.10, tag: '{{ version }}', image: {a: 'app:{{ tag }}'}", "1.10"),
+    ],
+)
+def test_a_number_in_a_text_is_as_it_is_written(tmp_path: Path, variables: str, text: str) -> None:
+    """A text made with a number that YAML reads otherwise is refused at the number."""
+    (tmp_path / "i.yml").write_text(f"all: {{hosts: {{h: {{{variables}}}}}}}")
+    with pytest.raises(InputError, match="a text is made with version") as caught:
+        load_inventory(tmp_path / "i.yml").scope("h").value("image")
+    assert (caught.value.line, caught.value.next_step) == (1, f"put quotes around it: '{text}'")
+
+
+@pytest.mark.parametrize(
+    ("variables", "value"),
+    [
+        ("version: '1.10', image: 'app:{{ version }}'", "app:1.10"),
+        ("port: 80, image: 'app:{{ port }}'", "app:80"),
+        ("version: 1.10, image: '{{ version }}'", 1.1),
+        ("version: 1.10, image: 'v{{ version * 2 }}'", "v2.2"),
+        ("flag: yes, image: 'v{{ flag }}'", "vTrue"),
+        ("image: '{% for v in [1] %}v{{ v }}{% endfor %}', v: 0022", "v1"),
+    ],
+)
+def test_other_values_in_a_text_are_taken(tmp_path: Path, variables: str, value: object) -> None:
+    """A number that is written as it stands in the text, one alone, and one that is calculated with."""
+    (tmp_path / "i.yml").write_text(f"all: {{hosts: {{h: {{{variables}}}}}}}")
+    assert load_inventory(tmp_path / "i.yml").scope("h").value("image") == value
