@@ -216,3 +216,22 @@ def assert_all_in_run(host: Host, name: str) -> None:
                 f"{awaited} is moving from {source} to {target}, and no host of this run has it",
                 next_step="repeat the interrupted upgrade or rollback",
             )
+
+
+def assert_databases_keep_host(host: Host, name: str) -> None:
+    """Raise InputError when a database of a stack would start empty on another node than the one that holds it."""
+    application, places = coming(host, name), survey_of(host, name).get("places", {})
+    if application is None:
+        return
+    peers = {peer.name: peer for peer in host.staying(name)}
+    for dump in application.dumps:
+        service = next(item for item in application.services if item.name == dump.service)
+        _, hostname = places.get(label_of(name, service.placement), ("", ""))
+        for target in hosts_of(host.staying(name)[0].as_host(name), name, service.placement)[:1]:
+            new_hostname = peers[target].facts.get("hostname") if target in peers else None
+            if hostname and new_hostname and new_hostname != hostname:
+                raise InputError(
+                    f"{dump.service} of {name} has its database on {hostname}, and would start empty on {target}",
+                    next_step=f"leave it there (group {service.placement.group or name}), or move the database along: "
+                    "upgrade to one machine, and from there to the swarm with the other host",
+                )

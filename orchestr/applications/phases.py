@@ -15,6 +15,7 @@ from orchestr.applications.container_role import image_named, image_source
 from orchestr.applications.forms import bring_images
 from orchestr.applications.moves import (
     assert_all_in_run,
+    assert_databases_keep_host,
     assert_movable,
     has_data,
     moves,
@@ -107,6 +108,7 @@ def save(host: Host, params: Any) -> Iterator[Resource]:
         if moved_forms.leaves_swarm(host):
             yield SwarmLeft(last=True)
     elif survey_of(host, name).get("form") == STACK:
+        assert_databases_keep_host(host, name)
         yield from moved_forms.cancel_move(host, application)
         yield from _stop_parts(host, STACK, moved_forms.parts_moving(host))
 

@@ -452,6 +452,22 @@ def test_uploads_and_volumes_go_where_the_inventory_has_them(changed: Callable[.
     }
 
 
+@pytest.mark.parametrize(("hostname", "is_refused"), [("lab2", False), ("lab3", True)])
+def test_a_database_does_not_start_empty_on_another_node(
+    monkeypatch: pytest.MonkeyPatch, many: System, looked: Any, hostname: str, is_refused: bool
+) -> None:
+    """MySQL belongs on lab2 here; where the swarm has it on lab3, the run ends before anything is changed."""
+    context = many.planned.run.context
+    for name in many.planned.run.hosts:
+        monkeypatch.setitem(context.facts, name, {**context.facts.get(name, {}), "hostname": name})
+    looked(many, "stack", noted={"places": {"mysql": ("id", hostname)}})
+    if not is_refused:
+        assert many.planned.tasks("lab1")
+        return
+    with pytest.raises(InputError, match="mysql of chatsystem has its database on lab3, and would start empty on lab2"):
+        many.planned.tasks("lab1")
+
+
 def test_data_is_taken_between_the_stop_and_the_start(changed: Callable[..., System], looked: Any) -> None:
     """Out of compose: the database saved and the containers gone, then the uploads, then the new form."""
     system = changed(on_lab3)
