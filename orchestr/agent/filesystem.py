@@ -1,8 +1,8 @@
-"""Atomic writes: no reader ever sees half a file, and a replaced file can be restored.
+"""Atomic writes: no reader ever sees half a file.
 
 A new file is a 0600 temporary with a random name in the destination directory: owner and mode set, fsync, rename,
-fsync of the directory. The file it replaces is kept under ``/var/lib/orchestr/backups/<run>/`` (0700), where
-``orchestr rollback`` finds it. All of it happens in directories that `door` holds open.
+fsync of the directory. Nothing is kept of the file it replaces, which may hold secrets. All of it happens in
+directories that `door` holds open.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     Made = TypeVar("Made")
 
-STATE_DIRECTORY = "/var/lib/orchestr"
 PREFIX = ".orchestr-"
-BACKUPS_KEPT = 10  # runs whose replaced files are kept on a host
 ACL = "system.posix_acl_access"
 #: Attributes that say something about the content, which is another one now.
 OF_CONTENT = ("security.capability", "security.ima", "security.evm")
@@ -36,7 +34,6 @@ def write_atomically(
     mode: int,
     uid: int,
     gid: int,
-    run_id: str = "",
     sha256: str = "",
     seen: Optional[Tuple[int, int]] = None,
 ) -> None:
@@ -64,7 +61,6 @@ def write_atomically(
                 os.fsync(stream.fileno())
             if sha256 and digest.hexdigest() != sha256:
                 raise OSError("the content that arrived for %s is damaged (sha256 differs)" % path)
-            keep(entry, run_id)
             os.rename(temporary, entry.name, src_dir_fd=entry.directory, dst_dir_fd=entry.directory)
         except BaseException:
             door.discard(entry.directory, temporary)
@@ -93,6 +89,15 @@ def _begin(entry: Entry, make: Callable[[str, int], Made]) -> Tuple[Made, str]:
         return made, temporary
 
 
+def _is_agent(pid: str) -> bool:
+    """Return True if a process may be another agent of this host: the same program, as numbers of ended ones recur."""
+    try:
+        with open("/proc/%s/comm" % pid, "rb") as theirs, open("/proc/self/comm", "rb") as mine:
+            return theirs.read() == mine.read()
+    except OSError:
+        return os.path.exists("/proc/" + pid)
+
+
 def _sweep(entry: Entry) -> None:
     """Remove what an agent that was killed left beside the entry: its process is no more."""
     try:
@@ -101,7 +106,7 @@ def _sweep(entry: Entry) -> None:
         return
     for name in names:
         pid = name[len(PREFIX) :].partition("-")[0]
-        if not pid.isdigit() or os.path.exists("/proc/" + pid):
+        if not pid.isdigit() or _is_agent(pid):
             continue
         try:
             if os.stat(name, dir_fd=entry.directory, follow_symlinks=False).st_uid == os.geteuid():
@@ -270,7 +275,7 @@ class Pinned:
         os.close(self._descriptor)
 
 
-def adopt(path: str, sha256: str, mode: int, uid: int, gid: int, run_id: str = "") -> None:
+def adopt(path: str, sha256: str, mode: int, uid: int, gid: int) -> None:
     """Set owner and mode of the regular file with this sha256. Raises OSError for any other.
 
     A user who owned it may have it open to write, so one that gets another owner is copied and replaced.
@@ -279,7 +284,7 @@ def adopt(path: str, sha256: str, mode: int, uid: int, gid: int, run_id: str = "
         status = os.fstat(stream.fileno())
         if status.st_uid not in (uid, 0, os.geteuid()):
             chunks = iter(lambda: stream.read(1 << 20), b"")
-            write_atomically(path, chunks, mode, uid, gid, run_id, sha256)
+            write_atomically(path, chunks, mode, uid, gid, sha256)
             return
         digest = new_sha256(status.st_size)
         for chunk in iter(lambda: stream.read(1 << 20), b""):
@@ -305,14 +310,13 @@ def remove_empty(path: str) -> None:
         _sync(entry)
 
 
-def remove(path: str, run_id: str = "") -> None:
-    """Remove a file, link or tree; a file is kept for rollback first. Nothing there is fine."""
+def remove(path: str) -> None:
+    """Remove a file, link or tree. Nothing there is fine."""
     try:
         with door.enter(path) as entry:
             if stat_module.S_ISDIR(entry.stat().st_mode):
                 remove_tree(entry.name, entry.directory)
                 return
-            keep(entry, run_id)
             os.unlink(entry.name, dir_fd=entry.directory)
             _sync(entry)
     except (FileNotFoundError, NotADirectoryError):
@@ -333,49 +337,3 @@ def remove_tree(name: str, directory: int) -> None:
     finally:
         os.close(descriptor)
     os.rmdir(name, dir_fd=directory)
-
-
-def keep(entry: Entry, run_id: str) -> Optional[str]:
-    """Copy a regular file that is about to change to this run's backups, once; return where, None if not kept."""
-    if not run_id:
-        return None
-    target = os.path.join(STATE_DIRECTORY, "backups", run_id, entry.path.lstrip("/"))
-    if os.path.exists(target):
-        return target
-    try:
-        if not stat_module.S_ISREG(entry.stat().st_mode):
-            return None
-        source = entry.open_regular()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    with os.fdopen(source, "rb") as stream:
-        os.makedirs(STATE_DIRECTORY, mode=0o700, exist_ok=True)
-        os.chmod(STATE_DIRECTORY, 0o700)
-        if not os.path.isdir(os.path.join(STATE_DIRECTORY, "backups", run_id)):
-            _forget_old_backups(os.path.join(STATE_DIRECTORY, "backups"))
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        status = os.fstat(source)
-        temporary = target + PREFIX
-        descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as copy:
-                for chunk in iter(lambda: stream.read(1 << 20), b""):
-                    copy.write(chunk)
-                copy.flush()
-                os.fchown(copy.fileno(), status.st_uid, status.st_gid)
-                os.fchmod(copy.fileno(), status.st_mode & 0o7777)
-                os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
-            os.rename(temporary, target)
-        except BaseException:
-            os.unlink(temporary)  # a full disk is not made fuller
-            raise
-    return target
-
-
-def _forget_old_backups(directory: str) -> None:
-    """Keep the backups of the last BACKUPS_KEPT runs (names begin with the time): they may hold old secrets."""
-    import shutil
-
-    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-    for name in names[: max(0, len(names) - BACKUPS_KEPT + 1)]:
-        shutil.rmtree(os.path.join(directory, name), ignore_errors=True)

@@ -353,8 +353,8 @@ class System(Reader):
             self._on_output(line + "\n")
 
     def write_bytes(self, path: str, data: bytes, *, mode: int = 0o600, uid: int = 0, gid: int = 0) -> None:
-        """Write a file so that a reader sees the old or the new whole, keeping the old for rollback."""
-        _filesystem().write_atomically(path, [data], mode, uid, gid, self.run_id)
+        """Write a file so that a reader sees the old or the new whole."""
+        _filesystem().write_atomically(path, [data], mode, uid, gid)
 
     def rewrite(self, path: str, data: bytes, before: FileStat) -> None:
         """Like write_bytes, for a file that `read_file` read: its owner, mode, ACL and extended attributes stay.
@@ -362,20 +362,20 @@ class System(Reader):
         Raises OSError when it is not that file any more.
         """
         seen = (before.inode, before.changed_ns)
-        _filesystem().write_atomically(path, [data], before.mode, before.uid, before.gid, self.run_id, seen=seen)
+        _filesystem().write_atomically(path, [data], before.mode, before.uid, before.gid, seen=seen)
 
     def write_blob(
         self, path: str, digest: str, size_bytes: int, *, mode: int = 0o600, uid: int = 0, gid: int = 0
     ) -> None:
         """Like write_bytes, the content fetched from the controller by its sha256 and checked against it."""
-        _filesystem().write_atomically(path, self.blob(digest, size_bytes), mode, uid, gid, self.run_id, digest)
+        _filesystem().write_atomically(path, self.blob(digest, size_bytes), mode, uid, gid, digest)
 
     def adopt(self, path: str, digest: str, *, mode: int, uid: int, gid: int) -> None:
         """Set owner and mode of a file that has this sha256; a new file takes its place where a user may have it open.
 
         Raises OSError for any other content: only a file that is as wanted is given to somebody.
         """
-        _filesystem().adopt(path, digest, mode, uid, gid, self.run_id)
+        _filesystem().adopt(path, digest, mode, uid, gid)
 
     def blob(self, digest: str, size_bytes: int) -> Iterator[bytes]:
         """Yield a blob's content from the controller, chunk by chunk."""
@@ -406,7 +406,7 @@ class System(Reader):
     def remove(self, path: str) -> None:
         """Remove a file, a link or a whole directory tree; nothing there is fine."""
         self.allow(LONGEST_REMOVAL_S)
-        _filesystem().remove(path, self.run_id)
+        _filesystem().remove(path)
         self.settle()
 
     def rename(self, source: str, target: str) -> None:

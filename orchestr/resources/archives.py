@@ -65,18 +65,24 @@ class Archive(Action):
         path = "%s/%s.tar.gz" % (self.directory, moment)
         partial = path + ".partial"
         system.write_bytes(partial, b"", mode=0o600)  # tar fills it and keeps its mode
-        with _Members(system, present) as members:
-            system.run(["tar", "--create", "--gzip", "--file", partial, *members], timeout_s=3600.0)
-        system.run(["tar", "--list", "--gzip", "--file", partial], timeout_s=3600.0)
-        system.rename(partial, path)
+        try:
+            with _Members(system, present) as members:
+                system.run(["tar", "--create", "--gzip", "--file", partial, *members], timeout_s=3600.0)
+            system.run(["tar", "--list", "--gzip", "--file", partial], timeout_s=3600.0)
+            system.rename(partial, path)
+        except BaseException:
+            system.remove(partial)  # a full disk is not made fuller
+            raise
         status = system.stat(path)
         size_bytes = status.size_bytes if status else 0
         self.publish(system, {"archive": path, "size_bytes": size_bytes})
         system.say("%s: %d bytes" % (path, size_bytes))
 
     def _forget_old(self, system: System) -> None:
-        names = [name for name in system.list_directory(self.directory) if name.endswith(".tar.gz")]
-        for name in names[: -self.keep]:
+        """Remove all but the latest archives, and the ones whose agent was killed in the middle."""
+        present = system.list_directory(self.directory)
+        names = [name for name in present if name.endswith(".tar.gz")]
+        for name in (*names[: -self.keep], *(name for name in present if name.endswith(".partial"))):
             system.remove("%s/%s" % (self.directory, name))
 
 

@@ -39,9 +39,9 @@ def text_of(value: object) -> Value:
 class EnvFile(Resource):
     """A file of KEY=value lines that ``reader`` (compose, docker, systemd or shell) reads back exactly.
 
-    Observes: the whole file, its mode and owner. Changes: the whole file, atomically; the old one is kept for
-    rollback. Never touches: anything else in the directory. Raises ValueError when made with a key or value that its
-    reader cannot express (the message names the key, never the value). Sources: see ``env_grammars``.
+    Observes: the whole file, its mode and owner. Changes: the whole file, atomically. Never touches: anything
+    else in the directory. Raises ValueError when made with a key or value that its reader cannot express (the message
+    names the key, never the value). Sources: see ``env_grammars``.
     """
 
     path: str

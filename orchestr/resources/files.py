@@ -67,7 +67,7 @@ class File(Resource):
     """A regular file with this content (text or Secret, or a Blob sent on demand), mode, owner and group.
 
     ``mode`` (``0o640``, ``"0640"`` or ``"u=rw,g=r"``) is 0644 by default, 0600 for a Secret, which others may not read.
-    Observes: type, sha256, mode, owner. Changes: the whole file, atomically; the old one is kept for rollback.
+    Observes: type, sha256, mode, owner. Changes: the whole file, atomically.
     Never touches: anything else in the directory. ``present=False`` removes it.
     """
 

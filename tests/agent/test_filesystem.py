@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestr.agent import door, filesystem
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, wait_until
 
 A_MOMENT_S = 0.2  # in which a thread that is not held up would have run to its end
 
@@ -68,6 +69,38 @@ def test_nothing_begins_after_the_end(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
     door.beginning.release()
     late.join(5)
+
+
+def test_a_number_that_another_program_has_by_now_keeps_nothing(tmp_path: Path) -> None:
+    """The process of that number is no agent: what has its number was left by one that was killed."""
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        (tmp_path / f".orchestr-{other.pid}-00ff").touch()
+        wait_until(lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n")
+        filesystem.write_atomically(str(tmp_path / "file"), [b"x"], 0o600, -1, -1)
+        other.kill()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+KILLED = """
+import os, signal, sys
+from orchestr.agent import filesystem
+
+def content():
+    yield b"half"
+    os.kill(os.getpid(), signal.SIGKILL)
+
+filesystem.write_atomically(sys.argv[1], content(), 0o600, -1, -1)
+"""
+
+
+def test_a_write_that_was_killed_leaves_nothing_behind_the_next_one(tmp_path: Path) -> None:
+    """SIGKILL in the middle of a write leaves its temporary, and the next run's write to the file removes it."""
+    target = tmp_path / "file"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    assert done.returncode == -9
+    assert [path.name[:10] for path in tmp_path.iterdir()] == [".orchestr-"]
+    filesystem.write_atomically(str(target), [b"x"], 0o600, -1, -1)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_a_killed_agent_left_is_removed_by_the_next_write(tmp_path: Path) -> None:

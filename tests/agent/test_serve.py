@@ -212,20 +212,14 @@ def test_interrupted_write_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert target.read_text() == "old"
 
 
-def test_what_is_replaced_is_kept_for_the_last_ten_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A replaced file can be had back with its mode, from a directory only its owner reads; old runs' are forgotten."""
-    monkeypatch.setattr(filesystem, "STATE_DIRECTORY", str(tmp_path / "state"))
+def test_nothing_is_kept_of_a_file_that_is_replaced(session: Session, tmp_path: Path) -> None:
+    """An old secret is gone from the host once a new one is in its place; the agent makes no copy anywhere."""
     target = tmp_path / "file"
-    for run in range(13):
-        target.write_text(f"before {run}")
-        target.chmod(0o640)
-        for _ in range(2):
-            filesystem.write_atomically(str(target), [b"x"], 0o600, os.getuid(), os.getgid(), f"run-{run:02}")
-    kept = sorted(path.name for path in (tmp_path / "state/backups").iterdir())
-    assert kept == [f"run-{run:02}" for run in range(3, 13)]
-    last = tmp_path / "state/backups/run-12" / str(target).lstrip("/")
-    assert (last.read_text(), last.stat().st_mode & 0o777) == ("before 12", 0o640)
-    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    target.write_text("canary-before")
+    results(session, Task(owned(target, "after")))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    kept = [path for path in Path("/var/lib/orchestr").rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"canary-before" in path.read_bytes()]
 
 
 def test_a_secret_file_is_never_readable_by_others(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Where they belong: Redis' password in redis.conf and in livekit.yaml; LiveKit's secret in livekit.yaml and in the file
 the application reads; a secret in the application's environment in its .env, and from there in what Docker itself
 keeps of the container and in the environment of the container's own processes, which is what an environment is.
-A file that is replaced is kept, with its mode, below /var/lib/orchestr/backups (0700). sudo's password is nowhere.
+Nothing is kept of a file that is replaced. sudo's password is nowhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from tests.lab.conftest import ADDRESSES, LAB, ROOT, ssh
 NODES = ["lab1", "lab2"]
 REDIS_CONF, LIVEKIT_YAML = "/opt/redis/redis.conf", "/opt/livekit/livekit.yaml"
 SECRET_FILE, ENVIRONMENT = "/opt/webapp/secrets/livekit_api_secret", "/opt/webapp/.env"
-KEPT = "/var/lib/orchestr/backups/RUN"
 DOCKERS = (
     "/run/containerd/io.containerd.runtime.v2.task/moby/ID/config.json",
     "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db",
@@ -212,7 +211,7 @@ def test_no_output_has_a_secret(deployment: Deployment) -> None:
 
 
 def test_rotated_secrets_do_not_show_in_diffs(deployment: Deployment) -> None:
-    """New secrets for old ones: neither is in the diffs of plan and run; the old ones are only in the kept files."""
+    """New secrets for old ones: neither is in the diffs of plan and run, and the old ones are gone."""
     old = deployment.canaries
     deployment.canaries = new = replace(Canaries(), sudo=old.sudo)
     assert deployment.run("plan") == 3
@@ -220,8 +219,7 @@ def test_rotated_secrets_do_not_show_in_diffs(deployment: Deployment) -> None:
     assert_silent(deployment, old, new)
     for node, homes in new.homes.items():
         docker = {(word, path) for word in (old.environment, new.environment) for path in DOCKERS}
-        kept = {(word, KEPT + path) for word, path in old.homes[node]}
-        assert places(node, old.words + new.words) - docker == homes | kept
+        assert places(node, old.words + new.words) - docker == homes
 
 
 def test_a_failure_tells_no_secret(deployment: Deployment) -> None:

@@ -104,3 +104,20 @@ def test_a_path_in_a_users_directory_is_packed_from_what_was_opened(place: Path)
         inside = str(folder / "data").lstrip("/")
         assert {inside, inside + "/key", str(place / "data/key").lstrip("/")} <= set(archive.getnames())
         assert archive.getmember(inside + "/link").linkname == str(folder / "data/key")
+
+
+def test_an_archive_that_failed_or_was_cut_off_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an archive is removed at once, and one of an agent that was killed by the next archive."""
+    packed = System.run
+
+    def fail_to_read_back(system: System, argv: Any, **options: Any) -> Any:
+        return packed(system, ["false"] if "--list" in argv else argv, **options)
+
+    monkeypatch.setattr(System, "run", fail_to_read_back)
+    assert run(Archive("caddy", (str(place / "data"),)))["verdict"] == "failed"
+    folder = place / "backups" / "caddy"
+    assert list(folder.iterdir()) == []
+    monkeypatch.setattr(System, "run", packed)
+    (folder / "20260101T000000Z.tar.gz.partial").touch()
+    archive = run(Archive("caddy", (str(place / "data"),)))["outcome"]["archive"]
+    assert [str(path) for path in folder.iterdir()] == [archive]
