@@ -97,7 +97,10 @@ class TaskOutput(Event):
 
 @dataclass(frozen=True)
 class TaskFinished(Event):
-    """``verdict`` is ok, changed, failed, skipped or unknown; ``error`` has message, stderr, next_step when failed."""
+    """``verdict`` is ok, changed, failed, skipped or unknown; ``error`` has message, stderr, next_step when failed.
+
+    ``begun``: it failed after it had begun to change the host.
+    """
 
     host: str
     task: str
@@ -109,6 +112,7 @@ class TaskFinished(Event):
     error: dict[str, str] = field(default_factory=dict)
     elapsed_s: float = 0.0
     title: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True)

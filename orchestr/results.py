@@ -15,7 +15,11 @@ VERDICTS = ("ok", "changed", "failed", "skipped", "unknown")
 
 @dataclass
 class HostResult:
-    """One host: the number of tasks with each verdict, its changes (made or predicted), its errors."""
+    """One host: the number of tasks with each verdict, its changes (made or predicted), its errors.
+
+    ``may_have_changed``: a task failed after it had begun to change the host, or the host was lost with tasks at work,
+    and nobody knows how far they came. ``is_at_work``: it has tasks whose results are not in.
+    """
 
     ok: int = 0
     changed: int = 0
@@ -23,8 +27,15 @@ class HostResult:
     skipped: int = 0
     unknown: int = 0
     unreachable: bool = False
+    may_have_changed: bool = False
     changes: list[dict[str, str]] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
+    is_at_work: bool = field(default=False, repr=False, compare=False)
+
+    @property
+    def is_uncertain(self) -> bool:
+        """True if it is not known what this run changed on the host."""
+        return self.may_have_changed or self.is_at_work
 
     @property
     def has_failed(self) -> bool:
@@ -32,7 +43,8 @@ class HostResult:
 
     def to_json(self) -> dict[str, Any]:
         counts: dict[str, Any] = {verdict: getattr(self, verdict) for verdict in VERDICTS}
-        return {**counts, "unreachable": self.unreachable, "changes": self.changes, "errors": self.errors}
+        known = {"unreachable": self.unreachable, "may_have_changed": self.is_uncertain}
+        return {**counts, **known, "changes": self.changes, "errors": self.errors}
 
 
 @dataclass
@@ -90,6 +102,7 @@ class RunResult:
                 {"task": event.task, "resource": event.resource, "name": event.name, "diff": event.diff}
             )
         elif event.verdict == "failed":
+            host.may_have_changed = host.may_have_changed or event.begun
             parts = [event.error.get(key, "") for key in ("message", "stderr", "next_step")]
             host.errors.append({"task": event.task, **_error(*parts)})
 

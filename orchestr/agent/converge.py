@@ -19,11 +19,13 @@ class Unconverged(ResourceError):
 
 
 def converge(task: Task, system: System, check: bool, has_pending: bool) -> Dict[str, Any]:
-    """Return the result of one task: ``verdict``, and where there is one ``diff``, ``error``, ``outcome``.
+    """Return the result of one task: ``verdict``, and where there is one ``diff``, ``error``, ``outcome``; ``begun``
+    if it failed after it had begun to change the host.
 
     ``has_pending`` says that (in check mode) an earlier task of this host would change something, so that a thing that
     cannot be observed now may well be observable then: the verdict is ``unknown``, not ``failed``.
     """
+    system.has_begun = False
     system.deadline = None if task.timeout_s is None else system.monotonic() + task.timeout_s
     attempts = 1 if check else 1 + max(0, task.retries)
     applied = ""
@@ -49,7 +51,8 @@ def converge(task: Task, system: System, check: bool, has_pending: bool) -> Dict
             system.forget(("*",))
             if not _pause(system, task.delay_s):
                 break
-    return {"verdict": FAILED, "diff": applied, "error": describe(error)}
+    failed = {"verdict": FAILED, "diff": applied, "error": describe(error)}
+    return dict(failed, begun=True) if system.has_begun else failed
 
 
 def _pause(system: System, delay_s: float) -> bool:
@@ -79,6 +82,7 @@ def _once(task: Task, system: System, check: bool) -> Dict[str, Any]:
         resource.predict(system, change)
         return {"verdict": CHANGED, "diff": diff}
     try:
+        system.has_begun = True
         try:
             resource.apply(system, change)
         finally:

@@ -154,7 +154,8 @@ class Agent:
             "may take longer gets a longer timeout_s, a resource that is silent for longer a longer patience_s",
         }
         task, rest = self._tasks[0], self._tasks[1:]
-        self._send_result(task, self._redacted({"verdict": converge.FAILED, "error": error}))
+        result: Dict[str, Any] = {"verdict": converge.FAILED, "error": error}
+        self._send_result(task, dict(self._redacted(result), begun=self.system.has_begun))
         for other in rest:
             self._send_result(other, {"verdict": converge.SKIPPED, "reason": "%s failed before it" % task.id})
         self._send_now({"type": "done", "request": ""})

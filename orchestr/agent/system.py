@@ -84,6 +84,8 @@ class Reader:
         self.notes: Dict[Tuple[str, str], Any] = {}
         #: monotonic time after which commands are ended, set per task
         self.deadline: Optional[float] = None
+        #: True once the task at work has begun to change the host
+        self.has_begun = False
         #: Progress of a task: ``allow(seconds)`` before a step with a time limit of its own, ``settle()`` after it.
         self.allow: Callable[[float], None] = _ignore
         self.settle: Callable[[], None] = _ignore

@@ -68,6 +68,7 @@ class Collector:
                 error=self._error(message["error"]) if "error" in message else {},
                 elapsed_s=float(message.get("elapsed_s", 0.0)),
                 title=title,
+                begun=bool(message.get("begun")),
             )
         )
 

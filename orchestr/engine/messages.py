@@ -9,6 +9,7 @@ from orchestr.agent.secret import Secret
 from orchestr.agent.wire import ProtocolError, decode
 
 TEXT, INTEGER, NUMBER, OBJECT, NUMBERS, TEXTS = "a text", "an integer", "a number", "an object", "numbers", "texts"
+FLAG = "true or false"
 VERDICTS = ("ok", "changed", "failed", "skipped", "unknown")
 LARGEST_BYTES = 32 * 1024 * 1024  # of one JSON message; a command's output in an outcome is at most a quarter of it
 MOST_VALUES = 4_000_000  # values in one message, counted by their commas
@@ -25,7 +26,7 @@ _FIELDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "output": ({"task": TEXT, "text": TEXT}, {}),
     "result": (
         {"task": TEXT, "verdict": TEXT},
-        {"diff": TEXT, "reason": TEXT, "error": TEXTS, "outcome": OBJECT, "elapsed_s": NUMBER},
+        {"diff": TEXT, "reason": TEXT, "error": TEXTS, "outcome": OBJECT, "elapsed_s": NUMBER, "begun": FLAG},
     ),
     "fine": ({"first": INTEGER, "elapsed_s": NUMBERS}, {}),
     "need": ({"digest": TEXT, "transfer": INTEGER}, {}),
@@ -104,6 +105,8 @@ def _check_facts(facts: dict[str, Any]) -> None:
 def _is(value: Any, wanted: str) -> bool:
     if wanted == TEXT:
         return isinstance(value, str)
+    if wanted == FLAG:
+        return isinstance(value, bool)
     if wanted == INTEGER:
         return isinstance(value, int) and not isinstance(value, bool)
     if wanted == NUMBER:

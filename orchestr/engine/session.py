@@ -75,6 +75,7 @@ class Session:
         self._upload = Upload(blobs, self._send_frames)
         self._download = Download(blobs, self._send)
         self._reachability = Reachability(settings, connector, self._send, lambda: self.is_open)
+        self.is_at_work = False  # tasks were sent, and not all of them have their results
         self._closed = False
         self._has_hello = False  # before the agent's hello nothing but the handshake may travel
 
@@ -171,6 +172,7 @@ class Session:
         except wire.ProtocolError as error:
             step = "a role sends large content with host.file(PATH), not as text"
             raise AgentError(f"the tasks cannot be sent: {error}", host=self.host, next_step=step) from error
+        self.is_at_work = True
         try:
             self._send_frames(frames)
         except UnreachableError:
@@ -183,6 +185,7 @@ class Session:
             while True:
                 message = self._next_message(silence_s, pace=pace)
                 if message["type"] == "done":
+                    self.is_at_work = False
                     return
                 if message["type"] == "fatal":
                     raise AgentError(message["message"], host=self.host)

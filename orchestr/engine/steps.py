@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestr.engine.frame import Emitter
     from orchestr.engine.options import RunOptions
     from orchestr.engine.redaction import HostSecrets
-    from orchestr.engine.session import OnMessage
+    from orchestr.engine.session import OnMessage, Session
     from orchestr.planning.plan import PlanContext
     from orchestr.planning.playbook import Play
 
@@ -130,8 +130,7 @@ class Player:
             self._tell_notes()
             self.task_count += len(tasks)
             if tasks:
-                check = self.options.check or step.forecast
-                session.run_tasks(tasks, check=check, on_message=self._collector(step, host, tasks))
+                self._run_tasks(session, step, host, tasks)
         except HostError as error:
             if fleet.has_ended:  # the run was interrupted: this side closed the connection
                 return
@@ -143,6 +142,15 @@ class Player:
         except Exception as error:
             fleet.drop(host)  # its session may be in the middle of a request
             self.emit(_fault(host, error))
+
+    def _run_tasks(self, session: Session, step: Step, host: str, tasks: tuple[Task, ...]) -> None:
+        """Run a host's tasks; one that does not return leaves its host at work: nobody knows how far it came."""
+        check, result = self.options.check or step.forecast, self.emit.result.hosts[host]
+        result.is_at_work = not check
+        try:
+            session.run_tasks(tasks, check=check, on_message=self._collector(step, host, tasks))
+        finally:
+            result.is_at_work = result.is_at_work and session.is_at_work
 
     def _plan(self, step: Step, host: str) -> tuple[Task, ...]:
         options = self.options

@@ -19,6 +19,12 @@ class Again:
     options: str = ""
     target: str = ""
 
+    @property
+    def is_partial(self) -> bool:
+        """True if tags left out a part of the tasks."""
+        words = self.options.split()
+        return any(word.partition("=")[0] in ("-t", "--tags", "--skip-tags") for word in words)
+
     def command(self, verb: str, extra: str = "") -> str:
         """Return a command line to type next; after an upgrade other verbs are about the inventory it leads to.
 
@@ -49,7 +55,7 @@ def state_of(host: HostResult, verb: str, check: bool) -> str:
         return "failed"
     if host.changed:
         return "differs" if check else "changed"
-    if host.unknown:
+    if host.unknown or host.is_uncertain:
         return "unknown"
     return "ok" if verb in _ENDINGS else "unchanged"
 
@@ -63,10 +69,8 @@ def closing(result: RunResult, check: bool, again: Again) -> tuple[str, str]:
     """Return the closing sentence, and the command to type next ("" when there is nothing to do)."""
     failed = [name for name, host in result.hosts.items() if host.has_failed]
     if result.exit_code == EXIT_INTERRUPTED:
-        return (
-            f"Interrupted after {_changes(result, check)}. What was begun is finished by the next run.",
-            again.command(result.verb),
-        )
+        done = f"Interrupted after {_changes(result, check)}." if result.changed else _interrupted_early(result, check)
+        return f"{done} What was begun is finished by the next run.", again.command(result.verb)
     if result.locked:
         return "Nothing was done: another run holds a host (see above).", again.command(result.verb)
     if result.exit_code == EXIT_INPUT:
@@ -78,8 +82,12 @@ def closing(result: RunResult, check: bool, again: Again) -> tuple[str, str]:
     return _planned(result, again) if check else _done(result, again)
 
 
+def _interrupted_early(result: RunResult, check: bool) -> str:
+    return f"Interrupted; {_changes(result, check)}."
+
+
 def _failure(result: RunResult, failed: list[str], check: bool, again: Again) -> tuple[str, str]:
-    names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
+    names = _listed(failed)
     if result.verb == "verify":
         checks = sum(host.failed for host in result.hosts.values())
         passed = sum(host.ok for host in result.hosts.values())
@@ -93,7 +101,7 @@ def _failure(result: RunResult, failed: list[str], check: bool, again: Again) ->
 def _planned(result: RunResult, again: Again) -> tuple[str, str]:
     unknown = sum(host.unknown for host in result.hosts.values())
     if not result.changed and not unknown:
-        return _all_as_it_should_be(result), ""
+        return _all_as_it_should_be(result, again), ""
     sentence = f"{_changes(result, True)[0].upper()}{_changes(result, True)[1:]}"
     if unknown:
         sentence += f"; {count(unknown, 'more task')} can be told only after these"
@@ -102,23 +110,41 @@ def _planned(result: RunResult, again: Again) -> tuple[str, str]:
 
 def _done(result: RunResult, again: Again) -> tuple[str, str]:
     if not result.changed:
-        return _all_as_it_should_be(result), ""
+        return _all_as_it_should_be(result, again), ""
     unchanged = sum(not host.changed for host in result.hosts.values())
     rest = f" {count(unchanged, 'host')} unchanged." if unchanged else ""
     return f"Done: {_changes(result, False)}.{rest}", again.command("verify")
 
 
-def _all_as_it_should_be(result: RunResult) -> str:
+def _all_as_it_should_be(result: RunResult, again: Again) -> str:
+    """Return the sentence for a run without a change; it claims no more than what the run looked at."""
     hosts = len(result.hosts)
+    if again.is_partial:
+        where = "the host is" if hosts == 1 else f"all {hosts} hosts are"
+        return f"Nothing to change: in what the tags select, {where} as the inventory says."
     return f"Nothing to change: {'the host is' if hosts == 1 else f'all {hosts} hosts are'} as the inventory says."
 
 
 def _changes(result: RunResult, check: bool) -> str:
+    """Return the changes in words; of a task that had begun, and did not end well, nobody knows what it changed."""
     hosts = sum(host.changed > 0 for host in result.hosts.values())
-    if not result.changed:
-        return "nothing would be changed" if check else "nothing was changed"
     what, where = count(result.changed, "change"), count(hosts, "host")
-    return f"{what} would be made on {where}" if check else f"{what} made on {where}"
+    if check:
+        unknown = [name for name, host in result.hosts.items() if host.has_failed]
+        known = f"{what} would be made on {where}" if result.changed else "nothing would be changed"
+        if not unknown:
+            return known
+        rest = f"it is not known what would be changed on {_listed(unknown)}"
+        return f"{known}, and {rest}" if result.changed else rest
+    uncertain = [name for name, host in result.hosts.items() if host.is_uncertain]
+    if not uncertain:
+        return f"{what} made on {where}" if result.changed else "nothing was changed"
+    more = f"{_listed(uncertain)} may have changed"
+    return f"{what} made on {where}, and {more} further" if result.changed else more
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _verified(result: RunResult, again: Again) -> tuple[str, str]:

@@ -69,20 +69,31 @@ def recorded_result(happened: Iterable[events.Event]) -> RunResult:
     happened = list(happened)
     result = RunResult("", "")
     is_check = False
+    may_change: list[str] = []  # hosts of a run that is no dry run and has not ended
     for event in happened:
         if isinstance(event, events.RunStarted):
             is_check = result.verb not in ("", event.verb)
             result.run, result.verb = result.run or event.run, result.verb or event.verb
             for host in () if is_check else event.hosts:
                 result.hosts.setdefault(host, HostResult())
+            may_change = [] if event.check else list(event.hosts)
         elif isinstance(event, events.RunFinished):
             result.exit_code = result.exit_code or event.exit_code
             result.elapsed_s += 0.0 if is_check else event.elapsed_s
+            may_change = [name for name, host in event.hosts.items() if host.get("may_have_changed") is True]
+            _note_uncertain(result, may_change)
         elif not is_check:
             result.take(event)
     if not has_ended(happened):
         result.exit_code = EXIT_INTERRUPTED
+        _note_uncertain(result, may_change)
     return result
+
+
+def _note_uncertain(result: RunResult, hosts: Iterable[str]) -> None:
+    for name in hosts:
+        if name in result.hosts:
+            result.hosts[name].may_have_changed = True
 
 
 def has_ended(happened: Iterable[events.Event]) -> bool:

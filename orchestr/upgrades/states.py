@@ -32,17 +32,25 @@ def _before_parting(result: HostResult) -> str:
     return f"handed over its data ({_changes(result.changed)}), not stopped" if result.changed else STILL_THERE
 
 
+def _after_failure(result: HostResult) -> str:
+    """Return the state of a host that failed: known changes, and whether there may be others."""
+    if result.changed:
+        further = ", may have changed further" if result.is_uncertain else ""
+        return f"failed after {_changes(result.changed)}{further}"
+    return "failed, may have changed" if result.is_uncertain else "failed, nothing changed on it"
+
+
 def describe_states(run: Run, topology: Topology, result: UpgradeResult) -> Iterator[tuple[str, str]]:
     """Yield (host, state in words) for each machine, and emit it as a note: users read it first after a failure."""
     for host, on_host in result.run.hosts.items():
         if on_host.has_failed:
-            state = f"failed after {_changes(on_host.changed)}" if on_host.changed else "failed, nothing changed on it"
+            state = _after_failure(on_host)
         elif host in topology.removed:
             state = _after_parting(on_host) if result.has_parted else _before_parting(on_host)
         elif on_host.changed:
             state = f"{'added' if host in topology.new else 'changed'} ({_changes(on_host.changed)})"
         else:
-            state = "unchanged"
+            state = "unknown: it may have changed" if on_host.is_uncertain else "unchanged"
         yield host, state
         run.emit(events.Note(state, host))
     for host in topology.removed:

@@ -17,6 +17,7 @@ TOP = {"version": int, "run": str, "verb": str, "exit": int, "hosts": dict, "ela
 HOST = {
     **dict.fromkeys(("ok", "changed", "failed", "skipped", "unknown"), int),
     "unreachable": bool,
+    "may_have_changed": bool,
     "changes": list,
     "errors": list,
 }

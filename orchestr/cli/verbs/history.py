@@ -16,7 +16,10 @@ from orchestr.paths import nearby
 @takes("output")
 @click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="Number of runs to list.")
 def command(call: Invocation, number: int) -> int:
-    """List recorded runs, the newest last."""
+    """List recorded runs, the newest last.
+
+    A ? after the number of changes: a task failed or was cut off in the middle of a change.
+    """
     from orchestr.engine.journal import runs
 
     records = [_summary(record) for record in sorted(runs(), key=_start)[-number:]]
@@ -44,6 +47,7 @@ def _summary(record: dict[str, Any]) -> dict[str, Any]:
         "exit": record.get("exit_code"),
         "hosts": len(hosts),
         "changed": sum(host.get("changed", 0) for host in hosts.values()) if ended else None,
+        "may_have_changed": sum(host.get("may_have_changed") is True for host in hosts.values()) if ended else None,
         "elapsed_s": record.get("elapsed_s"),
     }
 
@@ -55,7 +59,7 @@ def _table(records: list[dict[str, Any]]) -> None:
     for record in records:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["started"] or 0))
         ended = "-" if record["exit"] is None else record["exit"]
-        changed = "-" if record["changed"] is None else record["changed"]
+        changed = "-" if record["changed"] is None else f"{record['changed']}{'?' * bool(record['may_have_changed'])}"
         numbers = f"{ended:>4} {record['hosts']:>5} {changed:>7}"
         line = f"{record['run']:<21} {started:<19} {record['verb']:<9} {numbers}  {nearby(str(record['inventory']))}"
         print(visible(line))
