@@ -76,7 +76,8 @@ class Redactor:
     # -- search -------------------------------------------------------------------------------------------------------
     def _spans(self, text: str) -> List[Tuple[int, int]]:
         """Return (start, end) of each occurrence of a form, in no order."""
-        spans = [span for forms in (self._wholes, self._forms) for form in forms for span in _occurrences(text, form)]
+        present = [form for forms in (self._wholes, self._forms) for form in forms if form in text]
+        spans = [span for form in present for span in _occurrences(text, form)]
         spans += self._coded_spans(text)
         for cut in CUTS:
             if cut in text:
@@ -86,7 +87,8 @@ class Redactor:
     def _coded_spans(self, text: str) -> Iterator[Tuple[int, int]]:
         """Yield the spans of encoded secrets, also of ones that line ends divide."""
         joined = text.translate(_LINE_ENDS) if "\n" in text or "\r" in text else text
-        spans = [span for form, beside in self._codes.items() for span in _coded(joined, form, beside)]
+        present = [form for form in self._codes if form in joined]
+        spans = [span for form in present for span in _coded(joined, form, self._codes[form])]
         if len(joined) == len(text) or not spans:
             return iter(spans)
         index = [number for number, character in enumerate(text) if character not in "\r\n"]
