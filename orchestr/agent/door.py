@@ -122,15 +122,16 @@ class Entry:
         """Return the text of a link, None for anything else."""
         return _target(self.name, self.directory)
 
-    def open_regular(self) -> int:
-        """Open a regular file to read; a FIFO or a device would block or never end. Raises OSError for these."""
+    def open_regular(self, shown: str = "") -> int:
+        """Open a regular file to read. Raises UnsafePath for a FIFO or a device, which would block or never end."""
         descriptor = os.open(self.name, _REGULAR, dir_fd=self.directory)
         try:
             status = os.fstat(descriptor)
             if not stat_module.S_ISREG(status.st_mode):
-                number = errno.EISDIR if stat_module.S_ISDIR(status.st_mode) else errno.EINVAL
-                text = os.strerror(number) if number == errno.EISDIR else "not a regular file"
-                raise OSError(number, text, self.path)
+                if stat_module.S_ISDIR(status.st_mode):
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
+                path = shown or self.path
+                raise UnsafePath("%s is not a regular file" % path, path, "move it away first")
             self.require_own_name(status)
         except BaseException:
             os.close(descriptor)
@@ -244,12 +245,12 @@ def open_file(path: str) -> int:
     try:
         try:
             with enter(path) as entry:
-                return entry.open_regular()
+                return entry.open_regular(path)
         except OSError as error:
             if error.errno != errno.ELOOP or isinstance(error, UnsafePath):
                 raise
         with enter(path, follow=True) as entry:
-            return entry.open_regular()
+            return entry.open_regular(path)
     except OSError as error:
         if not isinstance(error, UnsafePath):
             error.filename = path

@@ -161,6 +161,41 @@ def test_users_groups_and_keys(host: Host) -> None:
     assert_converges(host, User("demo", present=False), Group("demos", present=False))
 
 
+def test_a_users_link_and_a_fifo_gain_nothing(host: Host) -> None:
+    """Root's file is not read into authorized_keys through a link, nor is anything waited for."""
+    user = User("demo", authorized_keys=(KEY,))
+    assert_converges(host, user)
+    become = "setpriv --reuid demo --regid demo --clear-groups sh -c"
+    for trick, told in (("ln -s /etc/shadow", "is a link to /etc/shadow"), ("mkfifo", "not a regular file")):
+        ssh(NODE, f"{become} 'cd /home/demo/.ssh && rm -f authorized_keys && {trick} authorized_keys'")
+        for check in (True, False):
+            failed = host.run(user, check=check)["user demo"]
+            assert failed["verdict"] == "failed" and told in failed["error"]["message"], failed
+            assert failed["error"]["next_step"]
+    assert ssh(NODE, "stat -c '%a %U' /etc/shadow").startswith("640 root") and "root:" not in host.output
+    ssh(NODE, "rm /home/demo/.ssh/authorized_keys")
+    assert_converges(host, user)
+    assert_converges(host, User("demo", present=False))
+
+
+ACL = b64encode(
+    b"\2\0\0\0" + bytes.fromhex("01000600ffffffff020006000100000004000000ffffffff10000600ffffffff20000000ffffffff")
+)
+
+
+def test_an_acl_survives_an_edit(host: Host) -> None:
+    """One user may write, the owning group may not, before and after; a link to the file stays a link."""
+    attribute = "/var/tmp/acl.conf', 'system.posix_acl_access'"
+    make = f"import os, base64; os.setxattr('{attribute}, base64.b64decode('{ACL.decode()}'))"
+    ssh(NODE, f'rm -f /var/tmp/acl.conf; echo a=1 >/var/tmp/acl.conf; python3 -c "{make}"')
+    ssh(NODE, "mkdir -p /opt/links && ln -sf /var/tmp/acl.conf /opt/links/acl.conf")
+    assert_converges(host, Line("/opt/links/acl.conf", "a=2", match="^a="))
+    shown = ssh(NODE, f'python3 -c "import os, base64; print(base64.b64encode(os.getxattr(\'{attribute})).decode())"')
+    assert shown.strip() == ACL.decode()
+    assert ssh(NODE, "cat /var/tmp/acl.conf; readlink /opt/links/acl.conf").split() == ["a=2", "/var/tmp/acl.conf"]
+    ssh(NODE, "rm -r /opt/links /var/tmp/acl.conf")
+
+
 def test_a_kernel_setting_holds_now_and_after_a_reboot(host: Host) -> None:
     """A setting is written to the kernel and to one line of its file."""
     assert_converges(host, Sysctl("net.ipv4.conf.all.log_martians", 1))
