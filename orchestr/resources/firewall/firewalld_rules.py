@@ -87,7 +87,8 @@ def vendor_items(xml: str) -> Set[Item]:
     items: Set[Item] = set()
     for kind, attributes in _VENDOR.findall(xml):
         value = dict(re.findall(r'(\w+)="([^"]*)"', attributes))
-        items.add((kind, value.get("name", "") if kind == "service" else "%(port)s/%(protocol)s" % value))
+        port = "%s/%s" % (value.get("port", ""), value.get("protocol", ""))
+        items.add((kind, value.get("name", "") if kind == "service" else port))
     return items
 
 
