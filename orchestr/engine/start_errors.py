@@ -41,7 +41,7 @@ _PASSWORD = Cause(
     r"password is required|interactive authentication is required|no tty present|terminal is required to read"
     r"|[Pp]asswort|mot de passe|contraseña|[Ss]enha|парол|hasło|密码|パスワード",
     "sudo asks {user} for a password",
-    "give ansible_become_password in the inventory (!vault or !env), or allow sudo without one",
+    "type it when you run: -K, or set ansible_become_password in the inventory (!vault or !env)",
 )
 _WRONG_PASSWORD = Cause(
     "Sorry", "sudo did not accept the password of {user}", "correct ansible_become_password in the inventory"

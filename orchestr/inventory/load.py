@@ -25,6 +25,7 @@ from orchestr.inventory.sources import VaultKey
 from orchestr.inventory.topology import Group, InventoryHost
 from orchestr.inventory.tree import GroupTree
 from orchestr.inventory.vars_files import EXTENSIONS, VarsDirectory
+from orchestr.inventory.yaml_errors import ini_error, looks_like_ini
 from orchestr.paths import unreadable
 
 _IGNORED = re.compile(
@@ -112,9 +113,16 @@ def _files_of(path: Path, draft: Draft) -> list[Path]:
     except OSError as problem:
         raise unreadable(problem.filename or path, problem) from None
     if not files:
+        ini = next((file for file in sorted(path.iterdir()) if file.is_file() and _is_ini(file)), None)
+        if ini is not None:
+            raise ini_error(str(ini))
         step = "inventories/prod.yml is a commented example; group_vars/ and host_vars/ go beside such a file"
         raise InputError("this directory has no inventory files (.yml, .yaml, .json)", file=path, next_step=step)
     return files
+
+
+def _is_ini(file: Path) -> bool:
+    return file.suffix in ("", ".ini", ".cfg") and looks_like_ini(file.read_text(encoding="utf-8", errors="replace"))
 
 
 def _inventory_files(path: Path, draft: Draft) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ GROUP_KEYS = ("hosts", "vars", "children")
 
 def parse_file(path: Path, draft: Draft, key: VaultKey) -> None:
     """Add the content of the inventory file ``path`` to ``draft``; raises InputError."""
+    if path.is_file() and is_program(path):
+        raise _program_error(path)
     document = read_document(path, key)
     if not document and document is not False and document != 0:
         raise InputError("is empty; expected groups", file=path, next_step=_SHAPE)
@@ -32,6 +35,17 @@ def parse_file(path: Path, draft: Draft, key: VaultKey) -> None:
 
 
 _SHAPE = "an inventory starts with 'all:', then 'hosts:' and 'children:' indented below it"
+
+
+def is_program(path: Path) -> bool:
+    """Return True for an executable that names its interpreter, or is machine code: a dynamic inventory of Ansible."""
+    with path.open("rb") as stream:
+        return stream.read(4).startswith((b"#!", b"\x7fELF")) and os.access(path, os.X_OK)
+
+
+def _program_error(path: Path) -> InputError:
+    step = f"have its answer written down: ansible-inventory -i {path} --list --yaml --export > inventory.yml"
+    return InputError("is a program; orchestr reads inventories, and runs none", file=path, next_step=step)
 
 
 def _not_an_inventory(path: Path, document: Any) -> InputError:

@@ -78,7 +78,8 @@ def ini_error(file: str) -> InputError:
     return InputError(
         "this looks like an INI inventory; orchestr reads the YAML format",
         file=file,
-        next_step=f"convert it: ansible-inventory -i {file} --list --yaml --export > inventory.yml",
+        next_step=f"convert it: ansible-inventory -i {file} --list --yaml --export > inventory.yml; this sorts hosts "
+        "by name: put them into your own order again where it matters (serial, the first host of a group)",
     )
 
 

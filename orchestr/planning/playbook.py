@@ -33,7 +33,23 @@ PLAY_KEYS = (
     "tags",
 )
 ROLE_KEYS = ("role", "name", "instance", "vars", "tags")
-NOT_OURS = ("tasks", "handlers", "pre_tasks", "post_tasks", "gather_facts", "vars_files", "import_playbook")
+_TASKS = "playbooks of orchestr contain only roles: put tasks into a role's deploy(), in Python"
+_LOGIN = "set it in the inventory, for hosts or groups: ansible_connection, ansible_user, ansible_port"
+NOT_OURS = {
+    **dict.fromkeys(("tasks", "pre_tasks", "post_tasks", "block"), _TASKS),
+    "handlers": "leave them out: a service is restarted when the configuration it was started with has changed",
+    **dict.fromkeys(
+        ("gather_facts", "gather_subset", "gather_timeout"), "leave it out: facts come with every connection"
+    ),
+    "vars_files": "put the variables into group_vars/ or host_vars/ beside the inventory, or give: -e @FILE",
+    "vars_prompt": "give the value when you run: -e NAME=VALUE, or a secret in the inventory: !vault, !env, !command",
+    "import_playbook": "write its plays here, or run it by itself: --playbook FILE",
+    **dict.fromkeys(("connection", "remote_user", "port"), _LOGIN),
+    **dict.fromkeys(("become_user", "become_method"), "set it in the inventory: ansible_become_user; sudo is used"),
+    "strategy": "leave it out: hosts do not wait for each other within a play",
+    "environment": "put the variables into the role's resources: EnvFile, or the environment of a service",
+    "collections": "leave it out: roles are directories below roles/",
+}
 _PLAY = "a play is: - name: …, with hosts: and roles: below it"
 _HOSTS = "write: hosts: all, or names and groups as in --limit"
 _EXAMPLES = {list: "[…]", dict: "{NAME: value}", bool: "true"}
@@ -239,9 +255,8 @@ def _known_keys(item: Mapping[str, Any], known: tuple[str, ...], subject: str) -
         if key in known:
             continue
         if key in NOT_OURS:
-            step = "playbooks of orchestr contain only roles: put tasks into a role's deploy(), in Python"
             message = f"{key!r} is a key of Ansible, which orchestr does not support in {subject}"
-            raise input_error(key_position(item, key), message, next_step=step)
+            raise input_error(key_position(item, key), message, next_step=NOT_OURS[key])
         message, step = f"{shown(key)} is not a key of {subject}", f"known: {', '.join(known)}"
         raise input_error(key_position(item, key), message, suggestion=closest(str(key), known), next_step=step)
 

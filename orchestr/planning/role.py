@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -110,6 +111,7 @@ def role_directories(root: Path) -> list[Path]:
 def role_names(root: Path) -> tuple[str, ...]:
     """Return the names of all roles available to the project at ``root``, sorted."""
     names = {file.parent.name for directory in role_directories(root) for file in directory.glob("*/__init__.py")}
+    names = {name for name in names if name.isidentifier()}
     return tuple(sorted(names))
 
 
@@ -122,10 +124,25 @@ def load_role(name: str, root: Path, position: Position | None = None, *, instan
         path = directory / name
         if name.isidentifier() and (path / "__init__.py").is_file():
             return _check_params(Role(instance or name, path, _module(name, path, position), name, within))
+    raise _not_found(name, root, position)
+
+
+def _not_found(name: str, root: Path, position: Position | None) -> InputError:
+    """Return the error for a role that no searched directory has under a name that Python can import."""
+    for directory in role_directories(root):
+        path = directory / name
+        if not name.isidentifier() and (path / "__init__.py").is_file():
+            valid = re.sub(r"\W|^(?=\d)", "_", name)
+            step = f"rename the directory {path} to {valid}, and write {valid} in the playbook and in its variables"
+            message = f"role {name!r} is a Python package whose name Python cannot import"
+            return input_error(position, message, next_step=step)
     known = role_names(root)
-    raise input_error(
-        position, f"role {name!r} not found", suggestion=closest(name, known), next_step=f"roles: {', '.join(known)}"
-    )
+    searched = ", ".join(str(directory) for directory in dict.fromkeys((root / "roles", *role_directories(root))))
+    step = f"roles: {', '.join(known)} (searched in {searched})"
+    beside = Path(position.file).resolve().parent.parent / "roles" / name if position is not None else None
+    if beside is not None and (beside / "__init__.py").is_file():
+        step = f"{beside} is not in the inventory's project: move the inventory there, or the role to {root}/roles"
+    return input_error(position, f"role {name!r} not found", suggestion=closest(name, known), next_step=step)
 
 
 def _check_params(role: Role) -> Role:

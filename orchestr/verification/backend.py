@@ -32,6 +32,7 @@ class Sessions:
         self._fleet, self._emit = fleet, emit
         self._hosts: dict[str, Host] = {}
         self._count = itertools.count(1)
+        self.printed = ""  # by the last command
 
     def use(self) -> None:
         """Make these the sessions that ``testinfra.get_host("orchestr://NAME")`` finds in this thread."""
@@ -67,6 +68,7 @@ class Sessions:
             pytest.skip(f"{name} was lost")
         if "exit" not in outcome:
             raise RuntimeError(f"{shlex.join(argv)}: {outcome.get('error', {}).get('message', 'it gave no result')}")
+        self.printed = str(outcome["stdout"] or outcome["stderr"])
         return outcome
 
 

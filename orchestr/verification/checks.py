@@ -156,9 +156,10 @@ class Checks:
         task, name = _names(item, placement)
         self._emit(events.TaskStarted(placement.host, task, name))
         self._reports.clear()
+        self._sessions.printed = ""
         with contextlib.redirect_stdout(io.StringIO()):
             result = yield
-        self._emit(_event(item, placement, self._reports))
+        self._emit(_event(item, placement, self._reports, self._sessions.printed))
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -188,13 +189,16 @@ def _names(item: pytest.Function, placement: Placement) -> tuple[str, str]:
 
 
 def _event(
-    item: pytest.Function, placement: Placement, reports: list[tuple[pytest.CallInfo[None], pytest.TestReport]]
+    item: pytest.Function,
+    placement: Placement,
+    reports: list[tuple[pytest.CallInfo[None], pytest.TestReport]],
+    printed: str,
 ) -> events.TaskFinished:
     task, name = _names(item, placement)
     verdict, reason, error = "ok", "", {}
     for call, report in reports:
         if report.failed and verdict != "failed":
-            explanation = explain(call.excinfo, placement.file)
+            explanation = explain(call.excinfo, placement.file, printed)
             verdict, error = "failed", {key: redact(text) for key, text in explanation.items()}
         elif report.skipped and verdict == "ok":
             verdict, reason = "skipped", _reason(report)

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestr.inventory.closest import closest
+
 if TYPE_CHECKING:
     import pytest
 
 DETAIL_LIMIT = 2000  # characters of pytest's explanation that are kept
+FIXTURES = ("host", "machine", "params", "peers", "outside")
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 
 def words_of(function: Callable[..., Any], name: str) -> str:
@@ -22,17 +26,34 @@ def words_of(function: Callable[..., Any], name: str) -> str:
     return first or name.removeprefix("test_").replace("_", " ")
 
 
-def explain(excinfo: pytest.ExceptionInfo[BaseException] | None, file: Path) -> dict[str, str]:
-    """Return ``message``, ``stderr`` (pytest's further lines) and ``next_step`` of a failed check."""
+def explain(
+    excinfo: pytest.ExceptionInfo[BaseException] | None, file: Path, printed: str = ""
+) -> dict[str, str]:
+    """Return ``message``, ``stderr`` (pytest's further lines) and ``next_step`` of a failed check.
+
+    ``printed`` is the output of the check's last command: shown when the check could not read it.
+    """
     if excinfo is None:
         return {"message": "it failed", "stderr": "", "next_step": ""}
     value, (line, source) = excinfo.value, _place(excinfo, file)
     first, _, rest = str(value).partition("\n")
     if isinstance(value, AssertionError):
         message, detail = _claim(first, source), "\n".join(_details(rest))
+    elif type(value).__name__ == "FixtureLookupError":
+        message, line, detail = *_unknown_argument(value), ""
+    elif printed and isinstance(value, _UNREADABLE):
+        message, detail = f"a command's output was not understood ({type(value).__name__}: {first})", printed
     else:
         message, detail = f"{type(value).__name__}: {first}", rest
     return {"message": message, "stderr": detail[:DETAIL_LIMIT], "next_step": f"the check is {file}:{line}"}
+
+
+def _unknown_argument(error: Any) -> tuple[str, int]:
+    """Return the message for an argument of a check that orchestr does not give, and the check's line."""
+    near = closest(str(error.argname), FIXTURES)
+    hint = f" (did you mean {near!r}?)" if near else ""
+    message = f"the check asks for {error.argname!r}, which there is not{hint}; there are: {', '.join(FIXTURES)}"
+    return message, error.request.function.__code__.co_firstlineno
 
 
 def _claim(text: str, source: str) -> str:

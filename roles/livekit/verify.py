@@ -39,12 +39,17 @@ class Node:
 def parse_nodes(text: str) -> list[Node]:
     """Parse the output of ``livekit-server list-nodes`` (cmd/server/commands.go), of any version.
 
-    A node's cells may span lines; each value occurs once per node (the times: twice), in order.
+    A node's cells may span lines; each value occurs once per node (the times: twice), in order. Raises AssertionError,
+    with the text, for a table of another shape.
     """
-    ids = re.findall(r"\b(ND_\w+)[^|]*\|\s*([0-9A-Fa-f.:]+)\s*\|", text)
-    states = re.findall(r"\(([A-Z_]+)\)", text)
-    times = [datetime.fromisoformat(moment) for moment in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", text)]
-    return [Node(id, address, state, at) for (id, address), state, at in zip(ids, states, times[1::2], strict=True)]
+    table = text.replace("│", "|")  # drawn so by 1.13
+    ids = re.findall(r"\b(ND_\w+)[^|]*\|\s*([0-9A-Fa-f.:]+)\s*\|", table)
+    states = re.findall(r"\(([A-Z_]+)\)", table)
+    times = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", table)
+    is_read = bool(ids) and len(states) == len(ids) and len(times) == 2 * len(ids)
+    assert is_read, f"the list of nodes is not understood: {cut_tail(text.strip(), 600) or 'nothing was printed'}"
+    updates = [datetime.fromisoformat(moment) for moment in times[1::2]]
+    return [Node(id, address, state, at) for (id, address), state, at in zip(ids, states, updates, strict=True)]
 
 
 def container(machine: Host) -> str:
@@ -129,7 +134,8 @@ def test_all_nodes_serve(host: Any, machine: Host, params: Params) -> None:
     assert done.rc == 0, f"list-nodes fails: {reason}; {LOGS}"
     now = datetime.fromisoformat(clock)
     fresh = [node for node in parse_nodes(table) if (now - node.updated_at).total_seconds() < STALE_S]
-    seen = {node.address: node.state for node in fresh}
+    by_age = sorted(fresh, key=lambda node: node.updated_at)  # a restarted node's former entry may still be listed
+    seen = {node.address: node.state for node in by_age}
     peers = machine.with_role(machine.role.name)
     for peer in peers:
         theirs = peer.params(machine.role.name)

@@ -125,6 +125,7 @@ def join(host: Host, params: Params) -> Iterator[Resource]:
         nodes=known_nodes(host),
         token=known.get(f"{role}_token"),
         data_path=data_path,
+        contact=contact.name,
     )
 
 

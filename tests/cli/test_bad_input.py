@@ -192,6 +192,20 @@ BAD = {
     "serial in quotes": Bad('a percentage like "50%"', f"{BOOK}:4:11", files=_play("serial: '50'")),
     "too much failure": Bad("from 0 to 100", f"{BOOK}:4:24", files=_play("max_fail_percentage: 200")),
     "unknown role": Bad("role 'apps' not found", f"{BOOK}:3:11", "app", _role("[apps]")),
+    "a role with a hyphen": Bad(
+        "whose name Python cannot import", f"{BOOK}:3:11", "to my_app",
+        {**_role("[my-app]"), "roles/my-app/__init__.py": ""},
+    ),
+    "unknown role, searched": Bad("'zzz' not found", f"{BOOK}:3:11", "(searched in ", _role("[zzz]")),
+    "gather_facts": Bad("of Ansible", f"{BOOK}:4:3", "leave it out: facts come", _play("gather_facts: false")),
+    "handlers": Bad("of Ansible", f"{BOOK}:4:3", "a service is restarted when", _play("handlers: []")),
+    "remote_user": Bad("of Ansible", f"{BOOK}:4:3", "ansible_user", _play("remote_user: me")),
+    "ansible_connection: docker": Bad(
+        "known: ssh, local", f"{SITE}:3:25", "leave it out for ssh", _all("ansible_connection: docker")
+    ),
+    "INI in a directory": Bad(
+        "an INI inventory", "inv/hosts.ini", "this sorts hosts", {"inv/hosts.ini": "[web]\nz\na\n"}, ("plan", "inv")
+    ),
     "role outside": Bad("role '../app' not found", f"{BOOK}:3:11", "app", _role("[../app]")),
     "parameter of a role, misspelt": Bad(
         "no parameter 'prot'", f"{BOOK}:3:40", "app_port", _role("[{role: app, vars: {app_prot: 1}}]")
@@ -312,6 +326,28 @@ def test_bad_input(orchestr: Orchestr, project: Path, hosts: Mapping[str, Memory
     assert CANARY not in outcome.err + outcome.out
     assert "Traceback" not in outcome.err
     assert [host.log for host in hosts.values()] == [[], [], []]
+
+
+def test_a_program_is_no_inventory(orchestr: Orchestr, project: Path) -> None:
+    """A dynamic inventory of Ansible is not taken for a text, and not run."""
+    program = project / "dynamic.sh"
+    program.write_text("#!/bin/sh\ntouch ran\necho '{}'\n")
+    program.chmod(0o755)
+    outcome = orchestr("plan", "dynamic.sh")
+    assert outcome.code == 2 and "dynamic.sh: is a program; orchestr reads inventories, and runs none\n" in outcome.err
+    assert "ansible-inventory -i dynamic.sh --list --yaml --export > inventory.yml" in outcome.err
+    assert not (project / "ran").exists()
+
+
+def test_a_role_beside_the_playbook_of_another_project_is_named(
+    orchestr: Orchestr, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Roles are those of the inventory's project."""
+    other = tmp_path_factory.mktemp("elsewhere")
+    (other / "inv.yml").write_text("all: {hosts: {h: }}\n")
+    outcome = orchestr("plan", str(other / "inv.yml"), "--playbook", str(project / BOOK))
+    assert outcome.code == 2
+    assert f"{project}/roles/app is not in the inventory's project: move the inventory there" in outcome.err
 
 
 @pytest.mark.parametrize("line", ["ansible_port: {}", "ansible_become: {}", "app_port: '{}'", "ansible_host: 'a@{}'"])

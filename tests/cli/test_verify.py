@@ -132,3 +132,24 @@ def test_a_change_of_the_checks_is_seen(orchestr: Orchestr, project: Path) -> No
     assert orchestr("verify", SITE).code == 0
     (project / "roles/app/verify.py").write_text("def test_never():\n    assert not 'as before'\n")
     assert orchestr("verify", SITE).code == 1
+
+
+def test_a_check_that_cannot_read_the_output_of_a_command_shows_it(orchestr: Orchestr, project: Path) -> None:
+    """The text is what somebody needs to see, not a ValueError alone."""
+    file = project / "roles/app/verify.py"
+    file.write_text("def test_counts(host):\n    assert int(host.run('cat /opt/app/word').stdout) == 1\n")
+    orchestr("run", SITE)
+    outcome = orchestr("verify", SITE, "--limit", "web1")
+    assert outcome.code == 1
+    assert "a command's output was not understood (ValueError: invalid literal for int()" in outcome.out
+    assert "hello\n" in outcome.out.partition("ValueError")[2] and "verify.py:2" in outcome.out
+
+
+def test_a_check_that_asks_for_an_unknown_argument_is_told_the_known_ones(orchestr: Orchestr, project: Path) -> None:
+    """At its own line, with the name that was meant."""
+    (project / "roles/app/verify.py").write_text("\n\ndef test_counts(hosst):\n    pass\n")
+    outcome = orchestr("verify", SITE, "--limit", "web1")
+    assert outcome.code == 1
+    assert "the check asks for 'hosst', which there is not (did you mean 'host'?)" in outcome.out
+    assert "there are: host, machine, params, peers, outside" in outcome.out
+    assert "verify.py:3" in outcome.out

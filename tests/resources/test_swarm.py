@@ -121,6 +121,13 @@ def test_a_host_without_a_token_says_which_host_the_run_lacks() -> None:
     assert "swarm_managers" in run(double, member(token=None, managers=()))["error"]["next_step"]
 
 
+def test_a_host_that_waits_names_the_manager_it_waits_for() -> None:
+    """A manager that failed or was unreachable in this run is named; --limit is one cause among others."""
+    error = run(SwarmDouble("inactive"), member(token=None, managers=(), contact="m1"))["error"]
+    assert "waits for m1, which failed, was unreachable or was left out of this run" in error["message"]
+    assert error["next_step"] == "see the messages about m1 and mend that; with --limit, name both hosts"
+
+
 def test_a_refused_token_is_not_shown() -> None:
     """The engine's refusal reaches the user; the token does not."""
     result = run(SwarmDouble("inactive"), member(token=Secret("SWMTKN-old")))

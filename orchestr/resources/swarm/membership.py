@@ -124,7 +124,8 @@ class SwarmMember(Resource):
     """A membership of the swarm that ``managers`` (address:port) run; ``role`` is the host's role when it joins.
 
     ``cluster`` and ``nodes`` (ids of all its nodes) say which swarm that is, ``token`` lets the host in; all of them
-    come from a manager's outcome and may be missing in a plan. A host already in it stays as it is, in either role.
+    come from the outcome of a manager, ``contact``, and may be missing in a plan. A host already in it stays as it is,
+    in either role.
     Observes: the engine's account of its swarm. Changes: joins; joins again when the swarm has removed the host.
     Never touches: another swarm the host is in, which is an error that names it.
     """
@@ -138,6 +139,7 @@ class SwarmMember(Resource):
     data_path: str = ""
     listen: str = "0.0.0.0:2377"
     name: str = "swarm"
+    contact: str = ""
 
     touches: ClassVar[Tuple[str, ...]] = ("swarm", "networks")
 
@@ -178,9 +180,11 @@ class SwarmMember(Resource):
             docker_api.call(system, "POST", "/swarm/leave", {"force": "1"}, timeout_s=JOIN_S)
             swarm_gossip.await_closed(system)
         if not self.token or not self.managers:
+            manager = self.contact or "a host of swarm_managers"
             raise ResourceError(
-                "no manager of the swarm has given a token to join it",
-                "include one in the run: --limit with this host and a host of swarm_managers",
+                "this host waits for %s, which failed, was unreachable or was left out of this run, to let it in"
+                % manager,
+                "see the messages about %s and mend that; with --limit, name both hosts" % manager,
             )
         _require_no_live_restore(system)
         self._join(system)

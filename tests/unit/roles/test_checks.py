@@ -111,6 +111,22 @@ def test_a_list_of_nodes_on_single_lines_is_understood() -> None:
     assert (node.address, node.state, str(node.updated_at)) == ("192.168.56.12", "SERVING", "2026-11-21 02:09:32")
 
 
+def test_a_list_of_nodes_with_other_bars_is_understood() -> None:
+    """LiveKit 1.13 draws its table with lines of Unicode."""
+    bars = str.maketrans({"|": "│", "-": "─", "+": "┼"})
+    lines = [line.translate(bars) if line[0] == "+" else line.replace("|", "│") for line in REAL_LIST.splitlines()]
+    table = "\n".join(lines)
+    assert module("livekit", "verify").parse_nodes(table) == module("livekit", "verify").parse_nodes(REAL_LIST)
+
+
+@pytest.mark.parametrize("text", ["", "no nodes yet", REAL_LIST.replace("(SERVING)", "")])
+def test_a_list_of_nodes_of_another_shape_is_a_failed_check_with_its_text(text: str) -> None:
+    """No exception about the check's own code."""
+    shown = r"is not understood: (nothing was printed|no nodes yet|.*203\.0\.113\.12)"
+    with pytest.raises(AssertionError, match=shown):
+        module("livekit", "verify").parse_nodes(text)
+
+
 def test_datagrams_are_counted_whether_or_not_somebody_listens() -> None:
     """What arrives is what was taken in plus what nobody waited for (proc(5), /proc/net/snmp)."""
     text = (
