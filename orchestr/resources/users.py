@@ -12,6 +12,7 @@ from orchestr.agent.resource import Change, Resource, ResourceError, State, regi
 from orchestr.agent.secret import Secret
 from orchestr.agent.system import Reader, System
 from orchestr.resources.authorized_keys import edit_keys, keys_with, present_keys, read_keys
+from orchestr.resources.places import require_directory_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,7 +191,9 @@ class User(Resource):
             self._write_keys(system)
 
     def require(self, reader: Reader, change: Change) -> None:
-        """Raise ResourceError when usermod could not move the home: it writes /etc/passwd before it tries to."""
+        """Raise ResourceError for a home that cannot be made or moved: useradd and usermod write /etc/passwd before."""
+        if change.is_creation and self.home:
+            require_directory_place(reader, self.home, is_removal=False)
         if change.before is None or "home" not in change.differing or not self.home:
             return
         old, parent = change.before["home"], self.home.rstrip("/").rpartition("/")[0] or "/"

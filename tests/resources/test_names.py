@@ -160,3 +160,15 @@ def test_a_home_moves_only_where_usermod_can_move_it() -> None:
     assert "directory /none of" in run(host, User("bob", home="/none/bob"))["error"]["message"]
     del host.nodes["/home/bob"]
     assert run(host, wanted)["verdict"] == "changed" and "-m" not in host.log[-1]
+
+
+def test_a_home_that_cannot_be_made_leaves_no_account() -> None:
+    """Useradd writes /etc/passwd before it finds a file in the home's place, or above it: it is not called then."""
+    host = MemoryHost()
+    SimulatedAccounts(host)
+    host.add_file("/srv/file", "")
+    for home in ("/srv/file", "/srv/file/bob"):
+        for check in (True, False):
+            result = run(host, User("bob", home=home), check)
+            assert (result["verdict"], "/srv/file is a file" in result["error"]["message"]) == ("failed", True)
+    assert not [words for words in host.log if words[0] == "useradd"]
