@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of a command's stdout or stderr
 LONGEST_REMOVAL_S = 24 * 3600.0  # of a tree of any size
 READ_LIMIT = 64 * 1024 * 1024  # bytes of a file that is read whole: a user may put one of any size where it is expected
+DIGEST_LIMIT = 1 << 36  # bytes of a file whose sha256 is taken: a user's may have any size, and no content
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -211,10 +212,14 @@ class Reader:
             return self.predicted[path]
         try:
             with os.fdopen(door.open_file(path), "rb") as stream:
-                digest = new_sha256(os.fstat(stream.fileno()).st_size)
+                size = os.fstat(stream.fileno()).st_size
+                digest, left = new_sha256(size), min(size, DIGEST_LIMIT) + READ_LIMIT
                 for chunk in iter(lambda: stream.read(1 << 20), b""):
                     digest.update(chunk)
                     self.allow(0.0)
+                    left -= len(chunk)
+                    if left < 0:
+                        raise OSError("%s is too large to compare, or grows as it is read" % path)
                 return str(digest.hexdigest())
         except (FileNotFoundError, NotADirectoryError):
             return None

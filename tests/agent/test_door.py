@@ -158,6 +158,32 @@ def test_a_file_without_an_end_does_not_fill_memory(home: Path, monkeypatch: pyt
     assert Reader().read_bytes(str(home / "f"), 10) == b"\0" * 10
 
 
+def test_the_digest_of_a_file_without_an_end_is_not_taken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A File of another size is told by its size; any other digest has a limit."""
+    with (home / "f").open("w") as stream:
+        stream.truncate(1 << 42)
+    assert converge(Task(File(str(home / "f"), "x")), System(), True, False)["verdict"] == "changed"
+    monkeypatch.setattr(system_module, "DIGEST_LIMIT", 1 << 20)
+    monkeypatch.setattr(system_module, "READ_LIMIT", 1 << 20)
+    with pytest.raises(OSError, match="too large to compare"):
+        Reader().digest(str(home / "f"))
+
+
+def test_an_agent_that_is_not_root_follows_its_own_users_links(base: Path, home: Path) -> None:
+    """There is nobody to be led astray; a link of another user is still refused."""
+    (base / "open").write_text("x")
+    (home / "link").symlink_to(base / "open")
+    os.seteuid(MALLORY)
+    try:
+        assert Reader().read_text(str(home / "link")) == "x"
+        os.seteuid(0)
+        os.seteuid(MALLORY + 1)
+        with pytest.raises(UnsafePath):
+            Reader().read_text(str(home / "link"))
+    finally:
+        os.seteuid(0)
+
+
 def test_no_descriptor_is_left_open(base: Path, home: Path) -> None:
     """Neither where it works nor where it is refused."""
     (home / "link").symlink_to(base)
