@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_LINKS = 40  # as the kernel has it
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITABLE_BY_OTHERS = 0o022
 #: Temporaries of writes that have begun: (descriptor of the directory, name in it).
 unfinished: Set[Tuple[int, str]] = set()
@@ -240,8 +241,47 @@ def _require_followable(entry: Entry, name: str, target: str) -> None:
         )
 
 
+def seize(path: str) -> Optional[int]:
+    """Return a descriptor (O_PATH) of the file or directory at a path that has no link on its way, else None.
+
+    The kernel walks the path as a whole, and names the place of what it came to: another one means that it followed a
+    link, and the way has to be walked name by name. Nothing is opened by that (a device may act on it), and a user can
+    rename only files that are the user's to rename. Never raises.
+    """
+    try:
+        descriptor = os.open(path, _PLACE)
+    except (OSError, ValueError):
+        return None
+    try:
+        if os.readlink("/proc/self/fd/%d" % descriptor) == path:
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _open_seized(path: str) -> Optional[int]:
+    """Open a regular file with one name and no link on its way, to read; None for anything else."""
+    descriptor = seize(path)
+    if descriptor is None:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat_module.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            return None
+        return os.open("/proc/self/fd/%d" % descriptor, _REGULAR & ~os.O_NOFOLLOW)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def open_file(path: str) -> int:
     """Open a regular file to read, links followed where that is safe. Raises OSError."""
+    opened = _open_seized(path)
+    if opened is not None:
+        return opened
     try:
         try:
             with enter(path) as entry:

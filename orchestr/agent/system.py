@@ -77,6 +77,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._cache: Dict[Tuple[str, ...], Any] = {}
+        self._accounts: Dict[str, Tuple[Optional[FileStat], Dict[str, int]]] = {}
         #: check mode: path → sha256 that a file would have after the changes so far (None: gone)
         self.predicted: Dict[str, Optional[str]] = {}
         #: kind → labels of all resources of this request, so that a family can be read at once
@@ -173,6 +174,14 @@ class Reader:
 
     def stat(self, path: str) -> Optional[FileStat]:
         """Return the result of lstat, None when the path does not exist."""
+        seized = door.seize(path)
+        if seized is not None:
+            try:
+                status = os.fstat(seized)
+            finally:
+                os.close(seized)
+            if not stat_module.S_ISLNK(status.st_mode):
+                return _file_stat(status, "")
         try:
             with door.enter(path) as entry:
                 status = entry.stat()
@@ -211,10 +220,11 @@ class Reader:
         if path in self.predicted:
             return self.predicted[path]
         try:
-            with os.fdopen(door.open_file(path), "rb") as stream:
+            with os.fdopen(door.open_file(path), "rb", 0) as stream:
                 size = os.fstat(stream.fileno()).st_size
+                most = min(size + 1, 1 << 20)  # a buffer costs as much as it holds
                 digest, left = new_sha256(size), min(size, DIGEST_LIMIT) + READ_LIMIT
-                for chunk in iter(lambda: stream.read(1 << 20), b""):
+                for chunk in iter(lambda: stream.read(most), b""):
                     digest.update(chunk)
                     self.allow(0.0)
                     left -= len(chunk)
@@ -247,11 +257,21 @@ class Reader:
 
     def user_id(self, name: str) -> Optional[int]:
         """Return the uid of a user name (a number stands for itself), None when there is no such user."""
-        return _id_in(self.read_text("/etc/passwd"), name)
+        return self._id_in("/etc/passwd", name)
 
     def group_id(self, name: str) -> Optional[int]:
         """Return the gid of a group name (a number stands for itself), None when there is no such group."""
-        return _id_in(self.read_text("/etc/group"), name)
+        return self._id_in("/etc/group", name)
+
+    def _id_in(self, table: str, name: str) -> Optional[int]:
+        """Return the number of a name in an accounts file, which is read again only once it has changed."""
+        if name.isdigit():
+            return int(name)
+        status = self.stat(table)
+        known = self._accounts.get(table)
+        if known is None or known[0] != status:
+            known = self._accounts[table] = (status, _ids_of(self.read_text(table)))
+        return known[1].get(name)
 
     # -- sockets --------------------------------------------------------------------------------------------------
     def http(
@@ -439,8 +459,9 @@ def _filesystem() -> Any:
 def _read_at_most(stream: BinaryIO, limit: int) -> bytes:
     """Return what a file holds, at most ``limit`` bytes of it."""
     pieces, left = [], limit
+    most = min(max(os.fstat(stream.fileno()).st_size + 1, 1 << 16), 1 << 20)  # a buffer costs as much as it holds
     while left > 0:
-        piece = stream.read(min(left, 1 << 20))
+        piece = stream.read(min(left, most))
         if not piece:
             break
         pieces.append(piece)
@@ -482,11 +503,11 @@ def _text(output: bytes) -> str:
     return output[: OUTPUT_LIMIT - 1].decode("utf-8", "replace") + CUT
 
 
-def _id_in(table: Optional[str], name: str) -> Optional[int]:
-    if name.isdigit():
-        return int(name)
+def _ids_of(table: Optional[str]) -> Dict[str, int]:
+    """Return name → number of an accounts file (passwd(5), group(5)); the first line of a name counts."""
+    ids: Dict[str, int] = {}
     for line in (table or "").splitlines():
-        fields = line.split(":")
-        if len(fields) > 2 and fields[0] == name:
-            return int(fields[2])
-    return None
+        fields = line.split(":", 3)
+        if len(fields) > 2 and fields[2].isdigit():
+            ids.setdefault(fields[0], int(fields[2]))
+    return ids

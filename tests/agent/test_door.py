@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestr.agent import filesystem
+from orchestr.agent import door, filesystem
 from orchestr.agent import system as system_module
 from orchestr.agent.converge import converge
 from orchestr.agent.door import UnsafePath
@@ -363,3 +363,28 @@ def test_a_directory_to_unpack_in_is_a_new_one(home: Path) -> None:
     own(home / "d")
     with pytest.raises(FileExistsError):
         System().make_directory(str(home / "d"), mode=0o700, must_be_new=True)
+
+
+def test_the_short_way_is_for_places_without_links_only(tmp_path: Path) -> None:
+    """A link at the end or on the way, a name that is gone, and a path that is not the shortest take the long way."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/file").write_text("content")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real/name").symlink_to("file")
+    taken = {}
+    for name in ("real/file", "real", "link/file", "real/name", "real/none", "real/../real/file", "real//file"):
+        seized = door.seize(f"{tmp_path}/{name}")
+        taken[name] = seized is not None
+        if seized is not None:
+            os.close(seized)
+    assert [name for name, is_taken in taken.items() if is_taken] == ["real/file", "real", "real/name"]
+
+
+def test_a_file_with_a_second_name_is_not_opened_the_short_way(tmp_path: Path) -> None:
+    """Whose it is has to be looked at, name by name."""
+    (tmp_path / "file").write_text("content")
+    descriptor = door._open_seized(f"{tmp_path}/file")
+    assert descriptor is not None and os.read(descriptor, 99) == b"content"
+    os.close(descriptor)
+    os.link(tmp_path / "file", tmp_path / "second")
+    assert door._open_seized(f"{tmp_path}/second") is None

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from orchestr.agent import filesystem, process, watch, wire
+from orchestr.agent import door, process, watch, wire
 from orchestr.agent.resource import Action, Resource, Task, registered
 from orchestr.agent.serve import Agent
 from orchestr.agent.watch import Watch
@@ -44,7 +44,7 @@ class Impatient(Hanging):
 def ends_alone(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Keep the end of an agent in this process from ending anything else of it."""
     monkeypatch.setattr(process, "_is_ending", False)
-    monkeypatch.setattr(filesystem, "_beginning", threading.Lock())
+    monkeypatch.setattr(door, "beginning", threading.Lock())
     monkeypatch.setattr(watch, "OVERTIME_S", 0.05)
     yield
     for gate in _gates.values():
