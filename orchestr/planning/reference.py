@@ -88,8 +88,8 @@ def _limits(constraint: Any) -> Iterator[str]:
 def type_name(annotation: Any) -> str:
     """Return a type in the notation of annotations.
 
-    >>> type_name(int), type_name(typing.Optional[str]), type_name(tuple[int, ...]), type_name(list[str])
-    ('int', 'str | None', 'tuple[int, ...]', 'list[str]')
+    >>> type_name(int), type_name(typing.Union[None, str, int]), type_name(tuple[int, ...]), type_name(list[str])
+    ('int', 'int | str | None', 'tuple[int, ...]', 'list[str]')
     """
     if annotation is type(None):
         return "None"
@@ -101,7 +101,8 @@ def type_name(annotation: Any) -> str:
     if origin is typing.Annotated:
         return type_name(inner[0])
     if origin is not None and str(origin) in ("typing.Union", "<class 'types.UnionType'>"):
-        return " | ".join(type_name(member) for member in inner)
+        # typing gives two unions of the same types one order, that of whichever was written first.
+        return " | ".join(sorted(map(type_name, inner), key=lambda name: (name == "None", name)))
     name = getattr(origin or annotation, "__name__", str(annotation))
     return f"{name}[{', '.join(type_name(member) for member in inner)}]" if inner else name
 
