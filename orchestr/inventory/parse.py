@@ -22,7 +22,7 @@ GROUP_KEYS = ("hosts", "vars", "children")
 
 def parse_file(path: Path, draft: Draft, key: VaultKey) -> None:
     """Add the content of the inventory file ``path`` to ``draft``; raises InputError."""
-    if path.is_file() and is_program(path):
+    if is_program(path):
         raise _program_error(path)
     document = read_document(path, key)
     if not document and document is not False and document != 0:
@@ -39,8 +39,13 @@ _SHAPE = "an inventory starts with 'all:', then 'hosts:' and 'children:' indente
 
 def is_program(path: Path) -> bool:
     """Return True for an executable that names its interpreter, or is machine code: a dynamic inventory of Ansible."""
-    with path.open("rb") as stream:
-        return stream.read(4).startswith((b"#!", b"\x7fELF")) and os.access(path, os.X_OK)
+    try:
+        if not path.is_file() or not os.access(path, os.X_OK):
+            return False
+        with path.open("rb") as stream:
+            return stream.read(4).startswith((b"#!", b"\x7fELF"))
+    except OSError:
+        return False  # reading the inventory says why
 
 
 def _program_error(path: Path) -> InputError:
