@@ -232,11 +232,17 @@ def _words(annotation: Any) -> str:
     """Return an annotation as a person reads it.
 
     >>> _words(int | str), _words(tuple[str, ...]), _words(tuple[str, int]), _words(None)
-    ('a whole number or text', 'a list of text', 'a pair (text, a whole number)', 'None')
+    ('text or a whole number', 'a list of text', 'a pair (text, a whole number)', 'None')
     """
-    words = dict.fromkeys(_member_words(member) for member in _members(annotation))
-    *others, last = words
+    # typing gives two unions of the same types one order, that of whichever was written first.
+    *others, last = sorted({_member_words(member) for member in _members(annotation)}, key=_rank)
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def _rank(words: str) -> tuple[int, str]:
+    """Return the place of a type in a list of types: plain ones first, None last."""
+    plain = [word for word in _WORDS.values() if word != "None"]
+    return (plain.index(words) if words in plain else len(plain) + (words == "None"), words)
 
 
 def _member_words(annotation: Any) -> str:

@@ -93,7 +93,7 @@ def test_defaults_are_of_their_fields_types(cls: type) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: File("/etc/x", mode=[0o644]), "File /etc/x: mode is a list with a number (420), expected a"),
+        (lambda: File("/x", mode=[1]), "x: mode is a list with a number (1), expected text, a whole number or None"),
         (lambda: File("/etc/x", owner=1000), "File /etc/x: owner is a number (1000), expected text"),
         (lambda: File("/etc/x", owner=Secret("x")), "File /etc/x: owner is a Secret, expected text"),
         (lambda: File(3), "File: path is a number (3), expected text"),

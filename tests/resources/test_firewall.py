@@ -219,7 +219,7 @@ WEB = Firewall(rules=(Rule(80), Rule(6379, sources=("192.168.56.13", "fd00::13")
         ({"port": "60000:50000"}, "does not go upwards"),
         ({"port": "80,443"}, "neither a port"),
         ({"port": "http"}, "neither a port"),
-        ({"port": True}, r"port is true or false \(True\), expected a whole number or text"),
+        ({"port": True}, r"port is true or false \(True\), expected text or a whole number"),
         ({"port": 80, "protocol": "icmp"}, "none of tcp, udp, any"),
         ({"port": 80, "protocol": "esp"}, "has no ports"),
         ({"protocol": "tcp"}, "neither a port"),
