@@ -34,15 +34,14 @@ class Owners:
         Within one role, a task that acts (a command, a gate, a service) may stand between two values: a move of data
         writes a file, acts, and writes it again. Of such values the last one is compared with those of other roles.
         """
-        own = _owned(host, tasks)
-        merged = {key: {**self.by_key.get(key, {}), **own.get(key, {})} for key in {**self.by_key, **own}}
-        for key in own:
+        merged = dict(self.by_key)
+        for key, by_role in _owned(host, tasks).items():
+            merged[key] = {**merged[key], **by_role} if key in merged else by_role
             for (first, its_value), (second, value) in itertools.combinations(merged[key].values(), 2):
                 if its_value != value:
                     raise _conflict(host, key, first, second, _difference(its_value, value))
-        for key in merged:
-            if len(key) == 3:
-                _refuse_parts(host, key, merged[key], merged.get(key[:2], {}))
+        for key in [key for key in merged if len(key) == 3]:
+            _refuse_parts(host, key, merged[key], merged.get(key[:2], {}))
         self.by_key = merged
 
 
@@ -54,29 +53,41 @@ def refuse_conflicts(host: str, tasks: Iterable[Task]) -> None:
 def _owned(host: str, tasks: Iterable[Task]) -> dict[Key, dict[str, Owner]]:
     """Return the tasks that decide things: key → role → its last task. Raises InputError for two of one role."""
     owners: dict[Key, dict[str, Owner]] = {}
-    recent: dict[str, dict[Key, Owner]] = {}  # by role, since its last task that acts
+    recent: dict[str, _Recent] = {}  # by role, since its last task that acts
     for task in tasks:
         role, owned = _role_of(task), task.resource.owned() if task.when else {}
-        since = recent.setdefault(role, {})
+        since = recent.setdefault(role, _Recent(host))
         for key, value in owned.items():
-            _refuse_both(host, key, since, task, value)
-            since[key] = owners.setdefault(key, {})[role] = (task, value)
+            since.add(key, task, value)
+            owners.setdefault(key, {})[role] = (task, value)
         if isinstance(task.resource, Action) or task.resource.is_gate or any(key[0] in ACTING for key in owned):
-            recent[role] = {key: since[key] for key in owned}
+            recent[role] = _Recent(host)
+            for key, value in owned.items():
+                recent[role].add(key, task, value)
     return owners
 
 
-def _refuse_both(host: str, key: Key, since: Mapping[Key, Owner], task: Task, value: object) -> None:
-    """Raise InputError when an earlier task of the role gives a thing another value, or its file or a part of it."""
-    if key in since and since[key][1] != value:
-        first, its_value = since[key]
-        raise _conflict(host, key, first, task, _difference(its_value, value))
-    if len(key) == 3 and key[:2] in since and _is_file(since[key[:2]][1]):
-        raise _conflict(host, key, since[key[:2]][0], task, WRITES_WHOLE)
-    parts = [part for part in since if part[:2] == key] if len(key) == 2 and _is_file(value) else []
-    for part in parts:
-        if len(part) == 3:
-            raise _conflict(host, part, task, since[part][0], WRITES_WHOLE)
+class _Recent:
+    """The things that the tasks of one role decide, between two of its tasks that act."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._owners: dict[Key, Owner] = {}
+        self._parts: dict[Key, Key] = {}  # file → the first part of it that a task decides
+
+    def add(self, key: Key, task: Task, value: object) -> None:
+        """Add a thing. Raises InputError if an earlier task gives it another value, or its file or a part of it."""
+        known, whole = self._owners.get(key), self._owners.get(key[:2]) if len(key) == 3 else None
+        if known is not None and known[1] != value:
+            raise _conflict(self._host, key, known[0], task, _difference(known[1], value))
+        if whole is not None and _is_file(whole[1]):
+            raise _conflict(self._host, key, whole[0], task, WRITES_WHOLE)
+        if key in self._parts and _is_file(value):
+            part = self._parts[key]
+            raise _conflict(self._host, part, task, self._owners[part][0], WRITES_WHOLE)
+        if len(key) == 3:
+            self._parts.setdefault(key[:2], key)
+        self._owners[key] = (task, value)
 
 
 def _refuse_parts(host: str, key: Key, by_role: Mapping[str, Owner], wholes: Mapping[str, Owner]) -> None:
