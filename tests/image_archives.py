@@ -16,10 +16,11 @@ def sha256(data: bytes) -> str:
 
 def layer(text: str) -> bytes:
     """A layer with one file in it."""
-    return _tar({"file": text.encode()})
+    return tar_of({"file": text.encode()})
 
 
-def _tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+def tar_of(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+    """Return a tar archive of files (name → content) and symbolic links (name → target)."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, data in files.items():
@@ -55,7 +56,7 @@ def save_20(path: Path, layers: list[bytes], tags: list[str], command: str = "ru
             files[name] = data
         names.append(name)
     manifest = [{"Config": f"{sha256(config)}.json", "RepoTags": tags or None, "Layers": names}]
-    path.write_bytes(_tar({**files, "manifest.json": json.dumps(manifest).encode()}, links))
+    path.write_bytes(tar_of({**files, "manifest.json": json.dumps(manifest).encode()}, links))
     return f"sha256:{sha256(config)}"
 
 
@@ -65,7 +66,7 @@ def save_25(path: Path, layers: list[bytes], tags: list[str], command: str = "ru
     blobs = {f"blobs/sha256/{sha256(data)}": data for data in (config, *layers)}
     names = [f"blobs/sha256/{sha256(data)}" for data in layers]
     manifest = [{"Config": f"blobs/sha256/{sha256(config)}", "RepoTags": tags or None, "Layers": names}]
-    path.write_bytes(_tar({**blobs, "index.json": b"{}", "manifest.json": json.dumps(manifest).encode()}))
+    path.write_bytes(tar_of({**blobs, "index.json": b"{}", "manifest.json": json.dumps(manifest).encode()}))
     return f"sha256:{sha256(config)}"
 
 
@@ -78,7 +79,7 @@ def save_oci(path: Path, layers: list[bytes], tags: list[str], command: str = "r
     attestation = {**_descriptor(b"{}"), "platform": {"os": "unknown", "architecture": "unknown"}}
     index = json.dumps({"manifests": [_descriptor(inner), attestation]}).encode()
     blobs = {f"blobs/sha256/{sha256(data)}": data for data in (config, manifest, inner, b"{}", *packed)}
-    path.write_bytes(_tar({**blobs, "index.json": index}))
+    path.write_bytes(tar_of({**blobs, "index.json": index}))
     return f"sha256:{sha256(config)}"
 
 
@@ -91,7 +92,7 @@ def save_podman(path: Path, images: dict[str, list[bytes]]) -> None:
         files.update({f"{sha256(data)}.tar": data for data in layers})
         names = [f"{sha256(data)}.tar" for data in layers]
         manifest.append({"Config": f"{sha256(config)}.json", "RepoTags": [name], "Layers": names})
-    path.write_bytes(_tar({**files, "manifest.json": json.dumps(manifest).encode()}))
+    path.write_bytes(tar_of({**files, "manifest.json": json.dumps(manifest).encode()}))
 
 
 def save_layout(path: Path, images: dict[str, list[bytes]], key: str = "org.opencontainers.image.ref.name") -> None:
@@ -108,14 +109,14 @@ def save_layout(path: Path, images: dict[str, list[bytes]], key: str = "org.open
         entries.append({**_descriptor(manifest), "annotations": {key: name}})
         blobs.update({f"blobs/sha256/{sha256(data)}": data for data in (manifest, *parts)})
     index = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
-    path.write_bytes(_tar({**blobs, "index.json": index, "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}))
+    path.write_bytes(tar_of({**blobs, "index.json": index, "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}))
 
 
 def save_documents(path: Path, index: object, *documents: object, name: str = "index.json") -> None:
     """Write an archive with an index (or manifest) of any content, and JSON documents as blobs."""
     blobs = [json.dumps(document).encode() for document in documents]
     files = {f"blobs/sha256/{sha256(data)}": data for data in blobs}
-    path.write_bytes(_tar({**files, name: json.dumps(index).encode()}))
+    path.write_bytes(tar_of({**files, name: json.dumps(index).encode()}))
 
 
 def descriptor(document: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestr.errors import InputError
 from orchestr.images.layout import ImageSource, read_archive, read_layout
 from tests.fuzz.effort import altered, fuzz, read_within_limits
-from tests.image_archives import SAVERS, layer, sha256
+from tests.image_archives import SAVERS, layer, sha256, tar_of
 
 REFERENCES = st.sampled_from(["", "app:1", "app", "docker.io/library/app:1", "other:2", "app@sha256:" + "0" * 64])
 SAVED = st.sampled_from(sorted(SAVERS))
@@ -40,16 +40,6 @@ VALUES = st.recursive(
 def _files_of(data: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in tar if member.isfile()}
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return stream.getvalue()
 
 
 def _saved(folder: Path, saver: str) -> bytes:
@@ -108,7 +98,7 @@ def test_any_manifest_is_read_or_refused(tmp_path: Path, text: str, reference: s
 def _read_both(folder: Path, files: dict[str, bytes], reference: str, is_unpacked: bool) -> None:
     if not is_unpacked:
         path = folder / "app.tar"
-        path.write_bytes(_tar(files))
+        path.write_bytes(tar_of(files))
         _check(path, read_within_limits(lambda: read_archive(path, reference), InputError))
         return
     path = folder / sha256(json.dumps(sorted(files)).encode() + b"".join(files.values()))
