@@ -46,7 +46,8 @@ def write_atomically(
 
     with door.enter(path) as entry:
         descriptor, temporary = _begin(entry, _create)
-        try:
+
+        def fill() -> None:
             digest = hashlib_sha256()
             with os.fdopen(descriptor, "wb") as stream:
                 for chunk in chunks:
@@ -61,13 +62,21 @@ def write_atomically(
                 os.fsync(stream.fileno())
             if sha256 and digest.hexdigest() != sha256:
                 raise OSError("the content that arrived for %s is damaged (sha256 differs)" % path)
-            os.rename(temporary, entry.name, src_dir_fd=entry.directory, dst_dir_fd=entry.directory)
-        except BaseException:
-            door.discard(entry.directory, temporary)
-            raise
-        finally:
-            door.unfinished.discard((entry.directory, temporary))
-        _sync(entry)
+
+        _publish(entry, temporary, fill)
+
+
+def _publish(entry: Entry, temporary: str, fill: Callable[[], None]) -> None:
+    """Give a temporary the name of the entry once ``fill`` has completed it; it is removed if that fails."""
+    try:
+        fill()
+        os.rename(temporary, entry.name, src_dir_fd=entry.directory, dst_dir_fd=entry.directory)
+    except BaseException:
+        door.discard(entry.directory, temporary)
+        raise
+    finally:
+        door.unfinished.discard((entry.directory, temporary))
+    _sync(entry)
 
 
 def _sync(entry: Entry) -> None:
@@ -188,14 +197,7 @@ def symlink_atomically(target: str, path: str) -> None:
 
     with door.enter(path) as entry:
         _, temporary = _begin(entry, link)
-        try:
-            os.rename(temporary, entry.name, src_dir_fd=entry.directory, dst_dir_fd=entry.directory)
-        except BaseException:
-            door.discard(entry.directory, temporary)
-            raise
-        finally:
-            door.unfinished.discard((entry.directory, temporary))
-        _sync(entry)
+        _publish(entry, temporary, lambda: None)  # a link is whole when it is made
 
 
 def make_directory(path: str, mode: int, uid: int, gid: int, must_be_new: bool = False) -> None:
