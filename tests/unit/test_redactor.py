@@ -73,18 +73,21 @@ def test_a_secret_in_hexadecimal_is_redacted(encoding: str, secret: str, before:
 
 @pytest.mark.parametrize("encoding", BASE64)
 @given(secret=SECRETS, before=OTHER_BYTES, after=OTHER_BYTES, width=st.integers(4, 80))
+@example("000000", bytes(11), b"", 4)  # in base64, its beginning is also found one character earlier
 @settings(max_examples=150)
 def test_a_secret_in_base64_is_redacted(encoding: str, secret: str, before: bytes, after: bytes, width: int) -> None:
     """No character of base64 that holds a bit of the secret is left, wherever the secret begins in the data, and also
-    when the text is broken into lines."""
+    when the text is broken into lines; at most one more character on each side is gone."""
     data = secret.encode()
     text = BASE64[encoding](before + data + after)
     first, end = 8 * len(before) // 6, -(-8 * (len(before) + len(data)) // 6)
-    expected = text[:first] + REDACTED + text[end:]
+    allowed = {
+        text[: max(0, first - wider)] + REDACTED + text[end + longer :] for wider in range(2) for longer in range(2)
+    }
     redactor = Redactor([secret])
-    assert redactor.redact(text) == expected
+    assert redactor.redact(text) in allowed
     lines = "\n".join(text[at : at + width] for at in range(0, len(text), width))
-    assert redactor.redact(lines).replace("\n", "") == expected
+    assert redactor.redact(lines).replace("\n", "") in allowed
 
 
 @given(secret=SECRETS, before=AROUND, after=AROUND, limit=st.integers(1, 150))
