@@ -113,14 +113,17 @@ def _methods(defaults: Dict[str, Any]) -> Dict[str, Any]:
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
         attributes = self.__dict__
-        attributes.update(given_defaults)
-        if values:
+        if len(values) == len(names) and not named:
             attributes.update(zip(names, values))
-        if named:
-            attributes.update(named)
-        is_repeated = len(values) > len(names) or (values and named and named.keys() & set(names[: len(values)]))
-        if is_repeated or attributes.keys() != all_names:
-            raise _wrong_arguments(type(self), names, given_defaults, values, named)
+        else:
+            attributes.update(given_defaults)
+            if values:
+                attributes.update(zip(names, values))
+            if named:
+                attributes.update(named)
+            is_repeated = len(values) > len(names) or (values and named and named.keys() & set(names[: len(values)]))
+            if is_repeated or attributes.keys() != all_names:
+                raise _wrong_arguments(type(self), names, given_defaults, values, named)
         if on_made is not None:
             on_made(self)
             return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of a command's stdout or stderr
 LONGEST_REMOVAL_S = 24 * 3600.0  # of a tree of any size
+BRIEF = "brief"  # the family of what is remembered only while this agent changes nothing and waits for nothing
 READ_LIMIT = 64 * 1024 * 1024  # bytes of a file that is read whole: a user may put one of any size where it is expected
 DIGEST_LIMIT = 1 << 36  # bytes of a file whose sha256 is taken: a user's may have any size, and no content
 ENVIRONMENT = {
@@ -77,7 +78,6 @@ class Reader:
 
     def __init__(self) -> None:
         self._cache: Dict[Tuple[str, ...], Any] = {}
-        self._accounts: Dict[str, Tuple[Optional[FileStat], Dict[str, int]]] = {}
         #: check mode: path → sha256 that a file would have after the changes so far (None: gone)
         self.predicted: Dict[str, Optional[str]] = {}
         #: kind → labels of all resources of this request, so that a family can be read at once
@@ -131,7 +131,10 @@ class Reader:
         return done
 
     def once(self, key: Tuple[str, ...], read: Callable[[], Any]) -> Any:
-        """Return ``read()``, remembered under ``key`` (family first) until one of the family applies."""
+        """Return ``read()``, remembered under ``key`` (family first) until one of the family applies.
+
+        With the family BRIEF it is remembered until anything is applied, run or waited for.
+        """
         if key not in self._cache:
             self._cache[key] = read()
         return self._cache[key]
@@ -140,7 +143,7 @@ class Reader:
         """Drop the remembered reads of these families; "*" drops all."""
         if "*" in families:
             self._cache.clear()
-        for key in [key for key in self._cache if key[0] in families]:
+        for key in [key for key in self._cache if key[0] in families or key[0] == BRIEF]:
             del self._cache[key]
 
     # -- files ----------------------------------------------------------------------------------------------------
@@ -195,10 +198,10 @@ class Reader:
 
         Raises UnsafePath for a link that a user of the host could have put there.
         """
+        status = self.stat(path)
+        if status is None or status.type != "link":
+            return path
         try:
-            with door.enter(path) as entry:
-                if entry.target() is None:
-                    return path
             with door.enter(path, follow=True) as entry:
                 return entry.path
         except (FileNotFoundError, NotADirectoryError):
@@ -248,12 +251,17 @@ class Reader:
 
     def which(self, program: str) -> Optional[str]:
         """Return the path of a program, None when it is not installed."""
-        for folder in ENVIRONMENT["PATH"].split(":"):
-            path = folder + "/" + program
-            status = self.stat(path)
-            if status is not None and (status.type == "link" or status.mode & 0o111):
-                return path
-        return None
+
+        def search() -> Optional[str]:
+            for folder in ENVIRONMENT["PATH"].split(":"):
+                path = folder + "/" + program
+                status = self.stat(path)
+                if status is not None and (status.type == "link" or status.mode & 0o111):
+                    return path
+            return None
+
+        path: Optional[str] = self.once((BRIEF, "program", program), search)
+        return path
 
     def user_id(self, name: str) -> Optional[int]:
         """Return the uid of a user name (a number stands for itself), None when there is no such user."""
@@ -264,14 +272,10 @@ class Reader:
         return self._id_in("/etc/group", name)
 
     def _id_in(self, table: str, name: str) -> Optional[int]:
-        """Return the number of a name in an accounts file, which is read again only once it has changed."""
         if name.isdigit():
             return int(name)
-        status = self.stat(table)
-        known = self._accounts.get(table)
-        if known is None or known[0] != status:
-            known = self._accounts[table] = (status, _ids_of(self.read_text(table)))
-        return known[1].get(name)
+        ids: Dict[str, int] = self.once((BRIEF, "ids", table), lambda: _ids_of(self.read_text(table)))
+        return ids.get(name)
 
     # -- sockets --------------------------------------------------------------------------------------------------
     def http(
@@ -316,6 +320,7 @@ class Reader:
     def sleep(self, seconds: float) -> None:
         self.allow(seconds)
         time.sleep(seconds)
+        self.forget(())
 
     def attempts(self, timeout_s: float, interval_s: float) -> Iterator[int]:
         """Yield attempt numbers from 0, ``interval_s`` apart, until ``timeout_s`` or the task's time is over.
@@ -372,7 +377,10 @@ class System(Reader):
         ``stream`` passes its output on live. Raises CommandFailed on a status other than 0 (unless ``check=False``)
         and when the time is over (its whole group is killed).
         """
-        return self._execute(argv, input, env, timeout_s, check, self._on_output if stream else None)
+        try:
+            return self._execute(argv, input, env, timeout_s, check, self._on_output if stream else None)
+        finally:
+            self.forget(())
 
     def say(self, line: str) -> None:
         """Report the progress of a long change, as a line of output."""

@@ -5,7 +5,6 @@ Sources: dpkg(1) (package states), deb822(5) (the status file), apt-get(8), apt-
 
 from __future__ import annotations
 
-from orchestr.agent.record import record
 from orchestr.agent.resource import ResourceError
 from orchestr.agent.system import CommandFailed, Completed, Reader, System
 from orchestr.resources.package_backend import Backend, Installed, Wanted
@@ -13,7 +12,7 @@ from orchestr.resources.package_backend import Backend, Installed, Wanted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from typing import Dict, List, Optional, Sequence
+    from typing import Dict, Iterable, List, Optional, Sequence
 
 STATUS = "/var/lib/dpkg/status"
 JOURNAL = "/var/lib/dpkg/updates"  # dpkg's own: not empty after it was killed
@@ -33,12 +32,6 @@ _UNKNOWN = (
 _STALE = r"404 +Not Found|Hash Sum mismatch|Unable to fetch some archives"
 
 
-@record
-class _Entry:
-    state: str
-    text: bytes
-
-
 class Apt(Backend):
     """apt and dpkg; installed packages are read from dpkg's status file without starting a process."""
 
@@ -47,22 +40,22 @@ class Apt(Backend):
     def installed(self, reader: Reader, name: str, or_provided: bool = True) -> Installed:
         known = _status(reader)
         base, _, architecture = name.partition(":")
-        entries = known.get(base) or (_providers(known, base) if or_provided else [])
+        entries = _well_formed(known.get(base, ())) or (_providers(known, base) if or_provided else [])
         if architecture:
             wanted = (architecture, "all")  # a package of all architectures is one of each
-            entries = [entry for entry in entries if _field(entry.text, b"Architecture") in wanted]
+            entries = [entry for entry in entries if _field(entry, b"Architecture") in wanted]
         for entry in entries:
-            if entry.state == "installed":
-                return Installed("installed", _field(entry.text, b"Version"))
-        state = entries[0].state if entries else "absent"
+            if _state(entry) == "installed":
+                return Installed("installed", _field(entry, b"Version"))
+        state = _state(entries[0]) if entries else "absent"
         return Installed("absent" if state in ("not-installed", "config-files") else state)
 
     def obstacle(self, reader: Reader, name: str) -> str:
         entries = _status(reader).get(name.partition(":")[0], [])
         for field in (b"Essential", b"Protected"):
-            if any(_field(entry.text, field) == "yes" for entry in entries):
+            if any(_field(entry, field) == "yes" for entry in entries):
                 return "dpkg counts it as %s, and apt refuses to remove it" % field.decode().lower()
-        if any(_field(entry.text, b"Status").startswith("hold ") for entry in entries):
+        if any(_field(entry, b"Status").startswith("hold ") for entry in entries):
             return "it is on hold; apt-mark unhold %s lets it go" % name
         return ""
 
@@ -136,28 +129,37 @@ class Apt(Backend):
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
-def _status(reader: Reader) -> Dict[str, List[_Entry]]:
+def _status(reader: Reader) -> Dict[str, List[bytes]]:
     """Return name → its entries (one per architecture) of dpkg's status file, read once per play."""
 
-    def parse() -> Dict[str, List[_Entry]]:
-        known: Dict[str, List[_Entry]] = {}
-        for block in (reader.read_bytes(STATUS) or b"").split(b"\n\n"):
-            text = b"\n%s\n" % block.strip(b"\n")  # fields begin after a line break, their further lines with a space
-            name, words = _field(text, b"Package"), _field(text, b"Status").split()
-            if name and len(words) == 3:
-                known.setdefault(name, []).append(_Entry(words[2], text))
+    def parse() -> Dict[str, List[bytes]]:
+        known: Dict[str, List[bytes]] = {}
+        for entry in (reader.read_bytes(STATUS) or b"").split(b"\n\n"):
+            is_plain = entry.startswith(b"Package: ")  # as dpkg writes them: of hundreds of entries, few are looked at
+            name = entry[9 : entry.find(b"\n", 9)].decode("utf-8", "replace") if is_plain else _field(entry, b"Package")
+            known.setdefault(name.strip(), []).append(entry)
         return known
 
-    entries: Dict[str, List[_Entry]] = reader.once(("packages", "dpkg"), parse)
+    entries: Dict[str, List[bytes]] = reader.once(("packages", "dpkg"), parse)
     return entries
 
 
-def _providers(known: Dict[str, List[_Entry]], name: str) -> List[_Entry]:
+def _well_formed(entries: Iterable[bytes]) -> List[bytes]:
+    return [entry for entry in entries if _state(entry)]
+
+
+def _state(entry: bytes) -> str:
+    """Return the third word of an entry's status ("install ok installed"), "" for one that is not three words."""
+    words = _field(entry, b"Status").split()
+    return words[2] if len(words) == 3 else ""
+
+
+def _providers(known: Dict[str, List[bytes]], name: str) -> List[bytes]:
     import re
 
     provides = re.compile(rb"^Provides:(?:.*[ ,])?%s(?:[ ,].*)?$" % re.escape(name.encode()), re.M)
     everything = (entry for entries in known.values() for entry in entries)
-    return [entry for entry in everything if name.encode() in entry.text and provides.search(entry.text)]
+    return _well_formed(entry for entry in everything if name.encode() in entry and provides.search(entry))
 
 
 def _is_provided(reader: Reader, name: str) -> bool:
@@ -165,8 +167,12 @@ def _is_provided(reader: Reader, name: str) -> bool:
     return bool(shown.partition("Reverse Provides:")[2].strip())
 
 
-def _field(text: bytes, name: bytes) -> str:
-    return text.partition(b"\n%s:" % name)[2].partition(b"\n")[0].decode("utf-8", "replace").strip()
+def _field(entry: bytes, name: bytes) -> str:
+    """Return a field's first line, "" without one: fields begin a line, their further lines begin with a space."""
+    text = b"\n" + entry
+    start = text.find(b"\n%s:" % name)
+    value = text[start + len(name) + 2 :].partition(b"\n")[0] if start >= 0 else b""
+    return value.decode("utf-8", "replace").strip()
 
 
 def _search(pattern: str, text: str) -> "Optional[re.Match[str]]":
@@ -198,7 +204,7 @@ def _patiently(system: System, command: Sequence[str]) -> Completed:
 
 def _repair(system: System) -> None:
     """Finish the interrupted work of a killed run, for which dpkg and apt otherwise require manual commands."""
-    states = {entry.state for entries in _status(system).values() for entry in entries}
+    states = {_state(entry) for entries in _status(system).values() for entry in entries}
     if system.list_directory(JOURNAL) or states & UNCONFIGURED:
         _patiently(system, ["dpkg", "--force-confold", "--configure", "-a"])
     if states & {"half-installed", "unpacked"}:

@@ -30,7 +30,7 @@ def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
     if "text" in predicted:
         return _lines_of(predicted["text"])
     require_file(reader, path)  # before it is read: a FIFO would never end
-    if reader.predicted.get(path, digest_on_disk(reader, path)) != digest_on_disk(reader, path):
+    if path in reader.predicted and reader.predicted[path] != digest_on_disk(reader, path):
         raise NotObservable("%s will be changed by a task before this one" % path)
     data = reader.read_bytes(path)
     if data is None and not may_be_missing:

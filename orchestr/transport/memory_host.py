@@ -303,6 +303,7 @@ class MemorySystem(System):
 
     def sleep(self, seconds: float) -> None:
         self.host.clock += seconds
+        self.forget(())
 
 
 def facts_of(host: MemoryHost) -> dict[str, Any]:

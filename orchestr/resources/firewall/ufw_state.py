@@ -38,6 +38,7 @@ class Now:
     rules: Dict[int, RulesFile]
     after: Dict[int, str]
     live: Dict[int, Optional[Live]]
+    memo: Dict[int, bool]
 
     @property
     def is_enabled(self) -> bool:
@@ -54,13 +55,15 @@ class Now:
 
     def is_hooked(self, family: int) -> bool:
         """Return True if the kernel sends packets of a family through all of ufw's chains."""
-        live, prefix = self.live[family], PREFIX[family]
-        return live is not None and all(
-            live.jumps(chain, "%s-%s-%s" % (prefix, part, chain.lower()))
-            and live.jumps("%s-before-%s" % (prefix, chain.lower()), "%s-user-%s" % (prefix, chain.lower()))
-            for chain in CHAINS.values()
-            for part in PRIMARY
-        )
+        if family not in self.memo:
+            live, prefix = self.live[family], PREFIX[family]
+            self.memo[family] = live is not None and all(
+                live.jumps(chain, "%s-%s-%s" % (prefix, part, chain.lower()))
+                and live.jumps("%s-before-%s" % (prefix, chain.lower()), "%s-user-%s" % (prefix, chain.lower()))
+                for chain in CHAINS.values()
+                for part in PRIMARY
+            )
+        return self.memo[family]
 
     @property
     def is_active(self) -> bool:
@@ -99,7 +102,7 @@ def read(reader: Reader) -> Now:
         except ValueError as error:
             raise ResourceError("%s is not a rules file of ufw: %s" % (path, error), "run: ufw reset") from None
     after = {family: reader.read_text(path) or "" for family, path in AFTER.items()}
-    return Now(settings, rules, after, {family: netfilter.read(reader, family) for family in (4, 6)})
+    return Now(settings, rules, after, {family: netfilter.read(reader, family) for family in (4, 6)}, {})
 
 
 def goal_of(reader: Reader, now: Now, wish: Wish) -> Goal:
