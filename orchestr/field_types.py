@@ -6,6 +6,7 @@ compiled once, and a field that has its default is not looked at. A list becomes
 
 from __future__ import annotations
 
+import operator
 import sys
 import types
 import typing
@@ -20,7 +21,7 @@ Fit = Callable[[Any], Any]  # returns the value as the field keeps it, or _WRONG
 Check = tuple[str, Any, set[type], Fit, str]  # field, default, types that fit as they are, all others, description
 
 _WRONG = object()
-_CHECKS: dict[type, tuple[Check, ...]] = {}
+_CHECKS: dict[type, _Checks] = {}
 _WORDS: dict[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -66,8 +67,12 @@ def check_fields(value: Any) -> None:
     cls = type(value)
     checks = _CHECKS.get(cls)
     if checks is None:
-        checks = _CHECKS[cls] = _compile_class(cls)
-    for name, default, exact, fit, expected in checks:
+        checks = _CHECKS[cls] = _Checks(_compile_class(cls))
+    if not checks.all:
+        return
+    types_given = tuple(map(type, checks.plain_values(value)))
+    is_known = types_given in checks.fitting
+    for name, default, exact, fit, expected in checks.deep if is_known else checks.all:
         given = getattr(value, name)
         if given is default or type(given) in exact:
             continue
@@ -80,6 +85,32 @@ def check_fields(value: Any) -> None:
             object.__setattr__(value, name, fitted)
         elif exact and not isinstance(given, tuple):
             exact.add(type(given))  # a subclass
+    if not is_known:
+        checks.note(types_given)
+
+
+class _Checks:
+    """The checks of a class; records with the same types in their plain fields are looked at once."""
+
+    def __init__(self, checks: tuple[Check, ...]) -> None:
+        self.all = checks
+        #: of fields whose value matters too (the items of a tuple), or where the default is of another type
+        self.deep = tuple(check for check in checks if not check[2])
+        self._plain = tuple(check for check in checks if check[2])
+        self.plain_values = _attributes([check[0] for check in self._plain])
+        self.fitting: set[tuple[type, ...]] = set()  # types of the plain fields that fit as they are
+
+    def note(self, given: tuple[type, ...]) -> None:
+        """Remember the types of the plain fields of a record that passed, where each is one that always fits."""
+        if all(one in check[2] for one, check in zip(given, self._plain, strict=True)):
+            self.fitting.add(given)
+
+
+def _attributes(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns these attributes of a value."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda value: tuple([getattr(value, name) for name in names])
 
 
 def describe(value: object) -> str:

@@ -108,22 +108,23 @@ def _annotated_names(cls: type) -> Tuple[str, ...]:
 
 def _methods(defaults: Dict[str, Any]) -> Dict[str, Any]:
     names = tuple(defaults)
-    all_names = frozenset(names)
+    all_names, count = frozenset(names), len(names)
     given_defaults = {name: default for name, default in defaults.items() if default is not MISSING}
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
-        attributes = self.__dict__
-        if len(values) == len(names) and not named:
-            attributes.update(zip(names, values))
-        else:
+        attributes, given = self.__dict__, len(values)
+        if given != count or named:
             attributes.update(given_defaults)
-            if values:
-                attributes.update(zip(names, values))
-            if named:
-                attributes.update(named)
-            is_repeated = len(values) > len(names) or (values and named and named.keys() & set(names[: len(values)]))
-            if is_repeated or attributes.keys() != all_names:
-                raise _wrong_arguments(type(self), names, given_defaults, values, named)
+        if values:
+            attributes.update(zip(names, values))
+        if named:
+            attributes.update(named)
+            keys = named.keys()
+            is_wrong = not keys <= all_names or (values and not keys.isdisjoint(names[:given]))
+        else:
+            is_wrong = False
+        if is_wrong or given > count or len(attributes) != count:
+            raise _wrong_arguments(type(self), names, given_defaults, values, named)
         if on_made is not None:
             on_made(self)
             return

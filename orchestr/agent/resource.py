@@ -106,6 +106,7 @@ class Resource:
         """Return the things that this resource alone decides: (family, name) or (family, name, part) → their values.
 
         A plan in which two roles give one thing different values is refused: each run would change it back and forth.
+        A value that takes time to make may be a function that returns it, such as ``self.desired``.
         """
         return {}
 

@@ -206,8 +206,7 @@ def assert_all_in_run(host: Host, name: str) -> None:
         mounted = survey.get("mounted", {}).get(data.container_path, "") if data.container_path else ""
         if data.path and mounted not in ("", data.path):
             raise InputError(
-                f"{data.service} has its {data.name} in {mounted} of {host.name}, "
-                f"and the inventory names {data.path}",
+                f"{data.service} has its {data.name} in {mounted} of {host.name}, and the inventory names {data.path}",
                 next_step=f"stop {data.service} and rename the directory, or undo the change of the inventory",
             )
     for awaited, (source, target) in survey.get("awaited", {}).items():

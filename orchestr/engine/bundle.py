@@ -129,7 +129,12 @@ def _imports_in(text: str, by_functions: bool) -> tuple[str, ...]:
 
 def modules_for(classes: Iterable[type]) -> list[str]:
     """Return the modules, apart from the agent's, that importing the modules of these classes needs."""
-    return _closure({cls.__module__ for cls in classes}, by_functions=False)
+    return list(_modules_for(tuple(sorted({cls.__module__ for cls in classes}))))
+
+
+@once
+def _modules_for(modules: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_closure(modules, by_functions=False))
 
 
 def modules_asked_for(module: str, sent: Iterable[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from orchestr.engine.request import Request, records_in
 from orchestr.engine.start_errors import locked
 from orchestr.engine.upload import Upload
 from orchestr.errors import AgentError, HostError, UnreachableError
+from orchestr.once import once
 
 if TYPE_CHECKING:
     from orchestr.blobs import BlobStore
@@ -334,7 +334,7 @@ class Session:
             self._download.take(*wire.split_chunk(payload))
 
 
-@functools.lru_cache(maxsize=256)
+@once
 def _may_offer(modules: frozenset[str]) -> bool:
     """Return True if a resource of these modules may send content to the controller."""
     return bool(bundle.modules_asked_for(OFFER, modules))

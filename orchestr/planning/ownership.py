@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,16 +28,35 @@ class Owners:
 
     by_key: dict[Key, dict[str, Owner]] = field(default_factory=dict)
 
-    def add(self, host: str, tasks: Iterable[Task]) -> None:
+    def add(self, host: str, tasks: Sequence[Task]) -> None:
         """Add a play's tasks. Raises InputError, naming both, when two of them give one thing two values.
 
         Within one role, a task that acts (a command, a gate, a service) may stand between two values: a move of data
         writes a file, acts, and writes it again. Of such values the last one is compared with those of other roles.
         """
+        if not self._add_distinct(tasks):
+            self._add_compared(host, tasks)
+
+    def _add_distinct(self, tasks: Sequence[Task]) -> bool:
+        """Add tasks whose things no other task decides, as most do; return False, adding none, for any others."""
+        new: dict[Key, dict[str, Owner]] = {}
+        for task in tasks:
+            for key, value in task.resource.owned().items() if task.when else ():
+                if key in new or key in self.by_key:
+                    return False
+                new[key] = {_role_of(task): (task, value)}
+        merged = {**self.by_key, **new}
+        if any(len(key) == 3 and key[:2] in merged for key in merged):
+            return False
+        self.by_key = merged
+        return True
+
+    def _add_compared(self, host: str, tasks: Sequence[Task]) -> None:
         merged = dict(self.by_key)
         for key, by_role in _owned(host, tasks).items():
             merged[key] = {**merged[key], **by_role} if key in merged else by_role
             for (first, its_value), (second, value) in itertools.combinations(merged[key].values(), 2):
+                its_value, value = _made(its_value), _made(value)
                 if its_value != value:
                     raise _conflict(host, key, first, second, _difference(its_value, value))
         for key in [key for key in merged if len(key) == 3]:
@@ -45,7 +64,7 @@ class Owners:
         self.by_key = merged
 
 
-def refuse_conflicts(host: str, tasks: Iterable[Task]) -> None:
+def refuse_conflicts(host: str, tasks: Sequence[Task]) -> None:
     """Raise InputError when two tasks of one play undo each other; see `Owners.add`."""
     Owners().add(host, tasks)
 
@@ -57,6 +76,7 @@ def _owned(host: str, tasks: Iterable[Task]) -> dict[Key, dict[str, Owner]]:
     for task in tasks:
         role, owned = _role_of(task), task.resource.owned() if task.when else {}
         since = recent.setdefault(role, _Recent(host))
+        owned = {key: _made(value) for key, value in owned.items()}
         for key, value in owned.items():
             since.add(key, task, value)
             owners.setdefault(key, {})[role] = (task, value)
@@ -93,8 +113,13 @@ class _Recent:
 def _refuse_parts(host: str, key: Key, by_role: Mapping[str, Owner], wholes: Mapping[str, Owner]) -> None:
     """Raise InputError when a role edits a part of a file that another role writes whole."""
     for role, (writer, whole) in wholes.items():
-        for editor in [task for name, (task, _) in by_role.items() if name != role and _is_file(whole)]:
+        for editor in [task for name, (task, _) in by_role.items() if name != role and _is_file(_made(whole))]:
             raise _conflict(host, key, writer, editor, WRITES_WHOLE)
+
+
+def _made(value: object) -> object:
+    """Return a thing's value, made now where a resource left that for later."""
+    return value() if callable(value) else value
 
 
 def _is_file(state: object) -> bool:

@@ -164,10 +164,10 @@ def plan_host(
         function = assignment.role.function(lifecycle)
         if function is None:
             continue
+        own_tags = (*assignment.tags, *dict.fromkeys((assignment.role.name, assignment.role.kind)))
         for item in _items(function, context, number, inventory_host, assignment):
             resource = item.resource if isinstance(item, Task) else _check_resource(item, assignment.role)
-            names = dict.fromkeys((assignment.role.name, assignment.role.kind))
-            task_tags = (*(item.tags if isinstance(item, Task) else ()), *assignment.tags, *names)
+            task_tags = (*item.tags, *own_tags) if isinstance(item, Task) else own_tags
             context.task_tags.update(task_tags)
             if _is_wanted(task_tags, wanted, unwanted):
                 label = f"{assignment.role.name}/{resource.kind}:{resource.label}"

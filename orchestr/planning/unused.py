@@ -28,6 +28,7 @@ OTHER_FUNCTIONS = (
     "upgrade",
 )
 
+
 def check_roles(context: PlanContext) -> None:
     """Raise InputError for a role that defines no lifecycle function, or misspells ``deploy``."""
     roles = {assignment.role.path: assignment.role for uses in context.assignments.values() for assignment in uses}

@@ -9,8 +9,7 @@ from typing import Any
 #: Control characters (C0, DEL, C1), line and paragraph separators, bidirectional and invisible marks; a tab is text.
 #: Source: Unicode 15, UAX #9 (bidi controls) and UAX #14 (mandatory breaks); ECMA-48 for C1.
 _ACTIVE = (
-    "\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f"
-    "\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
+    "\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
 )
 _PATTERN = re.compile(f"[{_ACTIVE}]")
 

@@ -9,7 +9,7 @@ from orchestr.agent.resource import Change, Resource, ResourceError, State, attr
 from orchestr.agent.secret import REDACTED, Secret, redact, reveal
 from orchestr.agent.system import FileStat, Reader, System
 from orchestr.resources.modes import canonical_mode, mode_bits, secret_mode
-from orchestr.resources.names import check_account, check_line, check_path
+from orchestr.resources.names import check_account, check_line, check_path, is_account
 from orchestr.resources.places import expect_directory, require_directory_place, require_file_place
 
 TYPE_CHECKING = False
@@ -30,8 +30,9 @@ class Blob:
 
 
 def _check_owner(resource: "Union[File, Directory]") -> None:
-    check_account(resource.owner, "the owner of %s," % resource.path)
-    check_account(resource.group, "the group of %s," % resource.path)
+    if not is_account(resource.owner) or not is_account(resource.group):
+        check_account(resource.owner, "the owner of %s," % resource.path)
+        check_account(resource.group, "the group of %s," % resource.path)
 
 
 def owner_state(resource: "Union[File, Directory]") -> Dict[str, Union[str, int]]:
@@ -162,11 +163,13 @@ class File(Resource):
 
 def owned_path(path: str, resource: Resource) -> Mapping[Tuple[str, ...], object]:
     """Return the path that a resource decides wholly, as `Resource.owned` does."""
-    return {("path", plain_path(path)): resource.desired()}
+    return {("path", plain_path(path)): resource.desired}
 
 
 def plain_path(path: str) -> str:
     """Return an absolute path without ``.``, ``..`` and doubled slashes, links not followed."""
+    if path[:1] == "/" and path[-1:] != "/" and "//" not in path and "/." not in path:
+        return path
     import posixpath
 
     return posixpath.normpath("/" + path.lstrip("/"))

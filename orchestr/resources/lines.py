@@ -178,7 +178,7 @@ class Line(Resource):
         object.__setattr__(self, "mode", mode)
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
-        return {("path", plain_path(self.path), "line " + (self.match or self._text)): self.desired()}
+        return {("path", plain_path(self.path), "line " + (self.match or self._text)): self.desired}
 
     def require(self, reader: Reader, change: Change) -> None:
         require_editable(reader, real_path(reader, self.path), isinstance(self.line, Secret))
@@ -278,7 +278,7 @@ class Block(Resource):
         object.__setattr__(self, "mode", mode)
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
-        return {("path", plain_path(self.path), "block " + self.marker): self.desired()}
+        return {("path", plain_path(self.path), "block " + self.marker): self.desired}
 
     def require(self, reader: Reader, change: Change) -> None:
         require_editable(reader, real_path(reader, self.path), isinstance(self.content, Secret))

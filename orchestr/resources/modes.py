@@ -9,10 +9,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Union
+    from typing import Dict, Optional, Union
 
     Mode = Union[int, str]
 
+_CANONICAL: "Dict[Mode, Mode]" = {}  # few modes are in use, by many files
 _RIGHTS = {"r": 4, "w": 2, "x": 1}
 _SHIFTS = {"u": 6, "g": 3, "o": 0}
 _SPECIAL = {"us": 0o4000, "gs": 0o2000, "ot": 0o1000}
@@ -37,8 +38,11 @@ def mode_bits(mode: Mode) -> int:
 
 def canonical_mode(mode: Mode) -> Mode:
     """Return a mode as it is kept in a resource: a number where that would be taken, else octal digits."""
+    if type(mode) in (int, str) and mode in _CANONICAL:
+        return _CANONICAL[mode]
     bits = mode_bits(mode)
-    return bits if _is_sensible(bits) else "%04o" % bits
+    canonical = _CANONICAL[mode] = bits if _is_sensible(bits) else "%04o" % bits
+    return canonical
 
 
 def secret_mode(mode: Optional[Mode], default: int, has_secret: bool, path: str) -> Mode:

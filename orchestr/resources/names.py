@@ -8,12 +8,13 @@ if TYPE_CHECKING:
 
 CONTROLS = frozenset(map(chr, (*range(32), 127)))
 IN_WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+NOT_IN_ACCOUNTS = CONTROLS | frozenset(" :,/\\")
 IN_HOST = IN_WORDS | frozenset(":[]%")
 
 
 def check_line(text: str, meaning: str) -> None:
     """Raise ValueError for a text of several lines, or with another control character in it."""
-    if not CONTROLS.isdisjoint(text):
+    if not text.isprintable() and not CONTROLS.isdisjoint(text):
         raise ValueError("%s %r has a control character in it" % (meaning, text))
 
 
@@ -42,11 +43,17 @@ def check_part(text: str, meaning: str) -> None:
         raise ValueError("%s %r is not a word of letters, digits and _ . -" % (meaning, text))
 
 
+def is_account(name: str) -> bool:
+    """Return True for a text that can be the name or the number of a user or group."""
+    return bool(name) and name[0] != "-" and NOT_IN_ACCOUNTS.isdisjoint(name)
+
+
 def check_account(name: str, meaning: str) -> None:
     """Raise ValueError unless ``name`` is the name or the number of a user or group."""
+    if is_account(name):
+        return
     check_line(name, meaning)
-    if not name or name[0] == "-" or not frozenset(" :,/\\").isdisjoint(name):
-        raise ValueError("%s %r is not the name or number of an account" % (meaning, name))
+    raise ValueError("%s %r is not the name or number of an account" % (meaning, name))
 
 
 def check_host(host: str, meaning: str = "") -> None:

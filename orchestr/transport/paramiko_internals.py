@@ -170,7 +170,8 @@ def has_ended(channel: paramiko.Channel) -> bool:
 
 def exit_status(channel: paramiko.Channel, timeout_s: float = 0.0) -> int | None:
     """Return the command's exit status, None when it is not known within the time."""
-    channel.status_event.wait(timeout_s)
+    if timeout_s > 0:
+        channel.status_event.wait(timeout_s)
     status: int = channel.exit_status
     return None if status == NO_EXIT_STATUS else status
 

@@ -26,9 +26,7 @@ def words_of(function: Callable[..., Any], name: str) -> str:
     return first or name.removeprefix("test_").replace("_", " ")
 
 
-def explain(
-    excinfo: pytest.ExceptionInfo[BaseException] | None, file: Path, printed: str = ""
-) -> dict[str, str]:
+def explain(excinfo: pytest.ExceptionInfo[BaseException] | None, file: Path, printed: str = "") -> dict[str, str]:
     """Return ``message``, ``stderr`` (pytest's further lines) and ``next_step`` of a failed check.
 
     ``printed`` is the output of the check's last command: shown when the check could not read it.
