@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from orchestr.transport.base import Channel, Connection
 
 
-
 class Costs:
     """What one host's connections came to."""
 

@@ -127,7 +127,9 @@ def _communicate(
         # A daemon that inherited the pipes keeps them open after the command itself has ended.
         events = ready.poll(min(left_s, 0.2) * 1000)
         if not events and child.poll() is not None:
-            break
+            events = ready.poll(0)  # it may have written its output, and ended, between the two looks
+            if not events:
+                break
         for descriptor, _ in events:
             if descriptor == child.stdin:
                 view = _feed(child, ready, view, source)

@@ -24,7 +24,7 @@ from orchestr.agent import child, digest, light_json, light_threading, wire  # n
 from orchestr.agent.record import fields, record, replace  # noqa: E402
 from orchestr.agent.resource import Change, Task  # noqa: E402
 
-VALUES = [None, True, -1, 1.5, 1e300, float("inf"), "", "é\u2028\\\"\n\0", "\ud800", [], {}, [1, [2, {"a": None}]]]
+VALUES = [None, True, -1, 1.5, 1e300, float("inf"), "", 'é\u2028\\"\n\0', "\ud800", [], {}, [1, [2, {"a": None}]]]
 OPTIONS = [{}, {"ensure_ascii": False}, {"separators": (",", ":")}, {"sort_keys": True}, {"indent": 1}]
 BROKEN = ["", "{", "[1,]", '{"a" 1}', "nul", "1 2", '"\n"', "01", "'a'", "[1 2]", '{"a":}', "\ufeff1", "NaN", "-"]
 

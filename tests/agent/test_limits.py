@@ -104,7 +104,7 @@ def test_a_key_is_hidden_line_by_line(messages: Any) -> None:
     assert said.count("‹secret›") == 4
 
 
-@pytest.mark.parametrize("encode", ["base64", "od -An -vtx1 | tr -d ' \\n'", "sed 's/.*/{\"x\": \"&\"}/'"])
+@pytest.mark.parametrize("encode", ["base64", "od -An -vtx1 | tr -d ' \\n'", 'sed \'s/.*/{"x": "&"}/\''])
 def test_an_encoded_secret_is_hidden(messages: Any, encode: str) -> None:
     """What a command prints of a secret in base64 or hexadecimal is no more readable than the secret itself."""
     said = output(messages(shell(f"(printf user:; cat) | {encode}", input=Secret(CANARY))))

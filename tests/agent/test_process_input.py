@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from orchestr.agent import process
+from orchestr.agent.child import Child
 from orchestr.agent.system import System
 from tests.waiting import HANG_S
 
@@ -58,3 +60,18 @@ def _command(pid: str) -> bytes:
             return stream.read()
     except OSError:
         return b""
+
+
+def test_the_output_of_a_command_that_ends_between_two_looks_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a command may write and end after a look for output, and before the one for its end."""
+    looks: list[int] = []
+
+    def poll(child: Child) -> int | None:
+        looks.append(child.pid)
+        child.wait()  # as if it ended just now
+        return child.exit
+
+    monkeypatch.setattr(Child, "poll", poll)
+    script = ["/bin/sh", "-c", "sleep 0.5; echo written; echo said >&2"]
+    assert process.run(script, b"", {}, 60, 1 << 20) == (0, b"written\n", b"said\n", False)
+    assert looks, "the command ended before it was looked at"

@@ -15,7 +15,7 @@ from orchestr.agent.resource import Resource, registered
 from orchestr.agent.secret import Secret
 from orchestr.agent.wire import decode, encode
 
-SOURCE = '''
+SOURCE = """
 from __future__ import annotations
 from typing import Any, ClassVar, List, Optional, Tuple
 import typing
@@ -56,7 +56,7 @@ class Other:
 @value
 class Empty:
     pass
-'''
+"""
 
 
 def _made_with(decorator: Any) -> dict[str, Any]:

@@ -285,5 +285,3 @@ def test_kill_all_ends_running_groups() -> None:
     process.kill_all()
     thread.join(HANG_S)
     assert not thread.is_alive()
-
-

@@ -21,9 +21,7 @@ class Line:
         self.incoming: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.sent: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         read = self.incoming.get
-        self.agent = Agent(
-            lambda size: read(), self._write, {"run": "r"}, gather_facts=dict, on_lost=lambda: None
-        )
+        self.agent = Agent(lambda size: read(), self._write, {"run": "r"}, gather_facts=dict, on_lost=lambda: None)
         self._decoder = wire.Decoder()
 
     def _write(self, data: bytes) -> None:

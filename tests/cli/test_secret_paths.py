@@ -13,10 +13,13 @@ from tests.cli.conftest import CANARY, INVENTORY, ROLE, Orchestr
 
 SITE = "inventories/site.yml"
 START = ROLE.partition("def deploy")[0]
-NESTED = START.replace(
-    "class Params",
-    "class Login(Base):\n    user: str\n    key: SecretText\n\n\nclass Params",
-) + "    logins: list[Login] = []\n\n\ndef deploy(host, params):\n    yield Directory('/opt/app')\n"
+NESTED = (
+    START.replace(
+        "class Params",
+        "class Login(Base):\n    user: str\n    key: SecretText\n\n\nclass Params",
+    )
+    + "    logins: list[Login] = []\n\n\ndef deploy(host, params):\n    yield Directory('/opt/app')\n"
+)
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,7 @@ def test_it_decrypts_what_ansible_vault_writes(
     assert (path.read_text(), path.stat().st_mode & 0o777) == (PLAIN, 0o600)
 
 
-def test_one_value(
-    orchestr: Orchestr, ansible: Ansible, passwords: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_value(orchestr: Orchestr, ansible: Ansible, passwords: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--string prints the YAML to paste: the inventory has the value, and ansible-vault opens its text."""
     typed(monkeypatch, f"{CANARY}\n".encode())
     said = orchestr("secrets", "encrypt", "--string", "app_token", "--vault-password-file", "old")
@@ -204,9 +202,7 @@ def _without(data: bytes, characters: bytes) -> list[bytes]:
     return [line for line in data.splitlines(True) if line.strip(characters) and b'"$' not in line]
 
 
-def test_rekey_is_all_or_nothing(
-    orchestr: Orchestr, ansible: Ansible, passwords: Path, site: Path
-) -> None:
+def test_rekey_is_all_or_nothing(orchestr: Orchestr, ansible: Ansible, passwords: Path, site: Path) -> None:
     """When one of several files can't be opened, none is changed, and the error names the place."""
     other = _write(passwords / "other.yml", PLAIN)
     ansible("encrypt", "--vault-password-file", "new", "other.yml")

@@ -103,7 +103,7 @@ class Container:
 
 def container(node: str, name: str) -> Container:
     """Look at one container."""
-    shape = "{{.Id}} {{.State.StartedAt}} {{.State.Status}} {{json (index .Config.Labels \"orchestr.digest\")}}"
+    shape = '{{.Id}} {{.State.StartedAt}} {{.State.Status}} {{json (index .Config.Labels "orchestr.digest")}}'
     words = ssh(node, f"docker inspect --format '{shape}' {name}").strip().split(" ", 3)
     return Container(words[0], words[1], words[2], json.loads(words[3]))
 
@@ -152,7 +152,7 @@ def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = 3
 def listener(node: str, port: int) -> Iterator[None]:
     """Let another program listen on a port of a node meanwhile."""
     name = f"squatter-{port}"
-    program = f"import socket,time; s=socket.create_server((\"\",{port})); time.sleep(600)"
+    program = f'import socket,time; s=socket.create_server(("",{port})); time.sleep(600)'
     ssh(node, f"systemd-run --quiet --unit={name} python3 -c '{program}'")
     wait_until(lambda: f":{port} " in ssh(node, "ss -Hltn"), f"nothing listens on {port}")
     try:

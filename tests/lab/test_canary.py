@@ -115,9 +115,7 @@ class Deployment:
         record = self.root / f"events-{len(self.said)}.jsonl"
         loud = ("-vvv", *words, "--events", str(record))
         inventory = self.inventory(**webapp)
-        with self.orchestr.start(
-            verb, inventory, *loud, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as process:
+        with self.orchestr.start(verb, inventory, *loud, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             output, _ = process.communicate(timeout=240)
         self.said += [output, record.read_text()]
         return process.returncode

@@ -20,8 +20,7 @@ DATA = "/opt/chatsystem/docker_image_data/data"
 MARK = "/var/lib/orchestr/trees/chatsystem_uploads.leaving"
 LARGE_BYTES = 9_000_000  # more than may be on its way at once
 REDIS = (
-    "docker exec $(docker ps -q --filter name=chatsystem.redis) "
-    "redis-cli -a lab-only-redis-password --no-auth-warning"
+    "docker exec $(docker ps -q --filter name=chatsystem.redis) redis-cli -a lab-only-redis-password --no-auth-warning"
 )
 ES = "/var/lib/docker/volumes/chatsystem_es-data/_data"
 

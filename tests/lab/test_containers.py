@@ -38,7 +38,7 @@ echo "$@" >>{CALLS}
 for word; do while [ "$word" = "$(cat /run/hold 2>/dev/null)" ]; do touch /run/held; sleep 0.05; done; done
 exec /usr/bin/docker.real "$@"
 """
-CADDYFILE = ":8081 {\n\trespond \"%s\"\n}\n"
+CADDYFILE = ':8081 {\n\trespond "%s"\n}\n'
 
 
 class CountingStore(BlobStore):
@@ -390,7 +390,7 @@ def test_dying_during_a_recreation_is_made_good(shop: Shop) -> None:
     watch = "until docker.real ps --all --format '{{.Names}}' | grep -q _shop-cache-1; do :; done"
     for _ in range(ATTEMPTS):  # on a busy machine compose may be done before it is killed
         shop.redis_conf = f"maxmemory 40mb\n# {time.time_ns()}\n"
-        command = f"timeout 60 sh -c \"{watch}\"; pkill -9 docker-compose"
+        command = f'timeout 60 sh -c "{watch}"; pkill -9 docker-compose'
         killer = threading.Thread(target=ssh, args=(NODE, command), kwargs={"check": False})
         killer.start()
         verdict = shop.run()["verdict"]

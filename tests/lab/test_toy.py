@@ -83,7 +83,7 @@ def story(bare: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator
     project.succeed("run", "single")
     again = project.succeed("run", "single")
     login = "mysql --defaults-extra-file=/run/secrets/mysql_root.cnf -e"
-    statement = "CREATE TABLE app.orders (item TEXT); INSERT INTO app.orders VALUES (\"teapot\")"
+    statement = 'CREATE TABLE app.orders (item TEXT); INSERT INTO app.orders VALUES ("teapot")'
     ssh("lab4", f"docker exec {database('lab4')} {login} '{statement}'; echo cat >{UPLOAD}")
     upgraded = project.succeed("upgrade", "single", "--to", project.inventory("distributed"))
     settled = project.succeed("run", "distributed")

@@ -108,9 +108,7 @@ def test_a_secret_that_was_cut_is_redacted(secret: str, before: str, after: str,
     limit=st.integers(20, 150),
 )
 @settings(max_examples=150)
-def test_an_encoded_secret_that_was_cut_is_redacted(
-    secret: str, encoding: Callable[[bytes], str], limit: int
-) -> None:
+def test_an_encoded_secret_that_was_cut_is_redacted(secret: str, encoding: Callable[[bytes], str], limit: int) -> None:
     """The beginning or the end of an encoded secret is found beside a cut."""
     text, redactor = encoding(secret.encode()), Redactor([secret])
     for cut in (cut_head(text, limit), cut_tail(text, limit)):

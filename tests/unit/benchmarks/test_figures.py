@@ -46,7 +46,10 @@ def test_summary_takes_medians_and_admits_what_is_unknown() -> None:
     found = summary({"orchestr": runs, "floor": runs[:1]})
     assert found["orchestr_s"] == 2.0 and found["floor_s"] == 3.0 and found["runs_of"] == {"orchestr": 3, "floor": 1}
     assert found["cost"]["orchestr"] == {
-        "cpu_s": 1.0, "largest_process_mb": 30.0, "remote_cpu_s": None, "wire_bytes": 100.0,
+        "cpu_s": 1.0,
+        "largest_process_mb": 30.0,
+        "remote_cpu_s": None,
+        "wire_bytes": 100.0,
     }
 
 

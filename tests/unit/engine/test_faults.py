@@ -10,7 +10,7 @@ from orchestr import events
 from orchestr.agent import resource
 from tests.unit.engine.conftest import Project
 
-OWN = '''
+OWN = """
 from dataclasses import dataclass
 from orchestr.agent.resource import Resource, registered
 
@@ -31,7 +31,7 @@ class OwnFault(Resource):
 
     def apply(self, system, change):
         pass
-'''
+"""
 
 
 @pytest.fixture(autouse=True)

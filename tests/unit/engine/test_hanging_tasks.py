@@ -15,7 +15,7 @@ from orchestr.transport.memory import memory_connector
 from tests.unit.engine.conftest import Project
 from tests.waiting import wait_until
 
-OWN = '''
+OWN = """
 import os
 from orchestr.agent.record import record
 from orchestr.agent.resource import Action, registered
@@ -31,7 +31,7 @@ class Reader(Action):
 
     def is_done(self, reader):
         return bool(open(self.path).read())
-'''
+"""
 ROLE = """
 from orchestr import Task
 from orchestr.resources.commands import Command

@@ -15,12 +15,12 @@ from orchestr.errors import InputError
 from orchestr.transport.memory import MemoryChannel, MemoryHost, memory_connector
 from tests.unit.engine.conftest import Project
 
-QUIET = '''
+QUIET = """
 from orchestr.resources.files import Directory
 
 def deploy(host, params):
     yield Directory("/opt/quiet")
-'''
+"""
 
 
 def test_second_run_changes_nothing(project: Project) -> None:

@@ -1,10 +1,10 @@
 """Settings come as upstream's image takes them: environment variables with the settings' own names, and ES_JAVA_OPTS.
 
-    GET  /                          name and version
-    GET  /_cluster/health           {"status": "green", …}
-    PUT  /INDEX/_doc/ID, POST …     keeps a document (a JSON object); ?refresh is taken and needs nothing
-    GET  /INDEX/_doc/ID             the document, or 404
-    GET  /INDEX/_search?q=WORD      the documents with this word in a text
+GET  /                          name and version
+GET  /_cluster/health           {"status": "green", …}
+PUT  /INDEX/_doc/ID, POST …     keeps a document (a JSON object); ?refresh is taken and needs nothing
+GET  /INDEX/_doc/ID             the document, or 404
+GET  /INDEX/_search?q=WORD      the documents with this word in a text
 """
 
 from __future__ import annotations
