@@ -22,6 +22,7 @@ from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, input_error
 from orchestr.paths import state_directory
 from orchestr.planning.plan import PlanContext, assign
+from orchestr.planning.rehearsal import rehearse
 from orchestr.planning.role import secrets_in
 from orchestr.planning.tags import check_tags
 from orchestr.planning.unused import check_roles
@@ -124,8 +125,10 @@ class Run:
     def execute(self, schedule: Callable[[Run], list[Step]] | None = None) -> RunResult:
         """Connect and carry out the plays; ``schedule`` gives other steps than `steps`, once the facts are known.
 
-        RunFinished is the last event, also after a failure of everything or an interrupt.
+        RunFinished is the last event, also after a failure of everything or an interrupt. Raises InputError, before any
+        connection, for a value that a resource of a role refuses.
         """
+        rehearse(self.context, self.play_hosts, self.options.lifecycle)
         return self.carry_out(
             lambda fleet: self._play_all(fleet, schedule or Run.steps),
             lock=not self.options.check,

@@ -13,12 +13,19 @@ if TYPE_CHECKING:
     from orchestr.inventory import Inventory
 
 
+def is_address(text: str) -> bool:
+    """Return True for an IP address, which needs no look-up."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def as_address(text: str, host: str) -> str:
     """Return an IP address; look ``text`` up if it is a name. Raises InputError when the name of ``host`` has none."""
-    try:
+    if is_address(text):
         return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
     try:
         return str(socket.getaddrinfo(text, None, type=socket.SOCK_STREAM)[0][4][0])
     except OSError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestr.applications.placement import hosts_of
-from orchestr.planning.addresses import as_address, as_network
+from orchestr.planning.addresses import as_address, as_network, is_address
 from orchestr.planning.role import Params, Role
 from orchestr.secret import Secret
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from orchestr.resources.firewall.rules import Rule
 
 
+class NeedsHost(BaseException):
+    """A rehearsal ends: the role asks for a value that only a connection gives. Roles do not catch it."""
+
+
 class Peer:
     """Another host of the inventory, in the view of a role."""
 
@@ -28,6 +32,13 @@ class Peer:
         self._host = host
         self.name = host.name
         self.groups = host.groups
+
+    @property
+    def _connected(self) -> PlanContext:
+        """The context of a plan with facts and outcomes. Raises NeedsHost in a rehearsal."""
+        if self._context.is_rehearsal:
+            raise NeedsHost
+        return self._context
 
     @property
     def address(self) -> str:
@@ -40,7 +51,9 @@ class Peer:
             scope = self._context.inventory.scope(self.name)
             variables = self._host.variables
             source = next((key for key in ("private_address", "ansible_host") if key in variables), None)
-            known[self.name] = as_address(str(scope.value(source)) if source else self.name, self.name)
+            text = str(scope.value(source)) if source else self.name
+            context = self._context if is_address(text) else self._connected
+            context.addresses[self.name] = as_address(text, self.name)
         return known[self.name]
 
     def variable(self, name: str, default: Any = None) -> Any:
@@ -57,7 +70,7 @@ class Peer:
     @property
     def facts(self) -> Mapping[str, Any]:
         """The facts that its agent reported; empty while it is not connected."""
-        return self._context.facts.get(self.name, {})
+        return self._connected.facts.get(self.name, {})
 
     def params(self, role: str) -> Any:
         """Return its parameters of a role in this playbook, None when the playbook does not assign it that role."""
@@ -97,7 +110,7 @@ class Peer:
 
     def outcome(self, label: str) -> Mapping[str, Any]:
         """Return the values that an earlier task (``kind:label``) published, {} when it has not run."""
-        for task_id, outcome in self._context.outcomes.get(self.name, {}).items():
+        for task_id, outcome in self._connected.outcomes.get(self.name, {}).items():
             if task_id.partition("/")[2] == label:
                 return outcome
         return {}
@@ -174,7 +187,7 @@ class Host(Peer):
     @property
     def blobs(self) -> BlobStore:
         """The store of content for this run."""
-        return self._context.blobs
+        return self._connected.blobs
 
     def staying(self, role: str) -> list[Peer]:
         """Return the hosts that get a role; for a departing host of an upgrade, by the new inventory."""
@@ -184,7 +197,10 @@ class Host(Peer):
         """Return the departing hosts of an upgrade that had a role by the old inventory."""
         staying = self._context.staying or self._context
         leaving = staying.departing
-        return [] if leaving is None else [peer for peer in leaving.with_role(role) if not staying.has(peer.name)]
+        if leaving is None:
+            return []
+        assert self._connected
+        return [peer for peer in leaving.with_role(role) if not staying.has(peer.name)]
 
     def needed_ports(self) -> list[Rule]:
         """Return the firewall rules that the roles of this host need, over all plays."""
@@ -208,7 +224,7 @@ class Host(Peer):
 
     def note(self, message: str) -> None:
         """Report a message about this host's plan to the user, once."""
-        if (self.name, message) not in self._context.notes:
+        if not self._context.is_rehearsal and (self.name, message) not in self._context.notes:
             self._context.notes.append((self.name, message))
 
 

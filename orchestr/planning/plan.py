@@ -20,7 +20,7 @@ from orchestr.planning.role import Params, Role, load_role, resolve_params, role
 
 if TYPE_CHECKING:
     from orchestr.blobs import BlobStore
-    from orchestr.inventory import Inventory, InventoryHost
+    from orchestr.inventory import Inventory
     from orchestr.planning.playbook import Playbook, RoleUse
 
 
@@ -46,6 +46,7 @@ class PlanContext:
     outcomes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
     new_hosts: frozenset[str] = frozenset()
+    is_rehearsal: bool = False  # no host is connected yet: facts, outcomes and images are not to be had
     departing: PlanContext | None = None  # of the old inventory of an upgrade, for its departing hosts
     staying: PlanContext | None = None  # for a departing host: of the new inventory
     addresses: dict[str, str] = field(default_factory=dict)  # looked up so far
@@ -157,7 +158,6 @@ def plan_host(
 
     ``role``: plan only this role, also on a host that runs only a part of it or has only its data.
     """
-    inventory_host = context.inventory.host(host)
     tasks: list[Task] = []
     wanted, unwanted = set(tags), set(skip_tags)
     for assignment in _assignments(context, number, host, role):
@@ -165,7 +165,7 @@ def plan_host(
         if function is None:
             continue
         own_tags = (*assignment.tags, *dict.fromkeys((assignment.role.name, assignment.role.kind)))
-        for item in _items(function, context, number, inventory_host, assignment):
+        for item in _items(function, context, number, host, assignment):
             resource = item.resource if isinstance(item, Task) else _check_resource(item, assignment.role)
             task_tags = (*item.tags, *own_tags) if isinstance(item, Task) else own_tags
             context.task_tags.update(task_tags)
@@ -183,21 +183,33 @@ def plan_host(
 
 
 def _items(
-    function: Callable[..., Iterable[Any]], context: PlanContext, number: int, host: InventoryHost, use: Assignment
+    function: Callable[..., Iterable[Any]], context: PlanContext, number: int, host: str, use: Assignment
 ) -> Iterator[Any]:
     """Yield the items of a lifecycle function. Raises InputError at the variable whose value a resource refuses."""
     try:
-        for item in function(Host(context, host, use.role), use.params):
-            resource = item.resource if isinstance(item, Task) else item
-            if isinstance(resource, Resource) and "__record_fields__" not in vars(type(resource)):
-                check_fields(resource)  # a dataclass: records did it when they were made
-            yield item
+        yield from checked_items(function, context, host, use)
     except ValueError as error:
-        scope = context.inventory.scope(host.name, context.playbook.plays[number].variables, use.use.variables)
-        problem = input_error_of(error, scope, host.name, use.role.name)
-        if problem is None:
+        refusal = refusal_of(error, context, number, host, use)
+        if refusal is None:
             raise
-        raise problem from error
+        raise refusal from error
+
+
+def checked_items(
+    function: Callable[..., Iterable[Any]], context: PlanContext, host: str, use: Assignment
+) -> Iterator[Any]:
+    """Yield the items of a lifecycle function, with their fields checked. Raises ValueError, and any error of roles."""
+    for item in function(Host(context, context.inventory.host(host), use.role), use.params):
+        resource = item.resource if isinstance(item, Task) else item
+        if isinstance(resource, Resource) and "__record_fields__" not in vars(type(resource)):
+            check_fields(resource)  # a dataclass: records did it when they were made
+        yield item
+
+
+def refusal_of(error: ValueError, context: PlanContext, number: int, host: str, use: Assignment) -> InputError | None:
+    """Return the error at the value that a resource refused, None for an error that no resource raised."""
+    scope = context.inventory.scope(host, context.playbook.plays[number].variables, use.use.variables)
+    return input_error_of(error, scope, host, use.role.name)
 
 
 def _assignments(context: PlanContext, number: int, host: str, role: str) -> tuple[Assignment, ...]:

@@ -10,7 +10,7 @@ from orchestr.errors import InputError
 from orchestr.field_types import FieldTypeError, name_of
 from orchestr.inventory.marked import key_position, value_position
 from orchestr.inventory.position import Position, input_error
-from orchestr.paths import nearby
+from orchestr.planning.role_lines import role_line_of
 from orchestr.secret import Secret
 from orchestr.templating.values import Scope
 
@@ -37,16 +37,11 @@ def _error_of_role(error: ValueError) -> InputError | None:
     resource = getattr(error, "record", None)
     if resource is None and not isinstance(error, FieldTypeError):
         return None
-    file, line = "", 0
-    trace = error.__traceback__
-    while trace is not None:
-        if str(trace.tb_frame.f_globals.get("__name__", "")).startswith("orchestr_roles."):
-            file, line = nearby(trace.tb_frame.f_code.co_filename), trace.tb_lineno
-        trace = trace.tb_next
-    if not file:
+    line = role_line_of(error)
+    if line is None:
         return None
     name = f"{name_of(resource)}: " if resource is not None else ""
-    return InputError(f"{name}{error}", file=file, line=line, next_step=f"fix the error in {file}:{line}")
+    return InputError(f"{name}{error}", file=line.file, line=line.line, next_step=f"fix the error in {line}")
 
 
 def _suspects(error: ValueError) -> Iterator[Any]:

@@ -25,6 +25,7 @@ from orchestr.planning.params import Params as Params
 from orchestr.planning.params import SecretText as SecretText
 from orchestr.planning.params import resolve_params as resolve_params
 from orchestr.planning.params import secrets_in as secrets_in
+from orchestr.planning.role_lines import ROLES, role_line_of
 from orchestr.planning.shipped import shipped_directory
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _module(name: str, path: Path, position: Position | None) -> ModuleType:
 
 
 def _load_module(name: str, path: Path, position: Position | None) -> ModuleType:
-    key = f"orchestr_roles.{name}"
+    key = f"{ROLES}{name}"
     module = sys.modules.get(key)
     if module is not None and getattr(module, "__file__", None) == str(path / "__init__.py"):
         return module
@@ -182,20 +183,11 @@ def _load_module(name: str, path: Path, position: Position | None) -> ModuleType
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[key]
-        line = getattr(error, "lineno", None) or _line_in(error, path)
+        line = role_line_of(error)
         raise InputError(
             f"the role {name} cannot be loaded: {type(error).__name__}: {error}",
-            file=path / "__init__.py",
-            line=line,
+            file=line.file if line else path / "__init__.py",
+            line=line.line if line else None,
             next_step="fix the error in the role",
         ) from error
     return module
-
-
-def _line_in(error: Exception, path: Path) -> int | None:
-    trace, line = error.__traceback__, None
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.startswith(str(path)):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line

@@ -1,0 +1,68 @@
+"""Plan roles before the first connection, as far as they come without facts, outcomes and images.
+
+A value that a resource refuses is an error there, at its line, while no host was contacted. The plan itself is made
+later, with the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from orchestr.planning.host import Host, NeedsHost
+from orchestr.planning.plan import Assignment, PlanContext, checked_items, refusal_of
+from orchestr.planning.role import Lifecycle, Role
+
+MOST_HOSTS = 8  # of a role in a play; hosts with the same parameters count once
+
+
+def rehearse(context: PlanContext, play_hosts: Mapping[int, list[str]], lifecycle: str) -> None:
+    """Raise InputError for a value that a resource of a role refuses.
+
+    Other errors of a role are left to the plan of the host: they may be one host's alone.
+    """
+    context.is_rehearsal = True
+    try:
+        for number, host, assignment in _distinct(context, play_hosts):
+            phases = context.playbook.plays[number].phases if lifecycle == "deploy" else ()
+            for function in _functions(assignment.role, phases or (lifecycle,)):
+                _rehearse_role(function, context, number, host, assignment)
+    finally:
+        context.is_rehearsal = False
+
+
+def _distinct(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> Iterator[tuple[int, str, Assignment]]:
+    known: dict[tuple[int, str], list[Any]] = {}
+    for number, hosts in play_hosts.items():
+        for host in hosts:
+            for assignment in context.assignments[(number, host)]:
+                params = known.setdefault((number, assignment.role.name), [])
+                if len(params) < MOST_HOSTS and assignment.params not in params:
+                    params.append(assignment.params)
+                    yield number, host, assignment
+
+
+def _functions(role: Role, names: Iterable[str]) -> Iterator[Lifecycle]:
+    """Yield a role's own functions of these names, and the description that its derived functions begin with."""
+    own = [getattr(role.module, name, None) for name in names]
+    yield from (function for function in own if function is not None and not role.within)
+    describe = role.describe
+    if describe is not None and None in own:
+
+        def describe_only(host: Host, params: Any) -> tuple[()]:
+            describe(host, params)
+            return ()
+
+        yield describe_only
+
+
+def _rehearse_role(function: Lifecycle, context: PlanContext, number: int, host: str, assignment: Assignment) -> None:
+    try:
+        for _ in checked_items(function, context, host, assignment):
+            pass
+    except ValueError as error:
+        refusal = refusal_of(error, context, number, host, assignment)
+        if refusal is not None:
+            raise refusal from error
+    except (NeedsHost, Exception):  # noqa: S110 - the plan of the host meets any other error again, and reports it
+        pass
