@@ -10,7 +10,7 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestr.agent import record
@@ -30,6 +30,7 @@ _WORDS: dict[Any, str] = {
     Secret: "a Secret",
     bytes: "bytes",
     type(None): "None",
+    Mapping: "a mapping",
 }
 _LONGEST_SHOWN = 40  # characters of a wrong value
 
@@ -141,7 +142,8 @@ def name_of(value: Any, wrong: str = "") -> str:
 
 # -- annotations become checks, once per class -------------------------------------------------------------------------
 def _compile_class(cls: type) -> tuple[Check, ...]:
-    if kinds().get(getattr(cls, "kind", "")) is not cls or not record.is_record(cls):
+    is_checked = getattr(cls, "is_checked", False) or kinds().get(getattr(cls, "kind", "")) is cls
+    if not is_checked or not record.is_record(cls):
         return ()
     annotations = {name: (base, text) for base in cls.__mro__[::-1] for name, text in _annotations_of(base).items()}
     checks = []

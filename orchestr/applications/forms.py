@@ -15,6 +15,7 @@ from orchestr.errors import InputError
 from orchestr.resources.commands import Command
 from orchestr.resources.compose.project import ComposeProject
 from orchestr.resources.files import Directory, File
+from orchestr.resources.modes import mode_bits
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _assert_connected(host: Host, application: Application) -> None:
 
 def _file(directory: str, file: MountedFile) -> File:
     """Return a mounted file on the host; only the user of the service can read a secret."""
-    mode = file.mode & 0o600 if isinstance(file.content, Secret) else file.mode
+    mode = mode_bits(file.mode) & 0o600 if isinstance(file.content, Secret) else file.mode
     path = f"{directory}/files/{file.base}"
     return File(path, content=file.content, mode=mode, owner=str(file.uid), group=str(file.gid))
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestr.agent.resource import Resource
+from orchestr.containers.checked import Checked
 from orchestr.containers.compose import ContainerService
 from orchestr.containers.model import Network
 from orchestr.containers.stack import Deploy, MountedFile
@@ -26,7 +27,7 @@ from orchestr.secret import Secret
 
 
 @dataclass(frozen=True)
-class Use:
+class Use(Checked):
     """Another application that this one needs, by the name of its role.
 
     ``instance``: its name if the playbook has several. ``own``: it runs inside this application, as one more service
@@ -43,7 +44,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Placement:
+class Placement(Checked):
     """The hosts of a service: an inventory group.
 
     ``otherwise`` applies if the inventory does not have the group: ``all`` hosts of the application, or the ``first``.
@@ -54,7 +55,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Service:
+class Service(Checked):
     """One service: its container, its files and secrets, its hosts, and its options in a swarm.
 
     ``files`` are mounted files in a compose project, configs and secrets in a swarm. ``image_source`` is set from the
@@ -75,7 +76,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Dump:
+class Dump(Checked):
     """The commands that save and load the database of a service, with programs of the service's image.
 
     They run in a separate container, in the network of the application: ``save`` writes the dump to its output,
@@ -95,7 +96,7 @@ class Dump:
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Checked):
     """Persistent data: a directory of the host (``path``) or a volume of the project (``volume``).
 
     ``service`` uses it (at ``container_path``, if a survey must compare that), on the one host of ``placement``. It
@@ -112,7 +113,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(Checked):
     """Requests that a reverse proxy routes to this application: paths of a domain, or all, to ``port`` of its hosts.
 
     ``name`` is the domain; empty: the domain of the proxy. Without ``paths`` the site gets the requests that no other
@@ -131,7 +132,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Application:
+class Application(Checked):
     """The description of an application: its services, their data, ports and sites.
 
     ``before`` are the resources that each host needs before its services start: directories, files, kernel settings,

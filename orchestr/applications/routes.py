@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestr.containers.checked import Checked
+
 if TYPE_CHECKING:
     from orchestr.applications.model import Site
     from orchestr.planning.plan import Host, Peer
@@ -23,7 +25,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class FrontDoor:
+class FrontDoor(Checked):
     """The users' entry to an application at a proxy: the domain, and the authority of its certificate.
 
     ``authority`` is a file on the proxy's host with its own authority; "" for a public one. ``is_verified`` is False if

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestr.containers.checked import Checked
 from orchestr.containers.compose_checks import check_services
 from orchestr.containers.compose_yaml import compose_yaml
 from orchestr.containers.model import HealthCheck, Limits, Logging, Mount, Network, Port, Reload, Volume
@@ -39,7 +40,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class ContainerService:
+class ContainerService(Checked):
     """One service: an image and how it runs.
 
     ``ports`` and ``volumes`` take compose's short forms as text. ``environment`` is for public values; secrets go into

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from orchestr.containers.checked import SECRETS_GO, WOULD_SHOW, holds_secret
 from orchestr.errors import InputError
 from orchestr.inventory.closest import closest
-from orchestr.secret import Secret
 
 if TYPE_CHECKING:
     from orchestr.containers.compose import ContainerService
@@ -57,20 +57,8 @@ def _names(service: ContainerService) -> Problems:
 
 def _secrets(service: ContainerService) -> Problems:
     for name in service.__dataclass_fields__:
-        if _holds_secret(getattr(service, name)):
-            yield (
-                f"{name} holds a secret, which `docker inspect` and the compose file would show",
-                "put it into an EnvFile (mode 0600) named in env_files, or into a mounted file",
-            )
-
-
-def _holds_secret(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_holds_secret(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(_holds_secret(item) for item in value)
-    fields: Iterable[str] = getattr(value, "__dataclass_fields__", ())
-    return isinstance(value, Secret) or any(_holds_secret(getattr(value, name)) for name in fields)
+        if holds_secret(getattr(service, name)):
+            yield f"{name} holds a secret, which {WOULD_SHOW}", SECRETS_GO
 
 
 def _ports(service: ContainerService) -> Problems:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestr.containers.checked import Checked
 from orchestr.errors import InputError
 
 _PORT = re.compile(
@@ -18,7 +19,7 @@ _PORT = re.compile(
 
 
 @dataclass(frozen=True)
-class Port:
+class Port(Checked):
     """Published ports: ``published`` on the host goes to ``target`` in the container; ranges are inclusive pairs."""
 
     target: tuple[int, int]
@@ -70,7 +71,7 @@ def _span(pair: tuple[int, int]) -> str:
 
 
 @dataclass(frozen=True)
-class Mount:
+class Mount(Checked):
     """Something at ``target`` in the container: a host's file or directory, a named volume, or memory (tmpfs)."""
 
     type: Literal["bind", "volume", "tmpfs"]
@@ -89,7 +90,7 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class HealthCheck:
+class HealthCheck(Checked):
     """How the engine checks that a service works; ``test`` is a command (words) or a shell line."""
 
     test: str | tuple[str, ...]
@@ -100,7 +101,7 @@ class HealthCheck:
 
 
 @dataclass(frozen=True)
-class Logging:
+class Logging(Checked):
     """Where logs go; by default files that are rotated, since Docker's own default fills the disk."""
 
     driver: str = "json-file"
@@ -108,7 +109,7 @@ class Logging:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Checked):
     """The upper limits of a service, and the resources reserved for it: CPUs as a number, memory as ``512m``."""
 
     cpus: float | None = None
@@ -119,7 +120,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Reload:
+class Reload(Checked):
     """Files that a running service reads again after a command in its container."""
 
     files: tuple[str, ...]
@@ -127,7 +128,7 @@ class Reload:
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Checked):
     """A network of the project; an ``external`` one must already exist."""
 
     name: str
@@ -139,7 +140,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Volume:
+class Volume(Checked):
     """A named volume of the project; an ``external`` one must already exist."""
 
     name: str

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestr.containers.checked import Checked
 from orchestr.containers.compose import ContainerService
 from orchestr.resources.modes import mode_bits
 from orchestr.secret import Secret
@@ -16,7 +17,7 @@ HASH_LENGTH = 12
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Checked):
     """How an update or a rollback replaces a service's tasks.
 
     ``delay_s``: seconds between two tasks. With 0, swarm may stop the next task of the version that works before it has
@@ -32,7 +33,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Restart:
+class Restart(Checked):
     """When swarm restarts a task that ended: always, after a failure, never."""
 
     condition: Literal["any", "on-failure", "none"] = "any"
@@ -42,7 +43,7 @@ class Restart:
 
 
 @dataclass(frozen=True)
-class Deploy:
+class Deploy(Checked):
     """Where and how a service's tasks run.
 
     ``replicas``: how many (default: the service's own). ``publish``: "ingress" answers on every node and needs IPVS;
@@ -65,17 +66,17 @@ class Deploy:
 
 
 @dataclass(frozen=True)
-class MountedFile:
+class MountedFile(Checked):
     """A file that swarm mounts into a service's tasks: a swarm secret if its content is a Secret, else a config."""
 
     target: str
     content: str | Secret
     name: str = ""
-    mode: int = 0o444
+    mode: int | str = 0o444
     uid: int = 0
     gid: int = 0
 
-    def __post_init__(self) -> None:
+    def _complete(self) -> None:
         object.__setattr__(self, "mode", mode_bits(self.mode))
 
     @property
@@ -107,7 +108,7 @@ def _slow_digest(text: str, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class SwarmService:
+class SwarmService(Checked):
     """A service and how a swarm runs it."""
 
     service: ContainerService

@@ -1,8 +1,10 @@
-"""Every field of every resource takes values of its type, and refuses others where the resource is made."""
+"""Every field of every resource and part of an application takes values of its type, and refuses others when made."""
 
 from __future__ import annotations
 
+import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +13,10 @@ from orchestr import field_types
 from orchestr.agent import record
 from orchestr.agent.resource import Task, kinds
 from orchestr.agent.secret import Secret
+from orchestr.applications import model, routes
+from orchestr.containers import stack
+from orchestr.containers.checked import Checked
+from orchestr.containers.compose import ContainerService
 from orchestr.field_types import FieldTypeError, check_fields
 from orchestr.resources.commands import Command
 from orchestr.resources.env_files import EnvFile
@@ -20,7 +26,9 @@ from orchestr.resources.users import User
 from tests.property.test_every_kind import _registered
 
 _registered()  # imports all of them
-SHIPPED = {kind: cls for kind, cls in kinds().items() if cls.__module__.startswith("orchestr.")}
+RESOURCES = {kind: cls for kind, cls in kinds().items() if cls.__module__.startswith("orchestr.")}
+PARTS = {f"{cls.__module__}.{cls.__name__}": cls for cls in Checked.__subclasses__()}
+SHIPPED: dict[str, type] = {**RESOURCES, **PARTS}
 FIELDS = [(kind, field.name) for kind, cls in sorted(SHIPPED.items()) for field in record.fields(cls)]
 VALUES: dict[str, Any] = {
     "text": "x", "number": 5, "fraction": 1.5, "boolean": True, "none": None, "secret": Secret("hunter2"),
@@ -33,7 +41,11 @@ VALUES: dict[str, Any] = {
 def _fits(annotation: Any, value: Any) -> bool:
     """Tell by the annotation alone, in the plainest way, whether a value belongs in a field; lists count as tuples."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Union:
+    if origin is typing.Literal:
+        return value in arguments
+    if origin is Mapping:
+        return isinstance(value, Mapping)
+    if origin in (typing.Union, types.UnionType):
         return any(_fits(argument, value) for argument in arguments)
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
@@ -121,3 +133,37 @@ def test_a_list_is_kept_as_a_tuple() -> None:
     package: Any = Package
     assert package(["a", "b"]) == Package(("a", "b"))
     assert hash(package(["a"])) == hash(Package(("a",)))
+
+
+def test_parts_of_applications_are_checked() -> None:
+    """All dataclasses that a role describes its application with: what a description gets wrong never gets further."""
+    names = {vars(module)[name] for module in (model, routes, stack) for name in vars(module) if name[0].isupper()}
+    own = {cls for cls in names if str(getattr(cls, "__module__", "")).startswith(("orchestr.app", "orchestr.cont"))}
+    assert {cls for cls in own if hasattr(cls, "__dataclass_fields__")} - {routes.Route} <= set(PARTS.values())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ContainerService("web", "web:1", init="yes"), "web: init is text, expected true or false"),
+        (lambda: ContainerService("web", "web:1", ports=(80,)), "web: ports is a list with a number (80), expected"),
+        (lambda: ContainerService("web", "web:1", ports="80:80"), "web: ports is text, expected a list of"),
+        (lambda: stack.Deploy(mode="globl"), "Deploy: mode is text, expected 'replicated', 'global'"),
+        (lambda: stack.MountedFile("/x", 5), "MountedFile /x: content is a number (5), expected text or a Secret"),
+        (lambda: model.Site("80"), "Site: port is text, expected a whole number"),
+        (lambda: model.Application((ContainerService("a", "a:1"),)), "services is a list with a ContainerService"),
+    ],
+)
+def test_a_part_of_another_type_is_refused_in_plain_words(make: Any, message: str) -> None:
+    """As a resource's field is."""
+    with pytest.raises(FieldTypeError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+def test_a_mode_of_a_mounted_file_is_as_that_of_a_file() -> None:
+    """The same rule; the refusal has the file with it, for the message at the role's line."""
+    assert stack.MountedFile("/x", "x", mode="0640").mode == 0o640
+    with pytest.raises(ValueError, match="write 0o640") as caught:
+        stack.MountedFile("/x", "x", mode=640)
+    assert isinstance(caught.value.record, stack.MountedFile)  # type: ignore[attr-defined]

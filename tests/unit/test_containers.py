@@ -25,6 +25,7 @@ from orchestr.containers.compose import (
     definition_digest,
 )
 from orchestr.errors import InputError
+from orchestr.field_types import FieldTypeError
 from orchestr.secret import Secret
 
 WEB = ContainerService("web", "shop/web:1")
@@ -153,11 +154,7 @@ REFUSED = {
     ),
     "overlapping host ranges": ([replace(WEB, ports=("80-90:80-90", "85:85"))], "both publish 85/tcp"),
     "a secret in the environment": ([replace(WEB, environment={"P": HUNTER})], "environment holds a secret"),
-    "a secret in the command": ([replace(WEB, command=("run", HUNTER))], "command holds a secret"),
-    "a secret in a health check": (
-        [replace(WEB, healthcheck=HealthCheck(("redis-cli", "-a", HUNTER)))],
-        "healthcheck holds a secret",
-    ),
+    "a secret in a label": ([replace(WEB, labels={"a": HUNTER})], "labels holds a secret"),
     "an unknown dependency": ([WEB, replace(WEB, name="b", depends_on=("wbe",))], "did you mean 'web'"),
     "an unknown condition": (
         [WEB, replace(WEB, name="b", depends_on=(("web", "healthy"),))],
@@ -187,6 +184,23 @@ def test_what_would_not_work_is_refused(services: list[ContainerService], messag
     with pytest.raises(InputError) as caught:
         compose_text("shop", services)
     assert message in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: replace(WEB, command=("run", HUNTER)), "web: command is a list with a Secret"),
+        (lambda: replace(WEB, image=HUNTER), "web: image is a Secret"),
+        (lambda: HealthCheck(("redis-cli", "-a", HUNTER)), "HealthCheck: test is a list with a Secret"),
+        (lambda: Mount("bind", "/a", HUNTER), "Mount bind: target is a Secret"),
+    ],
+)
+def test_a_secret_is_refused_where_it_would_be_shown(make: Any, message: str) -> None:
+    """The service is not made at all; the message says where the secret belongs."""
+    with pytest.raises(FieldTypeError) as caught:
+        make()
+    assert message in str(caught.value) and "put it into an EnvFile" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_media_ports_on_the_host_network_are_fine() -> None:

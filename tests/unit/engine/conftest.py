@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import orchestr
+from orchestr.engine.fleet import Fleet
 from orchestr.events import Event
 from orchestr.results import RunResult
 from orchestr.transport.memory import MemoryHost, memory_connector
@@ -57,6 +58,21 @@ class Project:
     def of(self, kind: type[Any]) -> list[Any]:
         """Return the events of one kind, in order."""
         return [event for event in self.events if isinstance(event, kind)]
+
+
+def interrupt_when(monkeypatch: pytest.MonkeyPatch, wait: Callable[[], object]) -> None:
+    """Press Ctrl-C, as it were, when hosts are at work and ``wait`` has returned; connecting is left alone."""
+    each = Fleet.each
+
+    def interrupted(fleet: Fleet, hosts: Any, work: Any) -> Any:
+        if work.__name__ == "connect":
+            return each(fleet, hosts, work)
+        for host in hosts:
+            fleet._pool.submit(work, host)  # type: ignore[union-attr]
+        wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Fleet, "each", interrupted)
 
 
 @pytest.fixture

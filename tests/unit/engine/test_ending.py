@@ -21,7 +21,7 @@ from orchestr.engine.session import Session, SessionOptions
 from orchestr.errors import AgentError, InputError, UnreachableError
 from orchestr.inventory import ConnectionSettings, load_inventory
 from orchestr.transport.memory import MemoryChannel, MemoryConnection, MemoryHost, memory_connector
-from tests.unit.engine.conftest import Project
+from tests.unit.engine.conftest import Project, interrupt_when
 from tests.waiting import HANG_S
 
 SETTINGS = ConnectionSettings(address="a")
@@ -148,17 +148,7 @@ def test_an_interrupt_is_no_failure_of_hosts(project: Project, monkeypatch: pyte
         raise UnreachableError("the connection ended in the middle of the run")
 
     monkeypatch.setattr(Session, "run_tasks", wait)
-    each = Fleet.each
-
-    def interrupted(fleet: Fleet, hosts: Any, work: Any) -> Any:
-        if work.__name__ == "connect":
-            return each(fleet, hosts, work)
-        for host in hosts:
-            fleet._pool.submit(work, host)  # type: ignore[union-attr]
-        reached.wait(HANG_S)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Fleet, "each", interrupted)
+    interrupt_when(monkeypatch, lambda: reached.wait(HANG_S))
     result = project.run()
     assert result.exit_code == 130
     assert [(host.unreachable, host.errors) for host in result.hosts.values()] == [(False, [])] * 4

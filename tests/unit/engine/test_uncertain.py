@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from orchestr import events
-from orchestr.engine.fleet import Fleet
 from orchestr.reports.replay import from_json, recorded_result
 from orchestr.results import RunResult
 from orchestr.transport.memory import memory_connector
-from tests.unit.engine.conftest import Project
+from tests.unit.engine.conftest import Project, interrupt_when
 from tests.unit.engine.hostile import HostileHost, message
 from tests.waiting import wait_until
 
@@ -86,17 +83,10 @@ def test_an_interrupt_with_tasks_at_work(project: Project, monkeypatch: pytest.M
     """A host that is interrupted in a task may have changed; one that was done has not changed further."""
     hanging = HostileHost(lambda tasks: iter([message("started", task=tasks[0])]))
     honest = memory_connector(project.hosts)
-    each = Fleet.each
-
-    def interrupted(fleet: Fleet, hosts: Any, work: Any) -> Any:
-        if work.__name__ == "connect":
-            return each(fleet, hosts, work)
-        for host in hosts:
-            fleet._pool.submit(work, host)  # type: ignore[union-attr]
-        wait_until(lambda: len(project.of(events.TaskFinished)) == 9 and project.of(events.TaskStarted))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Fleet, "each", interrupted)
+    interrupt_when(
+        monkeypatch,
+        lambda: wait_until(lambda: len(project.of(events.TaskFinished)) == 9 and project.of(events.TaskStarted)),
+    )
     result = project.run(connector=lambda settings: hanging if settings.address == "a" else honest(settings))
     assert result.exit_code == 130
     assert "a" in uncertain(result)
