@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections import Counter
@@ -43,7 +44,10 @@ def fleet_of(new_project: NewProject, count: int) -> Project:
 
 @contextmanager
 def counted_calls() -> Iterator[Counter[str]]:
-    """Count the calls of orchestr's own functions in threads begun from here on, and in this one."""
+    """Count the calls of orchestr's own functions in threads begun from here on, and in this one.
+
+    Remains of earlier tests are collected before, and none while it counts: their finalizers would be counted too.
+    """
     calls: Counter[str] = Counter()
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
@@ -52,6 +56,8 @@ def counted_calls() -> Iterator[Counter[str]]:
 
     idle = memory._idle[:]  # threads that earlier tests began, which would work uncounted
     memory._idle.clear()
+    gc.collect()
+    gc.disable()
     threading.setprofile(note)
     sys.setprofile(note)
     try:
@@ -59,6 +65,7 @@ def counted_calls() -> Iterator[Counter[str]]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
+        gc.enable()
         memory._idle[:] = idle
 
 
