@@ -46,6 +46,9 @@ class RunStarted(Event):
     previous: str = ""  # of an upgrade: the inventory it leaves
     chosen_playbook: str = ""  # of an upgrade: --playbook, when it was given
     extra_variables: tuple[str, ...] = ()  # the names of -e, never their values
+    limit: str = ""
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,9 @@ class Run:
             previous=_absolute(options.previous),
             chosen_playbook=_absolute(options.chosen_playbook),
             extra_variables=self._extra_variables(),
+            limit=options.limit or "",
+            tags=options.tags,
+            skip_tags=options.skip_tags,
         )
 
     def _extra_variables(self) -> tuple[str, ...]:

@@ -211,6 +211,15 @@ def test_history_and_show(orchestr: Orchestr) -> None:
     assert orchestr("show", "nothing").code == 2
 
 
+def test_show_repeats_the_options_that_narrowed_a_run(orchestr: Orchestr) -> None:
+    """It claims no more than the run looked at, and the next command is for the same part."""
+    orchestr("run", SITE)
+    orchestr("run", SITE, "-l", "web1", "--tags", "app")
+    assert "Nothing to change: in what the tags select, the host is as" in orchestr("show", "last").out
+    orchestr("plan", SITE, "-e", "app_word=new", "-l", "web1", "-t", "app")
+    assert f"orchestr run {SITE} -l web1 -t app -e …" in orchestr("show", "last").out
+
+
 def test_show_of_a_killed_run(orchestr: Orchestr, project: Path) -> None:
     """A run without an end is shown as far as it came, as one that did not end."""
     orchestr("run", SITE)

@@ -60,7 +60,13 @@ def _again(events: list[Event]) -> Again:
     if started is None:
         return Again()
     inventory = shlex.quote(nearby(started.inventory))
-    options = [f"--playbook {shlex.quote(nearby(started.chosen_playbook))}"] * bool(started.chosen_playbook)
+    given = (
+        ("-l", started.limit),
+        ("-t", ",".join(started.tags)),
+        ("--skip-tags", ",".join(started.skip_tags)),
+        ("--playbook", nearby(started.chosen_playbook)),
+    )
+    options = [f"{name} {shlex.quote(value)}" for name, value in given if value]
     options += ["-e …"] * bool(started.extra_variables)
     if not started.previous:
         return Again(inventory, " ".join(options))
