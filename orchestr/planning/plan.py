@@ -16,7 +16,7 @@ from orchestr.planning.host import Host as Host
 from orchestr.planning.host import Peer as Peer
 from orchestr.planning.ownership import Owners, refuse_conflicts
 from orchestr.planning.provenance import input_error_of
-from orchestr.planning.role import Params, Role, load_role, resolve_params, role_names
+from orchestr.planning.role import Params, Role, directories_near, load_role, resolve_params, role_names
 
 if TYPE_CHECKING:
     from orchestr.blobs import BlobStore
@@ -105,9 +105,9 @@ class PlanContext:
 
 def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
     """Load all roles and resolve all parameters, for every play and host. Raises InputError; connects to no host."""
-    root, plays = context.inventory.root, context.playbook.plays
-    roles = [[(use, role) for use in play.roles for role in _load_with_parts(use, root)] for play in plays]
-    names = dict.fromkeys((*role_names(root), *(role.name for play_roles in roles for _, role in play_roles)))
+    root, plays, near = context.inventory.root, context.playbook.plays, directories_near(context.playbook.path)
+    roles = [[(use, role) for use in play.roles for role in _load_with_parts(use, root, near)] for play in plays]
+    names = dict.fromkeys((*role_names(root, near), *(role.name for play_roles in roles for _, role in play_roles)))
     for number, play in enumerate(plays):
         for host in play_hosts[number]:
             groups = context.inventory.host(host).groups
@@ -119,9 +119,9 @@ def assign(context: PlanContext, play_hosts: Mapping[int, list[str]]) -> None:
             )
 
 
-def _load_with_parts(use: RoleUse, root: Path) -> Iterator[Role]:
+def _load_with_parts(use: RoleUse, root: Path, near: tuple[Path, ...]) -> Iterator[Role]:
     """Yield the applications that run inside a role of a play, then the role."""
-    return with_own_parts(load_role(use.name, root, use.position, instance=use.instance), root)
+    return with_own_parts(load_role(use.name, root, use.position, instance=use.instance, near=near), root, near)
 
 
 def _is_assigned(role: Role, groups: Iterable[str], inventory: Inventory) -> bool:
@@ -136,11 +136,11 @@ def _is_assigned(role: Role, groups: Iterable[str], inventory: Inventory) -> boo
     return not has_part or role.name in groups or role.name not in inventory.groups
 
 
-def with_own_parts(role: Role, root: Path) -> Iterator[Role]:
+def with_own_parts(role: Role, root: Path, near: tuple[Path, ...] = ()) -> Iterator[Role]:
     """Yield the applications that run inside this one, each a role of its own, then the application itself."""
     for use in role.uses:
         if use.own:
-            yield load_role(use.role, root, instance=use.name, within=role.name)
+            yield load_role(use.role, root, instance=use.name, within=role.name, near=near)
     yield role
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import re
 import sys
 import threading
@@ -102,47 +103,64 @@ class Role:
         return derived_function(name)
 
 
-def role_directories(root: Path) -> list[Path]:
-    """Return the directories to search for roles: ``roles/`` of the project first, then the roles of orchestr."""
-    directories = (root / "roles", shipped_directory("roles"))
+def role_directories(root: Path, near: tuple[Path, ...] = ()) -> list[Path]:
+    """Return the directories to search for roles: that of the project, those near the playbook, that of orchestr."""
+    directories = (root / "roles", *near, shipped_directory("roles"))
     return [path for path in dict.fromkeys(directories) if path is not None and path.is_dir()]
 
 
+def directories_near(playbook: Path) -> tuple[Path, ...]:
+    """Return the directories of a playbook's own roles: ``roles/`` beside it, and that beside its ``playbooks/``.
+
+    >>> [str(path) for path in directories_near(Path("/srv/shop/playbooks/site.yml"))]
+    ['/srv/shop/playbooks/roles', '/srv/shop/roles']
+    """
+    directory = Path(os.path.abspath(playbook)).parent  # noqa: PTH100 - a link in the path may lead to other roles
+    beside = (directory.parent / "roles",) if directory.name == "playbooks" else ()
+    return (directory / "roles", *beside)
+
+
 @functools.lru_cache(maxsize=64)
-def role_names(root: Path) -> tuple[str, ...]:
-    """Return the names of all roles available to the project at ``root``, sorted."""
-    names = {file.parent.name for directory in role_directories(root) for file in directory.glob("*/__init__.py")}
+def role_names(root: Path, near: tuple[Path, ...] = ()) -> tuple[str, ...]:
+    """Return the names of all roles available to the project at ``root`` and a playbook, sorted."""
+    names = {file.parent.name for directory in role_directories(root, near) for file in directory.glob("*/__init__.py")}
     names = {name for name in names if name.isidentifier()}
     return tuple(sorted(names))
 
 
-def load_role(name: str, root: Path, position: Position | None = None, *, instance: str = "", within: str = "") -> Role:
-    """Return the role ``name``, under the name of an instance if one is given.
+def load_role(
+    name: str,
+    root: Path,
+    position: Position | None = None,
+    *,
+    instance: str = "",
+    within: str = "",
+    near: tuple[Path, ...] = (),
+) -> Role:
+    """Return the role ``name``, under the name of an instance if one is given; ``near``: see `directories_near`.
 
     Raises InputError, with the closest known name, for a role that is not found or cannot be loaded.
     """
-    for directory in role_directories(root):
+    for directory in role_directories(root, near):
         path = directory / name
         if name.isidentifier() and (path / "__init__.py").is_file():
             return _check_params(Role(instance or name, path, _module(name, path, position), name, within))
-    raise _not_found(name, root, position)
+    raise _not_found(name, root, near, position)
 
 
-def _not_found(name: str, root: Path, position: Position | None) -> InputError:
+def _not_found(name: str, root: Path, near: tuple[Path, ...], position: Position | None) -> InputError:
     """Return the error for a role that no searched directory has under a name that Python can import."""
-    for directory in role_directories(root):
+    directories = role_directories(root, near)
+    for directory in directories:
         path = directory / name
         if not name.isidentifier() and (path / "__init__.py").is_file():
             valid = re.sub(r"\W|^(?=\d)", "_", name)
             step = f"rename the directory {path} to {valid}, and write {valid} in the playbook and in its variables"
             message = f"role {name!r} is a Python package whose name Python cannot import"
             return input_error(position, message, next_step=step)
-    known = role_names(root)
-    searched = ", ".join(str(directory) for directory in dict.fromkeys((root / "roles", *role_directories(root))))
+    known = role_names(root, near)
+    searched = ", ".join(str(directory) for directory in dict.fromkeys((root / "roles", *near, *directories)))
     step = f"roles: {', '.join(known)} (searched in {searched})"
-    beside = Path(position.file).resolve().parent.parent / "roles" / name if position is not None else None
-    if beside is not None and (beside / "__init__.py").is_file():
-        step = f"{beside} is not in the inventory's project: move the inventory there, or the role to {root}/roles"
     return input_error(position, f"role {name!r} not found", suggestion=closest(name, known), next_step=step)
 
 

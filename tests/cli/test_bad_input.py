@@ -339,17 +339,6 @@ def test_a_program_is_no_inventory(orchestr: Orchestr, project: Path) -> None:
     assert not (project / "ran").exists()
 
 
-def test_a_role_beside_the_playbook_of_another_project_is_named(
-    orchestr: Orchestr, project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Roles are those of the inventory's project."""
-    other = tmp_path_factory.mktemp("elsewhere")
-    (other / "inv.yml").write_text("all: {hosts: {h: }}\n")
-    outcome = orchestr("plan", str(other / "inv.yml"), "--playbook", str(project / BOOK))
-    assert outcome.code == 2
-    assert f"{project}/roles/app is not in the inventory's project: move the inventory there" in outcome.err
-
-
 @pytest.mark.parametrize("line", ["ansible_port: {}", "ansible_become: {}", "app_port: '{}'", "ansible_host: 'a@{}'"])
 def test_a_value_without_end_is_cut_short(orchestr: Orchestr, project: Path, line: str) -> None:
     """What was found is quoted to be recognised, not whole."""

@@ -104,3 +104,27 @@ def _became(project: Project) -> dict[str, bool]:
 
     project.run(connector=connector, check=True)
     return dict(sorted(seen.items()))
+
+
+@pytest.mark.parametrize("beside", ["plays/roles", "playbooks/roles", "roles"])
+def test_a_playbooks_own_roles_are_found(project: Project, tmp_path: Path, beside: str) -> None:
+    """Beside the playbook, as in Ansible, and of its project, also when the inventory is of another one."""
+    other, folder = tmp_path / "other", "plays" if beside == "plays/roles" else "playbooks"
+    for path, text in {
+        f"{folder}/site.yml": "- {hosts: a, roles: [theirs, hello]}\n",
+        f"{beside}/theirs/__init__.py": "from orchestr import Directory\ndef deploy(host, params):\n"
+        "    yield Directory('/opt/theirs')\n",
+        f"{beside}/hello/__init__.py": "raise RuntimeError('the role of the project comes first')\n",
+    }.items():
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        (other / path).write_text(text)
+    assert project.run(playbook=other / folder / "site.yml").exit_code == 0
+    assert {"/opt/theirs", "/opt/hello"} <= project.hosts["a"].nodes.keys()
+
+
+def test_a_role_that_is_nowhere_says_where_it_was_looked_for(project: Project) -> None:
+    """Each directory is named, also those that do not exist."""
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [zzz]}\n")
+    with pytest.raises(InputError) as caught:
+        project.run()
+    assert f"(searched in {project.root}/roles, {project.root}/playbooks/roles, " in caught.value.next_step
