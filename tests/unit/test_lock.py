@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["requirements/dev.txt", "requirements/minimum.txt", "benchmarks/requirements.txt"]
+LOCKS = ["requirements/dev.txt", "requirements/minimum.txt", "benchmarks/requirements.txt", "requirements/uv.txt"]
 
 
 def _stated() -> list[Requirement]:
