@@ -34,6 +34,13 @@ def tar_of(files: dict[str, bytes], links: dict[str, str] | None = None) -> byte
     return stream.getvalue()
 
 
+def zstd_of(data: bytes) -> bytes:
+    """Return a zstd frame of one raw block (RFC 8878): a real decoder unpacks it, and none is needed to make it."""
+    assert 256 <= len(data) < 65_792
+    header = b"\x28\xb5\x2f\xfd\x60" + (len(data) - 256).to_bytes(2, "little")
+    return header + (len(data) << 3 | 1).to_bytes(3, "little") + data
+
+
 def config_of(layers: list[bytes], command: str = "run", architecture: str = "amd64") -> bytes:
     document = {
         "architecture": architecture,
@@ -110,6 +117,23 @@ def save_layout(path: Path, images: dict[str, list[bytes]], key: str = "org.open
         blobs.update({f"blobs/sha256/{sha256(data)}": data for data in (manifest, *parts)})
     index = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
     path.write_bytes(tar_of({**blobs, "index.json": index, "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}))
+
+
+def save_directory(path: Path, layers: list[bytes], manifest: dict[str, object] | None = None) -> str:
+    """Write the transport ``dir`` of skopeo (``podman save --format docker-dir``); return the image's id."""
+    parts = [config_of(layers), *layers]
+    document = manifest or {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {**_descriptor(parts[0]), "mediaType": "application/vnd.docker.container.image.v1+json"},
+        "layers": [_descriptor(data) for data in layers],
+    }
+    path.mkdir()
+    (path / "version").write_text("Directory Transport Version: 1.1\n")
+    (path / "manifest.json").write_text(json.dumps(document))
+    for data in parts:
+        (path / sha256(data)).write_bytes(data)
+    return f"sha256:{sha256(parts[0])}"
 
 
 def save_documents(path: Path, index: object, *documents: object, name: str = "index.json") -> None:

@@ -21,6 +21,8 @@ from orchestr.resources.docker.engine import familiar
 from orchestr.resources.docker.images import ImageLayer
 from orchestr.resources.files import Blob
 
+INDEX_FORM = 2  # of the index beside an archive; another one is made anew
+
 __all__ = ["BlobLocation", "ImageSource", "cache_directory", "open_archive", "open_image"]
 
 
@@ -90,9 +92,9 @@ def _indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = F
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=archive) from error
     references = known.get("references", [])
-    if known.get("stamp") != stamp or "architecture" not in known.get("image", {}):
+    if known.get("stamp") != stamp or known.get("form") != INDEX_FORM:
         source = read_archive(archive, reference, is_just_saved)
-        known, references = {"stamp": stamp, "image": _plain(source)}, []
+        known, references = {"form": INDEX_FORM, "stamp": stamp, "image": _plain(source)}, []
     else:
         source = _source(known["image"], archive, reference)
     if source.reference not in references:
@@ -111,14 +113,17 @@ def _plain(source: ImageSource) -> dict[str, Any]:
         "image_id": source.image_id,
         "config": source.config.sha256,
         "architecture": source.architecture,
-        "layers": [[layer.diff_id, layer.blob.sha256] for layer in source.layers],
+        "layers": [[layer.diff_id, layer.blob.sha256, layer.is_zstd] for layer in source.layers],
         "blobs": {digest: [location.offset, location.size_bytes] for digest, location in source.blobs.items()},
     }
 
 
 def _source(plain: dict[str, Any], archive: Path, reference: str) -> ImageSource:
     blobs = {digest: BlobLocation(archive, offset, size) for digest, (offset, size) in plain["blobs"].items()}
-    layers = tuple(ImageLayer(diff_id, Blob(digest, blobs[digest].size_bytes)) for diff_id, digest in plain["layers"])
+    layers = tuple(
+        ImageLayer(diff_id, Blob(digest, blobs[digest].size_bytes), is_zstd)
+        for diff_id, digest, is_zstd in plain["layers"]
+    )
     config = Blob(plain["config"], blobs[plain["config"]].size_bytes)
     name = familiar(reference) if reference else plain["reference"]
     return ImageSource(name, plain["image_id"], config, layers, blobs, plain["architecture"])

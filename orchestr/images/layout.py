@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestr.blobs import BlobStore
 
 PIECE = 1 << 20
+PACKED_PIECE = 1 << 16  # of compressed bytes, which may become a thousand times as many
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 UNPACKERS = {GZIP: "gunzip", ZSTD: "unzstd", b"\xfd7zXZ": "unxz", b"BZh": "bunzip2"}
 MAKE_IT = "make it with: docker save IMAGE -o FILE"
@@ -123,7 +124,10 @@ class _Archive:
 
     def _image(self, reference: str) -> ImageSource:
         if "manifest.json" in self._names:
-            return self._source(manifests.docker_parts(self._json("manifest.json"), reference))
+            document = self._json("manifest.json")
+            if manifests.is_manifest(document):  # the transport "dir" of podman and skopeo
+                return self._source(manifests.directory_parts(document, reference))
+            return self._source(manifests.docker_parts(document, reference))
         if "index.json" in self._names:
             index = self._json("index.json")
             return self._source(manifests.oci_parts(index, reference, self._names, self._checked_json))
@@ -140,7 +144,7 @@ class _Archive:
         for name, diff_id in zip(parts.layers, details.diff_ids, strict=True):
             blob, location = self._blob(name, diff_id)
             blobs[blob.sha256] = location
-            layers.append(ImageLayer(diff_id, blob))
+            layers.append(ImageLayer(diff_id, blob, self._begins_with(name, ZSTD)))
         image_id = f"sha256:{config.sha256}"
         source = ImageSource(familiar(parts.name), image_id, config, tuple(layers), blobs, details.architecture)
         try:
@@ -160,6 +164,10 @@ class _Archive:
                 return member
             name = _normal(PurePosixPath(name).parent / member.linkname) if member.issym() else member.linkname
         raise self._error(f"damaged: {name} is missing")
+
+    def _begins_with(self, name: str, magic: bytes) -> bool:
+        with self._open(name) as stream:
+            return stream.read(len(magic)) == magic
 
     def _open(self, name: str) -> IO[bytes]:
         stream = self._tar.extractfile(self._member(name))
@@ -241,7 +249,7 @@ def _digests(stream: IO[bytes]) -> tuple[str, str]:
         return packed.hexdigest(), "" if magic == ZSTD else packed.hexdigest()
     unpacked, unzip = hashlib.sha256(), zlib.decompressobj(wbits=31)
     try:
-        for piece in _pieces(stream):
+        for piece in _pieces(stream, PACKED_PIECE):
             packed.update(piece)
             while piece:
                 unpacked.update(unzip.decompress(piece))
@@ -253,8 +261,8 @@ def _digests(stream: IO[bytes]) -> tuple[str, str]:
     return packed.hexdigest(), unpacked.hexdigest()
 
 
-def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    yield from iter(lambda: stream.read(PIECE), b"")
+def _pieces(stream: IO[bytes], size_bytes: int = PIECE) -> Iterator[bytes]:
+    yield from iter(lambda: stream.read(size_bytes), b"")
 
 
 def _normal(path: PurePosixPath) -> str:

@@ -78,17 +78,28 @@ def platform_of(machine: str) -> str:
 def docker_parts(document: Any, reference: str) -> Parts:
     """Return the image that ``reference`` names in a ``manifest.json``. Raises BadDocument."""
     where = "manifest.json"
-    entries = [_docker_entry(entry, f"{where}[{number}]") for number, entry in enumerate(_list(document, where))]
-    names = [entry_names for entry_names, _ in entries]
-    entry_names, parts = entries[_choose(names, reference)]
-    return Parts(reference or next(iter(entry_names), ""), parts.config, parts.layers)
+    entries = [_mapping(entry, f"{where}[{number}]") for number, entry in enumerate(_list(document, where))]
+    names = [_texts(fields.get("RepoTags") or [], f"{where}[{n}].RepoTags") for n, fields in enumerate(entries)]
+    number = _choose(names, reference)
+    config = _text(entries[number].get("Config"), f"{where}[{number}].Config")
+    layers = _texts(entries[number].get("Layers"), f"{where}[{number}].Layers")
+    return Parts(reference or next(iter(names[number]), ""), config, layers)
 
 
-def _docker_entry(entry: Any, where: str) -> tuple[tuple[str, ...], Parts]:
-    fields = _mapping(entry, where)
-    tags = _texts(fields.get("RepoTags") or [], f"{where}.RepoTags")
-    config = _text(fields.get("Config"), f"{where}.Config")
-    return tags, Parts("", config, _texts(fields.get("Layers"), f"{where}.Layers"))
+# -- the transport "dir": a manifest, and each blob under its digest ---------------------------------------------------
+def is_manifest(document: Any) -> bool:
+    """Return True if a ``manifest.json`` is the manifest of one image itself, not a list of them."""
+    return isinstance(document, dict) and "schemaVersion" in document
+
+
+def directory_parts(document: Any, reference: str) -> Parts:
+    """Return the image of a directory that podman (``docker-dir``) or skopeo (``dir:``) wrote. Raises BadDocument."""
+    parts = _parts_of(_mapping(document, "manifest.json"), reference)
+    return Parts(reference, _bare(parts.config), tuple(map(_bare, parts.layers)))
+
+
+def _bare(blob: str) -> str:
+    return blob.rpartition("/")[2]
 
 
 # -- an OCI layout -----------------------------------------------------------------------------------------------------
@@ -103,7 +114,13 @@ def oci_parts(index: Any, reference: str, names: Collection[str], read: Callable
         raise BadDocument("it holds no images")
     chosen = entries[_choose([_names_of(entry) for entry in entries], reference)]
     name = reference or next(iter(_names_of(chosen)), "")
-    document = _manifest(chosen, names, read)
+    return _parts_of(_manifest(chosen, names, read), name)
+
+
+def _parts_of(document: Mapping[str, Any], name: str) -> Parts:
+    """Return the parts that a manifest lists. Raises BadDocument for several platforms, and for an artifact."""
+    if "manifests" in document:
+        raise BadDocument("it holds an index of platforms; save it for one platform only")
     artifact = document.get("artifactType")
     config = _mapping(document.get("config"), "the manifest's config")
     kind = config.get("mediaType", "")

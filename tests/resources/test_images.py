@@ -18,7 +18,7 @@ from orchestr.images.archive import ImageSource, open_archive
 from orchestr.resources.docker.engine import familiar, tagged
 from orchestr.resources.docker.images import LOGINS, PulledImage, repository, verified
 from orchestr.transport.memory import MemorySystem
-from tests.image_archives import layer, save_25, sha256
+from tests.image_archives import config_of, layer, save_25, sha256, tar_of, zstd_of
 from tests.resources.engine_double import ENGINES, EngineDouble, answers
 from tests.resources.fakes.image_engine import ImageEngine
 
@@ -188,6 +188,32 @@ def test_an_engine_that_names_images_by_manifest_is_understood(host: Host) -> No
     assert host.run(source)["verdict"] == "ok"
     host.engine.images[-1]["Id"] = "sha256:" + "e" * 64
     assert host.run(source)["verdict"] == "changed"
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_layers_that_the_engine_does_not_read_are_not_sent(tmp_path: Path, check: bool) -> None:
+    """An old engine would say "unexpected EOF" of zstd after all was sent; a plan says it too. A newer one loads it."""
+
+    def load(system: MemorySystem, words: tuple[str, ...], archive: bytes) -> Any:
+        host.engine.images.append({"Id": source.image_id, "RepoTags": ["app:1"]})
+        return 0, "Loaded image: app:1\n"
+
+    for version, verdict in (("20.10", "failed"), ("26.1", "changed")):
+        host = Host(tmp_path)
+        host.engine = EngineDouble(version)
+        host.engine.host.commands[("docker", "load")] = load
+        config = config_of(LAYERS)
+        manifest = [{"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["a", "b", "c"]}]
+        files = {"c.json": config, "manifest.json": json.dumps(manifest).encode(), "a": zstd_of(LAYERS[0])}
+        (tmp_path / "z.tar").write_bytes(tar_of({**files, "b": LAYERS[1], "c": LAYERS[2]}))
+        source = open_archive(tmp_path / "z.tar", cache=tmp_path)
+        source.register(host.store)
+        system = MemorySystem(host.engine.host, fetch=host._fetch, read_only=check)
+        result = converge(Task(source.resource()), system, check, False)
+        assert (result["verdict"], host.sent == []) == (verdict, check or verdict == "failed"), result
+        if verdict == "failed":
+            assert "compressed with zstd, which Docker 20.10" in result["error"]["message"]
+            assert "--dest-compress-format gzip" in result["error"]["next_step"]
 
 
 @pytest.mark.parametrize("version", ENGINES)

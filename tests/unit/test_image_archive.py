@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import tarfile
 from collections.abc import Callable
@@ -24,11 +25,14 @@ from tests.image_archives import (
     layer,
     save_20,
     save_25,
+    save_directory,
     save_documents,
     save_layout,
     save_oci,
     save_podman,
     sha256,
+    tar_of,
+    zstd_of,
 )
 
 LAYERS = [layer("base"), layer("middle"), layer("top")]
@@ -210,6 +214,58 @@ def test_only_the_platform_that_is_there_counts(tmp_path: Path) -> None:
     save_documents(tmp_path / "b.tar", {"manifests": [descriptor(inner)]}, inner, manifest, config, {"other": 1})
     with pytest.raises(InputError, match=r"2 platforms.*linux/s390x, linux/arm64"):
         open_archive(tmp_path / "b.tar", "app:1", cache=tmp_path)
+
+
+def test_a_directory_of_skopeo_is_an_image(tmp_path: Path) -> None:
+    """A manifest with the blobs beside it has no name of its own; damage in it is found."""
+    image_id = save_directory(tmp_path / "app", LAYERS)
+    source = open_archive(tmp_path / "app", "app:1", cache=tmp_path)
+    assert (source.reference, source.image_id) == ("app:1", image_id)
+    assert [item.diff_id for item in source.layers] == [f"sha256:{sha256(data)}" for data in LAYERS]
+    with pytest.raises(InputError, match="unnamed"):
+        open_archive(tmp_path / "app", cache=tmp_path)
+    (tmp_path / "app" / sha256(LAYERS[1])).write_bytes(LAYERS[0])
+    with pytest.raises(InputError, match="damaged"):
+        open_archive(tmp_path / "app", "app:1", cache=tmp_path)
+    save_directory(tmp_path / "all", LAYERS, {"schemaVersion": 2, "manifests": []})
+    with pytest.raises(InputError, match="save it for one platform only"):
+        open_archive(tmp_path / "all", "app:1", cache=tmp_path)
+
+
+def test_an_entry_that_is_not_asked_for_may_be_anything(tmp_path: Path) -> None:
+    """Of several images only the one that is named has to be whole."""
+    save_podman(tmp_path / "all.tar", SEVERAL)
+    with tarfile.open(tmp_path / "all.tar") as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    manifest = [*json.loads(files["manifest.json"]), {"RepoTags": ["broken:1"]}]
+    (tmp_path / "all.tar").write_bytes(tar_of({**files, "manifest.json": json.dumps(manifest).encode()}))
+    assert open_archive(tmp_path / "all.tar", "redis:7", cache=tmp_path).reference == "redis:7"
+    with pytest.raises(InputError, match=r"manifest.json\[3\].Config is not a text"):
+        open_archive(tmp_path / "all.tar", "broken:1", cache=tmp_path)
+
+
+def test_layers_that_old_engines_do_not_read_are_marked(tmp_path: Path) -> None:
+    """Also when the archive is not read again."""
+    config = config_of(LAYERS)
+    blobs = [zstd_of(LAYERS[0]), gzip.compress(LAYERS[1]), LAYERS[2]]
+    names = [f"{number}/layer.tar" for number in range(3)]
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["app:1"], "Layers": names}]).encode()
+    files = {"c.json": config, "manifest.json": manifest, **dict(zip(names, blobs, strict=True))}
+    (tmp_path / "app.tar").write_bytes(tar_of(files))
+    for _ in range(2):
+        source = open_archive(tmp_path / "app.tar", cache=tmp_path)
+        assert [item.is_zstd for item in source.layers] == [True, False, False]
+
+
+def test_a_layer_of_many_compressed_parts_is_read(tmp_path: Path) -> None:
+    """As eStargz has them: a gzip member for each file."""
+    config = config_of(LAYERS)
+    packed = [b"".join(gzip.compress(data[at : at + 512]) for at in range(0, len(data), 512)) for data in LAYERS]
+    names = [f"{number}/layer.tar" for number in range(3)]
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["app:1"], "Layers": names}]).encode()
+    files = {"c.json": config, "manifest.json": manifest, **dict(zip(names, packed, strict=True))}
+    (tmp_path / "app.tar").write_bytes(tar_of(files))
+    assert len(open_archive(tmp_path / "app.tar", cache=tmp_path).layers) == 3
 
 
 CHART = {"config": {**descriptor({}), "mediaType": "application/vnd.cncf.helm.config.v1+json"}, "layers": []}

@@ -26,16 +26,21 @@ BLOCK = 512  # tar's
 KNOWN_IDS = "/var/lib/orchestr/images.json"
 #: Where the logins for registries are (config.json, 0600); the role docker writes it. Only its path is in an argv.
 LOGINS = "/var/lib/orchestr/docker"
+READS_ZSTD = 23  # the first version of the engine that unpacks layers compressed with zstd
 PROGRESS_BYTES = 32 << 20  # bytes of one layer between two progress messages
 
 
 @record
 @registered("image_layer")
 class ImageLayer:
-    """One layer: the sha256 of its unpacked tar (``sha256:…``) and the bytes that hold it, maybe compressed."""
+    """One layer: the sha256 of its unpacked tar (``sha256:…``) and the bytes that hold it, maybe compressed.
+
+    ``is_zstd``: compressed with zstd, which engines before 23 do not read.
+    """
 
     diff_id: str
     blob: Blob
+    is_zstd: bool = False
 
 
 @record
@@ -71,6 +76,17 @@ class Image(Resource):
         if image is None:
             return None
         return {"image": _known_ids(reader).get(image["Id"], image["Id"])}
+
+    def require(self, reader: Reader, change: Change) -> None:
+        """Raise ResourceError for layers that the engine cannot unpack: it would say "unexpected EOF"."""
+        if any(layer.is_zstd for layer in self.layers):
+            version = docker.engine_version(reader)
+            if version.partition(".")[0].isdigit() and int(version.partition(".")[0]) < READS_ZSTD:
+                raise ResourceError(
+                    "layers of %s are compressed with zstd, which Docker %s does not read" % (self.reference, version),
+                    "compress them with gzip: skopeo copy --dest-compress-format gzip --dest-force-compress-format "
+                    "oci-archive:FILE oci-archive:NEW, or update Docker to %d" % READS_ZSTD,
+                )
 
     def apply(self, system: System, change: Change) -> None:
         is_containerd = has_containerd_store(system)
