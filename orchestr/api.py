@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from orchestr.engine.run import Run, RunOptions
 from orchestr.events import Consumer, Event, Note
-from orchestr.planning.playbook import Playbook, load_playbook, playbook_path
+from orchestr.planning.playbook import Playbook, load_playbook
+from orchestr.planning.playbook_path import playbook_path
 from orchestr.results import RunResult
 
 if TYPE_CHECKING:

@@ -84,7 +84,7 @@ def test_an_inventory_may_name_a_playbook_of_the_wheel(away: dict[str, str], ins
     (tmp_path / "inventories").mkdir()
     shutil.copy(installed / "orchestr_inventories/prod.yml", tmp_path / "inventories/prod.yml")
     program = (
-        "import orchestr; from orchestr.planning.playbook import playbook_path\n"
+        "import orchestr; from orchestr.planning.playbook_path import playbook_path\n"
         "print(playbook_path(orchestr.load_inventory('inventories/prod.yml')))"
     )
     shipped = installed / "orchestr_playbooks/livekit.yml"
