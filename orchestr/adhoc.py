@@ -194,14 +194,14 @@ def _take(round_: _Round, host: str, task: Task, message: dict[str, Any]) -> Non
         outcome = message.get("outcome", {})
         output.exit = outcome["exit"] if type(outcome.get("exit")) is int else None
         output.stdout, output.stderr = _text(outcome.get("stdout")), _text(outcome.get("stderr"))
-        round_.emit(_finished(host, task, message, output))
+        round_.emit(_make_finish_event(host, task, message, output))
 
 
 def _text(value: object) -> str:
     return redact(value) if isinstance(value, str) else ""
 
 
-def _finished(host: str, task: Task, message: dict[str, Any], output: HostOutput) -> events.TaskFinished:
+def _make_finish_event(host: str, task: Task, message: dict[str, Any], output: HostOutput) -> events.TaskFinished:
     """Return the event of an ended command: ok if it ended with 0, else failed; it is never called a change."""
     error = {key: redact(text) for key, text in message.get("error", {}).items()}
     if output.exit is None:

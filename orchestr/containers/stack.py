@@ -126,8 +126,8 @@ def _entry(stack_name: str, service: SwarmService, image_ids: Mapping[str, str])
         entry["logging"] = common["logging"]
     entry["volumes"] = [_mount(mount) for mount in container.mounts]
     entry["ports"] = [port for port in _ports(service)]
-    entry["configs"] = [_mounted(stack_name, file) for file in service.files if not file.is_secret]
-    entry["secrets"] = [_mounted(stack_name, file) for file in service.files if file.is_secret]
+    entry["configs"] = [_render_mount(stack_name, file) for file in service.files if not file.is_secret]
+    entry["secrets"] = [_render_mount(stack_name, file) for file in service.files if file.is_secret]
     entry["deploy"] = _deploy(service, common.get("deploy", {}).get("resources", {}), image_ids)
     return {key: value for key, value in entry.items() if value not in ("", [], {}, False)}
 
@@ -227,7 +227,7 @@ def _contents(name: str, services: Sequence[SwarmService]) -> Iterator[SwarmConf
             yield SwarmConfig(object_name, file.content, name)
 
 
-def _mounted(stack_name: str, file: MountedFile) -> dict[str, Any]:
+def _render_mount(stack_name: str, file: MountedFile) -> dict[str, Any]:
     name = file.object_name(stack_name)
     return {"source": name, "target": file.target, "uid": str(file.uid), "gid": str(file.gid), "mode": file.mode}
 

@@ -171,7 +171,7 @@ def packed(modules: tuple[str, ...], bytecode: str) -> bytes:
     Made once per run, however many hosts get it. A project's own modules are sent as sources.
     """
     if bytecode == BYTECODE:
-        contents = {name: _compiled(name) if name.partition(".")[0] == "orchestr" else source(name) for name in modules}
+        contents = {name: _compile(name) if name.partition(".")[0] == "orchestr" else source(name) for name in modules}
     else:
         contents = {name: source(name) for name in modules}
     deep = (name for name in modules if name.count(".") > 1 and _is_package(name))
@@ -179,7 +179,7 @@ def packed(modules: tuple[str, ...], bytecode: str) -> bytes:
     return zlib.compress(marshal.dumps(contents, 2), LEVEL)  # version 2 is read by every python
 
 
-def _compiled(module: str) -> bytes | str:
+def _compile(module: str) -> bytes | str:
     """Return a module's code as python keeps it beside the source, or made now where it does not."""
     text = source(module)
     if not text:

@@ -33,7 +33,7 @@ class Collector:
         if task is None:
             return
         if message["type"] == "started":
-            self._started = (task.id, self._redacted(task.id), self._redacted(_title(task)))
+            self._started = (task.id, self._redact(task.id), self._redact(_title(task)))
             self._emit(events.TaskStarted(self._host, *self._started[1:]))
         elif message["type"] == "output":
             self._say(task, str(message["text"]))
@@ -48,23 +48,23 @@ class Collector:
             if is_last:
                 text, self._held = text + self._redactor.redact(self._held), ""
         if text:
-            self._emit(events.TaskOutput(self._host, self._redacted(task.id), text))
+            self._emit(events.TaskOutput(self._host, self._redact(task.id), text))
 
     def _finish(self, task: Task, message: dict[str, Any]) -> None:
         if "outcome" in message:
             self._outcomes[task.id] = dict(message["outcome"])
         started_id, shown_id, title = self._started
         if started_id != task.id:
-            shown_id, title = self._redacted(task.id), self._redacted(_title(task))
+            shown_id, title = self._redact(task.id), self._redact(_title(task))
         self._emit(
             events.TaskFinished(
                 host=self._host,
                 task=shown_id,
                 resource=task.resource.kind,
-                name=self._redacted(task.resource.label),
+                name=self._redact(task.resource.label),
                 verdict=str(message["verdict"]),
-                diff=self._redacted(str(message.get("diff", ""))),
-                reason=self._redacted(str(message.get("reason", ""))),
+                diff=self._redact(str(message.get("diff", ""))),
+                reason=self._redact(str(message.get("reason", ""))),
                 error=self._error(message["error"]) if "error" in message else {},
                 elapsed_s=float(message.get("elapsed_s", 0.0)),
                 title=title,
@@ -73,9 +73,9 @@ class Collector:
         )
 
     def _error(self, error: Mapping[str, Any]) -> dict[str, str]:
-        return {key: self._redacted(str(text)) for key, text in name_role(error).items()}
+        return {key: self._redact(str(text)) for key, text in name_role(error).items()}
 
-    def _redacted(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         return text if self._redactor is None else self._redactor.redact(text)
 
 

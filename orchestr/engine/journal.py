@@ -82,7 +82,7 @@ class Journal:
     def _summary(self, event: RunStarted | RunFinished) -> None:
         """Write the record of the whole run; an upgrade's later parts (departing hosts, verify) add to it."""
         if isinstance(event, RunFinished):
-            self._known.update(_ended(self._known, event, self._is_check))
+            self._known.update(_end_record(self._known, event, self._is_check))
         elif self._known:
             self._is_check = event.verb != self._known["verb"]
             return
@@ -109,7 +109,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _ended(known: dict[str, Any], event: RunFinished, is_check: bool) -> dict[str, Any]:
+def _end_record(known: dict[str, Any], event: RunFinished, is_check: bool) -> dict[str, Any]:
     """Return the record of a run after the end of a part: of an upgrade's closing verify only its exit code."""
     hosts = known["hosts"] if isinstance(known.get("hosts"), dict) else {}
     elapsed_s = known.get("elapsed_s", 0.0)

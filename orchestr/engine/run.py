@@ -156,12 +156,12 @@ class Run:
             settings=self.connection,
         )
         try:
-            carry_out(self._started(), self.emit, fleet, work, check=check, when_interrupted=when_interrupted)
+            carry_out(self._make_start_event(), self.emit, fleet, work, check=check, when_interrupted=when_interrupted)
         finally:
             self._blobs.close()
         return self.result
 
-    def _started(self) -> events.RunStarted:
+    def _make_start_event(self) -> events.RunStarted:
         """Return the event a run begins with; its paths hold from any directory."""
         options = self.options
         return events.RunStarted(

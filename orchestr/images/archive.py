@@ -44,7 +44,7 @@ def open_image(reference: str, *, docker: str = "docker", cache: Path | None = N
     is_new = not archive.exists()
     if is_new:
         _save(docker, reference, archive)
-    source = _indexed(archive, archive.with_suffix(".json"), reference, is_just_saved=is_new)
+    source = _open_indexed(archive, archive.with_suffix(".json"), reference, is_just_saved=is_new)
     _forget_former(cache, archive, reference)
     return source
 
@@ -57,7 +57,7 @@ def open_archive(path: Path, reference: str = "", *, cache: Path | None = None) 
     if path.is_dir():
         return read_layout(path, reference)
     key = hashlib.sha256(f"{path.resolve()}\n{reference}".encode()).hexdigest()
-    return _indexed(path, (cache or cache_directory()) / f"archive-{key}.json", reference)
+    return _open_indexed(path, (cache or cache_directory()) / f"archive-{key}.json", reference)
 
 
 def _docker(docker: str, arguments: list[str], reference: str) -> str:
@@ -85,7 +85,7 @@ def _save(docker: str, reference: str, archive: Path) -> None:
 
 
 # -- the index beside an archive: valid as long as the file stays the same ---------------------------------------------
-def _indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = False) -> ImageSource:
+def _open_indexed(archive: Path, index: Path, reference: str, is_just_saved: bool = False) -> ImageSource:
     known = _load(index)
     try:
         stamp = _stamp(archive)

@@ -20,9 +20,9 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     import difflib
 
     candidates = sorted({str(candidate) for candidate in known})
-    same = _folded(name)
+    same = _fold(name)
     for candidate in candidates:
-        if _folded(candidate) == same and candidate != name:
+        if _fold(candidate) == same and candidate != name:
             return candidate
     near = difflib.get_close_matches(
         name, [candidate for candidate in candidates if candidate != name], n=1, cutoff=0.6
@@ -30,5 +30,5 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     return name.casefold().replace("-", "_")

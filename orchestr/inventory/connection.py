@@ -41,7 +41,7 @@ def _settings(variables: _Variables, host: str) -> ConnectionSettings:
         address=_address(variables, host),
         port=_port(variables),
         user=variables.text(*_USER),
-        key_file=_expanded(variables.text(*_KEY_FILE)),
+        key_file=_expand_path(variables.text(*_KEY_FILE)),
         password=variables.secret(*_PASSWORD),
         become=flag("ansible_become", become, variables.position("ansible_become")),
         become_user=variables.text("ansible_become_user") or "root",
@@ -134,5 +134,5 @@ def _python(value: str | None) -> str | None:
     return None if value in _FIND_PYTHON else value
 
 
-def _expanded(path: str | None) -> str | None:
+def _expand_path(path: str | None) -> str | None:
     return os.path.expanduser(path) if path else None  # noqa: PTH111 - ssh_config wants the text, "./" kept

@@ -141,7 +141,7 @@ class _Builder:
         if node.tag in _SECRET_TAGS:
             return self._secret(node)
         if node.tag == "!unsafe":
-            node, unsafe = self._untagged(node), True
+            node, unsafe = self._untag(node), True
         if isinstance(node, ScalarNode):
             return self._scalar(node, unsafe)
         if isinstance(node, MappingNode) and node.tag in (f"{_CORE}map", f"{_CORE}set"):
@@ -151,7 +151,7 @@ class _Builder:
             return self._sequence(node, unsafe)
         raise self._unknown_tag(node)
 
-    def _untagged(self, node: Node) -> Node:
+    def _untag(self, node: Node) -> Node:
         """Return ``node`` as it would have been read without its tag."""
         import copy
 
@@ -205,7 +205,7 @@ class _Builder:
 
     def _mapping(self, node: MappingNode, unsafe: bool) -> MarkedDict:
         result = MarkedDict(self._at(node))
-        for merged in self._merged(node, unsafe):
+        for merged in self._merge(node, unsafe):
             for key, value in merged.items():
                 result.put(key, value, merged.keys_at[key], merged.values_at[key])
                 if key in merged.written:
@@ -228,7 +228,7 @@ class _Builder:
         if isinstance(node.value, str) and node.tag.startswith(_CORE) and node.tag != _TEXT and not self._all_secret:
             texts[key] = node.value
 
-    def _merged(self, node: MappingNode, unsafe: bool) -> Iterator[MarkedDict]:
+    def _merge(self, node: MappingNode, unsafe: bool) -> Iterator[MarkedDict]:
         """Yield the mappings that ``<<`` merges, the weaker first: of a list, the first mapping wins."""
         for key_node, value_node in node.value:
             if key_node.tag != f"{_CORE}merge":

@@ -98,7 +98,7 @@ def _match(inventory: Topology, term: str, position: Position | None) -> Hosts:
         return {term: None}
     expression, subscript = _split_subscript(term)
     hosts = _matching_hosts(inventory, expression, position)
-    return hosts if subscript is None else _subscripted(list(hosts), subscript, term, position)
+    return hosts if subscript is None else _apply_subscript(list(hosts), subscript, term, position)
 
 
 def _split_subscript(term: str) -> tuple[str, tuple[int, int | None] | None]:
@@ -110,7 +110,9 @@ def _split_subscript(term: str) -> tuple[str, tuple[int, int | None] | None]:
     return expression, ((int(index), None) if index is not None else (int(first), int(last) if last else -1))
 
 
-def _subscripted(hosts: list[str], subscript: tuple[int, int | None], term: str, position: Position | None) -> Hosts:
+def _apply_subscript(
+    hosts: list[str], subscript: tuple[int, int | None], term: str, position: Position | None
+) -> Hosts:
     first, last = subscript
     if last is not None:
         return dict.fromkeys(hosts[first:] if last == -1 else hosts[first : last + 1])

@@ -53,7 +53,7 @@ class Owners:
 
     def _add_compared(self, host: str, tasks: Sequence[Task]) -> None:
         merged = dict(self.by_key)
-        for key, by_role in _owned(host, tasks).items():
+        for key, by_role in _collect_owned(host, tasks).items():
             merged[key] = {**merged[key], **by_role} if key in merged else by_role
             for (first, its_value), (second, value) in itertools.combinations(merged[key].values(), 2):
                 its_value, value = _made(its_value), _made(value)
@@ -69,7 +69,7 @@ def refuse_conflicts(host: str, tasks: Sequence[Task]) -> None:
     Owners().add(host, tasks)
 
 
-def _owned(host: str, tasks: Iterable[Task]) -> dict[Key, dict[str, Owner]]:
+def _collect_owned(host: str, tasks: Iterable[Task]) -> dict[Key, dict[str, Owner]]:
     """Return the tasks that decide things: key → role → its last task. Raises InputError for two of one role."""
     owners: dict[Key, dict[str, Owner]] = {}
     recent: dict[str, _Recent] = {}  # by role, since its last task that acts

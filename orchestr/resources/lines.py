@@ -26,7 +26,7 @@ def read_lines(reader: Reader, path: str, may_be_missing: bool) -> List[str]:
     In check mode these are the lines after the changes to lines so far. Raises NotObservable when there is no such
     file, or when it is about to get another content.
     """
-    predicted = _predicted(reader, path)
+    predicted = _predict(reader, path)
     if "text" in predicted:
         return _lines_of(predicted["text"])
     require_file(reader, path)  # before it is read: a FIFO would never end
@@ -70,11 +70,11 @@ def predict_lines(reader: Reader, path: str, lines: List[str]) -> None:
     """Note, in check mode, the lines that the file would have."""
     import hashlib
 
-    _predicted(reader, path)["text"] = "".join(lines)
+    _predict(reader, path)["text"] = "".join(lines)
     reader.predicted[path] = hashlib.sha256(_data_of(reader, path, lines)).hexdigest()
 
 
-def _predicted(reader: Reader, path: str) -> Dict[str, str]:
+def _predict(reader: Reader, path: str) -> Dict[str, str]:
     made: Dict[str, str] = reader.once(("predicted lines", path), dict)
     return made
 
@@ -124,11 +124,11 @@ def bare(line: str) -> str:
 
 def place_after(lines: List[str], pattern: str) -> int:
     """Return the index after the last line that matches ``pattern``; the end without one."""
-    index = _last(lines, _compiled(pattern)) if pattern else None
+    index = _last(lines, _compile(pattern)) if pattern else None
     return len(lines) if index is None else index + 1
 
 
-def _compiled(pattern: str) -> "re.Pattern[str]":
+def _compile(pattern: str) -> "re.Pattern[str]":
     """Return a regular expression. Raises ValueError."""
     import re  # slow to import, and most lines are looked for as they are
 
@@ -173,7 +173,7 @@ class Line(Resource):
         if not self.line and not self.match:
             raise ValueError("a Line needs a line or a match (%s)" % self.path)
         for pattern in filter(None, (self.match, self.insert_after)):
-            _compiled(pattern)
+            _compile(pattern)
         mode = secret_mode(self.mode, 0o644, isinstance(self.line, Secret), self.path)
         object.__setattr__(self, "mode", mode)
 
@@ -204,12 +204,12 @@ class Line(Resource):
 
     def _index_in(self, lines: List[str]) -> Optional[int]:
         """Return the index of the line that is, or is to become, this one."""
-        index = _last(lines, _compiled(self.match)) if self.match else None
+        index = _last(lines, _compile(self.match)) if self.match else None
         if not self.present and self.match:
             return index
         equal = [number for number, line in enumerate(lines) if bare(line) == self._text]
         # A line that its own pattern does not find has taken its place: no other one gives way to it again.
-        if equal and (index is None or not _compiled(self.match).search(self._text)):
+        if equal and (index is None or not _compile(self.match).search(self._text)):
             return equal[-1]
         return index
 
@@ -225,7 +225,7 @@ class Line(Resource):
         return [*lines[:index], self._text + end, *lines[index + 1 :]]
 
     def _is_gone(self, text: str) -> bool:
-        return _compiled(self.match).search(text) is not None if self.match else text == self._text
+        return _compile(self.match).search(text) is not None if self.match else text == self._text
 
     def _lines(self, reader: Reader) -> List[str]:
         return read_lines(reader, real_path(reader, self.path), self.create)
@@ -273,7 +273,7 @@ class Block(Resource):
         if {self._begin, self._end} & set(self._wanted):
             raise ValueError("the content of block %s of %s holds its own marks" % (self.marker, self.path))
         if self.insert_after:
-            _compiled(self.insert_after)
+            _compile(self.insert_after)
         mode = secret_mode(self.mode, 0o644, isinstance(self.content, Secret), self.path)
         object.__setattr__(self, "mode", mode)
 

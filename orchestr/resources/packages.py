@@ -88,13 +88,13 @@ class Package(Resource):
 
     def observe(self, reader: Reader) -> Optional[State]:
         backend = backend_of(reader)
-        state = {name: self._observed(backend, reader, name) for name in self._names}
+        state = {name: self._observe_one(backend, reader, name) for name in self._names}
         if self.any_of:
             states = [backend.installed(reader, name, self.present).state for name in self.any_of]
             state[self._choice] = "installed" if "installed" in states else "absent"
         return state
 
-    def _observed(self, backend: Backend, reader: Reader, name: str) -> str:
+    def _observe_one(self, backend: Backend, reader: Reader, name: str) -> str:
         installed = backend.installed(reader, name, or_provided=self.present)
         if installed.state != "installed" or not self.version or not self.present:
             return installed.state

@@ -55,20 +55,20 @@ def require_directory_place(reader: Reader, path: str, is_removal: bool) -> None
 
 def expect_directory(reader: Reader, path: str, is_there: bool) -> None:
     """Note, in check mode, that a directory and its parents would be there, or that it would be gone."""
-    expected = _expected(reader)
+    expected = _expect(reader)
     while path.strip("/"):
         expected[path.rstrip("/")] = is_there
         path = path.rpartition("/")[0] if is_there else ""
 
 
-def _expected(reader: Reader) -> Dict[str, bool]:
+def _expect(reader: Reader) -> Dict[str, bool]:
     expected: Dict[str, bool] = reader.once(("expected directories",), dict)
     return expected
 
 
 def _require_directory(reader: Reader, folder: str, path: str) -> None:
     status = reader.stat(folder)
-    is_expected: Optional[bool] = _expected(reader).get(folder)
+    is_expected: Optional[bool] = _expect(reader).get(folder)
     if status is not None and status.type == "link":
         return  # the kernel follows it
     if is_expected is False or (status is None and not is_expected):

@@ -99,7 +99,7 @@ class TreeCheck:
         if kind in (LONG_NAME, LONG_LINK):
             if not 1 < size <= LONGEST_NAME + 1 or kind in self._long:
                 raise TreeRefused("the packed tree has a damaged name")
-            self._kind_of_long, self._long_size, self._wanted = kind, size, _padded(size)
+            self._kind_of_long, self._long_size, self._wanted = kind, size, _pad(size)
             return
         name = self._long.pop(LONG_NAME, None)
         link = self._long.pop(LONG_LINK, None)
@@ -108,9 +108,9 @@ class TreeCheck:
         if kind not in (FILE, SPARSE) and size:
             raise _refused(name, "has content, and is no file")
         if kind == SPARSE and block[482:483] not in (b"\0", b"0"):
-            self._is_sparse_map, self._sparse_content = True, _padded(size)
+            self._is_sparse_map, self._sparse_content = True, _pad(size)
         else:
-            self._content_left = _padded(size)
+            self._content_left = _pad(size)
 
     # -- members ------------------------------------------------------------------------------------------------------
     def _check(self, kind: bytes, name: bytes, link: bytes, block: bytes) -> None:
@@ -198,7 +198,7 @@ def _text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
 
-def _padded(size: int) -> int:
+def _pad(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 

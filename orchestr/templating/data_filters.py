@@ -37,16 +37,18 @@ def combine(*terms: Any, recursive: bool = False, list_merge: str = "replace") -
         raise TypeError("combine takes mappings")
     result: dict[Any, Any] = {}
     for mapping in mappings:
-        result = _merged(result, mapping, recursive, list_merge)
+        result = _merge_mappings(result, mapping, recursive, list_merge)
     return result
 
 
-def _merged(low: Mapping[Any, Any], high: Mapping[Any, Any], recursive: bool, list_merge: str) -> dict[Any, Any]:
+def _merge_mappings(
+    low: Mapping[Any, Any], high: Mapping[Any, Any], recursive: bool, list_merge: str
+) -> dict[Any, Any]:
     result = dict(low.items())
     for key, value in high.items():
         inner = result.get(key)
         if recursive and isinstance(inner, Mapping) and isinstance(value, Mapping):
-            value = _merged(inner, value, recursive, list_merge)
+            value = _merge_mappings(inner, value, recursive, list_merge)
         elif isinstance(inner, list) and isinstance(value, list):
             value = _LIST_MERGES[list_merge](inner, value)
         result[key] = value

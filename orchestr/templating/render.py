@@ -53,7 +53,7 @@ def render_text(text: str, names: Names, position: Position | None) -> Any:
         return value + newlines[_count_newlines(value) :] if isinstance(value, str) else value
 
     try:
-        return _result(_Work(_compiled(text), names, finish, _Source(text, position)), is_text=False)
+        return _result(_Work(_compile(text), names, finish, _Source(text, position)), is_text=False)
     except TemplateSyntaxError as problem:
         raise _syntax_error(problem, position) from None
     except RecursionError:
@@ -143,7 +143,7 @@ def _result(work: _Work, is_text: bool) -> Any:
             return value
         with pause_evaluation():
             return seal(value, (), False)
-    other = _disguised(work)
+    other = _disguise(work)
     if isinstance(value, str) and (is_text or not is_alone):
         return Secret(value, secret_parts(value, printed, other, secrets))
     if [repr(key) for key in keys_in(value)] != [repr(key) for key in keys_in(other[0] if other else None)]:
@@ -153,7 +153,7 @@ def _result(work: _Work, is_text: bool) -> Any:
         return seal(value, parts, True)
 
 
-def _disguised(work: _Work) -> tuple[Any, list[str]] | None:
+def _disguise(work: _Work) -> tuple[Any, list[str]] | None:
     """Return the result and the printed values with other secrets; a template may refuse them, then None."""
     with start_evaluation(is_disguised=True) as evaluation:
         try:
@@ -220,7 +220,7 @@ def _input_error(source: _Source, problem: Exception, message: str, suggestion: 
 
 
 @functools.lru_cache(maxsize=2048)
-def _compiled(text: str) -> Template:
+def _compile(text: str) -> Template:
     return environment().from_string(_with_backslashes(text))
 
 

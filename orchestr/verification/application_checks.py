@@ -28,7 +28,7 @@ def is_for(check: str, machine: Host) -> bool:
     if application is None:
         return False
     if check == "test_its_services_run":
-        return bool(_expected(machine, application))
+        return bool(_count_expected(machine, application))
     return bool(trees(machine, machine.role.name))
 
 
@@ -37,7 +37,7 @@ def test_its_services_run(host: Any, machine: Host) -> None:
     application = machine.application(machine.role.name)
     assert application is not None
     states = _stack_states if uses_swarm(machine, application) else _project_states
-    faults = list(_faults(_expected(machine, application), states(host, machine.role.name)))
+    faults = list(_faults(_count_expected(machine, application), states(host, machine.role.name)))
     assert not faults, f"{'; '.join(faults)}; look at: {_look_at(machine, application)}"
 
 
@@ -50,7 +50,7 @@ def test_no_data_is_between_two_hosts(host: Any, machine: Host) -> None:
         )
 
 
-def _expected(machine: Host, application: Application) -> dict[str, int]:
+def _count_expected(machine: Host, application: Application) -> dict[str, int]:
     """Return service → number of replicas that this host answers for; for a stack, its manager answers for all."""
     services: list[Service] = []
     if not uses_swarm(machine, application):

@@ -123,10 +123,10 @@ def test_code_is_never_older_than_its_source(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(bundle, "_path", lambda module: path)
     bundle._own_source.cache_clear()
     try:
-        first = bundle._compiled("orchestr.agent.sample")
+        first = bundle._compile("orchestr.agent.sample")
         path.write_text("VALUE = 22\n")
         bundle._own_source.cache_clear()
-        second = bundle._compiled("orchestr.agent.sample")
+        second = bundle._compile("orchestr.agent.sample")
     finally:
         bundle._own_source.cache_clear()
     assert first != second

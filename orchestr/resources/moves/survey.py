@@ -53,7 +53,7 @@ class ApplicationSurvey(Survey):
             form = COMPOSE if containers(reader, self.name) else STACK if stack_services(reader, self.name) else ""
             size = sum(_size_bytes(reader, volume) for _, _, volume in self.databases) if form else 0
             places = _places(reader) if form == STACK else {}
-            mounted = self._mounted(reader) if self.container_paths else {}
+            mounted = self._read_mounts(reader) if self.container_paths else {}
         except docker.EngineSilent:  # none yet; a swarm that cannot answer is an error, not a host without anything
             form, size, places, mounted = "", 0, {}, {}
         # The databases have come over already: from here on those of the new form count.
@@ -70,7 +70,7 @@ class ApplicationSurvey(Survey):
             "mounted": mounted,
         }
 
-    def _mounted(self, reader: Reader) -> Dict[str, str]:
+    def _read_mounts(self, reader: Reader) -> Dict[str, str]:
         """Return container path → directory of this host, of the application's running containers."""
         directories: Dict[str, str] = {}
         for container in docker.get(reader, "/containers/json") or ():

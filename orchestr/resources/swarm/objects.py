@@ -136,7 +136,7 @@ class SwarmLeftovers(Resource):
                 if CONTENT_LABEL in labels and labels.get(STACK_LABEL) == self.stack:
                     candidates.append((content["Spec"]["Name"], "/%s/%s" % (plural, content["ID"]), content["ID"]))
         candidates = [content for content in candidates if content[0] not in self.keep]
-        used = _used(reader) if candidates else set()
+        used = _find_used(reader) if candidates else set()
         return sorted((name, path) for name, path, content_id in candidates if content_id not in used)
 
     def apply(self, system: System, change: Change) -> None:
@@ -150,7 +150,7 @@ def _contents(reader: Reader, plural: str) -> List[Dict[str, Any]]:
     return contents
 
 
-def _used(reader: Reader) -> Set[str]:
+def _find_used(reader: Reader) -> Set[str]:
     """Return the ids of configs and secrets that services use now, or would after a rollback."""
     return {content_id for service in docker.get(reader, "/services") or [] for content_id in _used_by(service)}
 
