@@ -13,6 +13,7 @@ from orchestr.engine.run import Run, RunOptions
 from orchestr.events import Consumer, Event, Note
 from orchestr.planning.playbook import Playbook, load_playbook
 from orchestr.planning.playbook_path import playbook_path
+from orchestr.planning.role_lines import name_faults
 from orchestr.results import RunResult
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class RunSession:
         if not options.check:
             inventory.generated.begin_writing()
         plays = _load(inventory, playbook)
-        run = Run(inventory, plays, options, self._consume, self.connector, result_type)
+        with name_faults():
+            run = Run(inventory, plays, options, self._consume, self.connector, result_type)
         run.context.notes.extend(("", note) for note in inventory.generated.notes())
         self._run_id = self._run_id or run.id
         return run

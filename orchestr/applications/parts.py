@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestr.applications.model import Placement, Service
+from orchestr.applications.model import Application, Placement, Service
 from orchestr.errors import InputError
+from orchestr.planning.role_lines import RoleError, RoleLine
 
 if TYPE_CHECKING:
-    from orchestr.applications.model import Application, Use
+    from orchestr.applications.model import Use
     from orchestr.planning.plan import Host, Peer
 
 
@@ -25,14 +26,26 @@ class Provider:
 
 def describe(host: Host, params: Any) -> Application:
     """Return the application of the planned role, with the services and data of its own parts."""
-    assert host.role.describe is not None
-    application = host.role.describe(host, params)
+    application = describe_alone(host, params)
     source = getattr(params, "image_source", "")
     services = (replace(item, image_source=item.image_source or source) for item in application.services)
     application = replace(application, services=tuple(services))
     for use in reversed(host.role.uses):
         if use.own:
             application = _with_part(host, application, use)
+    return application
+
+
+def describe_alone(host: Host, params: Any) -> Application:
+    """Return the application of the planned role, without its own parts. Raises RoleError if it is none."""
+    function = host.role.describe
+    assert function is not None
+    application: object = function(host, params)
+    if not isinstance(application, Application):
+        code = getattr(function, "__code__", None)
+        line = RoleLine.at(str(host.role.path / "__init__.py"), getattr(code, "co_firstlineno", None))
+        kind = "None" if application is None else f"a {type(application).__name__}"
+        raise RoleError(f"application() returned {kind}, expected an Application", line, "return Application(…)")
     return application
 
 

@@ -24,6 +24,7 @@ from orchestr.paths import state_directory
 from orchestr.planning.plan import PlanContext, assign
 from orchestr.planning.rehearsal import rehearse
 from orchestr.planning.role import secrets_in
+from orchestr.planning.role_lines import name_faults
 from orchestr.planning.tags import check_tags
 from orchestr.planning.unused import check_roles
 from orchestr.results import RunResult
@@ -128,7 +129,8 @@ class Run:
         RunFinished is the last event, also after a failure of everything or an interrupt. Raises InputError, before any
         connection, for a value that a resource of a role refuses.
         """
-        rehearse(self.context, self.play_hosts, self.options.lifecycle)
+        with name_faults():
+            rehearse(self.context, self.play_hosts, self.options.lifecycle)
         return self.carry_out(
             lambda fleet: self._play_all(fleet, schedule or Run.steps),
             lock=not self.options.check,
@@ -156,7 +158,10 @@ class Run:
             settings=self.connection,
         )
         try:
-            carry_out(self._make_start_event(), self.emit, fleet, work, check=check, when_interrupted=when_interrupted)
+            with name_faults():
+                carry_out(
+                    self._make_start_event(), self.emit, fleet, work, check=check, when_interrupted=when_interrupted
+                )
         finally:
             self._blobs.close()
         return self.result

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestr.agent.resource import Resource, Task
+from orchestr.agent.resource import Task
 from orchestr.errors import InputError
-from orchestr.field_types import check_fields
 from orchestr.once import Once
 from orchestr.planning.host import Host as Host
 from orchestr.planning.host import Peer as Peer
+from orchestr.planning.items import checked_items
 from orchestr.planning.ownership import Owners, refuse_conflicts
 from orchestr.planning.provenance import input_error_of
 from orchestr.planning.role import Params, Role, directories_near, load_role, resolve_params, role_names
@@ -166,7 +166,7 @@ def plan_host(
             continue
         own_tags = (*assignment.tags, *dict.fromkeys((assignment.role.name, assignment.role.kind)))
         for item in _items(function, context, number, host, assignment):
-            resource = item.resource if isinstance(item, Task) else _check_resource(item, assignment.role)
+            resource = item.resource if isinstance(item, Task) else item
             task_tags = (*item.tags, *own_tags) if isinstance(item, Task) else own_tags
             context.task_tags.update(task_tags)
             if _is_wanted(task_tags, wanted, unwanted):
@@ -187,23 +187,12 @@ def _items(
 ) -> Iterator[Any]:
     """Yield the items of a lifecycle function. Raises InputError at the variable whose value a resource refuses."""
     try:
-        yield from checked_items(function, context, host, use)
+        yield from checked_items(function, Host(context, context.inventory.host(host), use.role), use.params)
     except ValueError as error:
         refusal = refusal_of(error, context, number, host, use)
         if refusal is None:
             raise
         raise refusal from error
-
-
-def checked_items(
-    function: Callable[..., Iterable[Any]], context: PlanContext, host: str, use: Assignment
-) -> Iterator[Any]:
-    """Yield the items of a lifecycle function, with their fields checked. Raises ValueError, and any error of roles."""
-    for item in function(Host(context, context.inventory.host(host), use.role), use.params):
-        resource = item.resource if isinstance(item, Task) else item
-        if isinstance(resource, Resource) and "__record_fields__" not in vars(type(resource)):
-            check_fields(resource)  # a dataclass: records did it when they were made
-        yield item
 
 
 def refusal_of(error: ValueError, context: PlanContext, number: int, host: str, use: Assignment) -> InputError | None:
@@ -218,17 +207,6 @@ def _assignments(context: PlanContext, number: int, host: str, role: str) -> tup
     own = tuple(item for item in context.assignments.get((number, host), ()) if item.role.name == role)
     in_play = (item for (play, _), assigned in context.assignments.items() if play == number for item in assigned)
     return own or tuple(itertools.islice((item for item in in_play if item.role.name == role), 1))
-
-
-def _check_resource(item: Any, role: Role) -> Resource:
-    """Return the item that a role yielded. Raises InputError when it is not a resource."""
-    if not isinstance(item, Resource):
-        raise InputError(
-            f"the role {role.name} yielded a {type(item).__name__}, expected a resource or a Task",
-            file=role.path / "__init__.py",
-            next_step="yield a resource of orchestr.resources, or a Task with one",
-        )
-    return item
 
 
 def _is_wanted(tags: tuple[str, ...], wanted: set[str], unwanted: set[str]) -> bool:

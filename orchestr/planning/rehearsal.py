@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestr.planning.host import Host, NeedsHost
-from orchestr.planning.plan import Assignment, PlanContext, checked_items, refusal_of
+from orchestr.planning.items import checked_items
+from orchestr.planning.plan import Assignment, PlanContext, refusal_of
 from orchestr.planning.role import Lifecycle, Role
+from orchestr.planning.role_lines import RoleError, name_faults
 
 MOST_HOSTS = 8  # of a role in a play; hosts with the same parameters count once
 
@@ -46,20 +48,26 @@ def _functions(role: Role, names: Iterable[str]) -> Iterator[Lifecycle]:
     """Yield a role's own functions of these names, and the description that its derived functions begin with."""
     own = [getattr(role.module, name, None) for name in names]
     yield from (function for function in own if function is not None and not role.within)
-    describe = role.describe
-    if describe is not None and None in own:
+    if role.describe is not None and None in own:
+        yield _describe
 
-        def describe_only(host: Host, params: Any) -> tuple[()]:
-            describe(host, params)
-            return ()
 
-        yield describe_only
+def _describe(host: Host, params: Any) -> tuple[()]:
+    """Describe the application of the planned role. All its steps derive from that: an error of it is no one host's."""
+    from orchestr.applications.parts import describe_alone  # with all that an application is made of
+
+    with name_faults():
+        describe_alone(host, params)
+    return ()
 
 
 def _rehearse_role(function: Lifecycle, context: PlanContext, number: int, host: str, assignment: Assignment) -> None:
+    view = Host(context, context.inventory.host(host), assignment.role)
     try:
-        for _ in checked_items(function, context, host, assignment):
+        for _ in checked_items(function, view, assignment.params):
             pass
+    except RoleError:
+        raise
     except ValueError as error:
         refusal = refusal_of(error, context, number, host, assignment)
         if refusal is not None:

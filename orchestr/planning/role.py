@@ -26,7 +26,7 @@ from orchestr.planning.params import Params as Params
 from orchestr.planning.params import SecretText as SecretText
 from orchestr.planning.params import resolve_params as resolve_params
 from orchestr.planning.params import secrets_in as secrets_in
-from orchestr.planning.role_lines import ROLES, role_line_of
+from orchestr.planning.role_lines import ROLES, RoleError, RoleLine, role_line_of
 from orchestr.planning.shipped import shipped_directory
 
 if TYPE_CHECKING:
@@ -144,7 +144,9 @@ def load_role(
     for directory in role_directories(root, near):
         path = directory / name
         if name.isidentifier() and (path / "__init__.py").is_file():
-            return _check_params(Role(instance or name, path, _module(name, path, position), name, within))
+            role = Role(instance or name, path, _module(name, path, position), name, within)
+            _check_constants(role)
+            return _check_params(role)
     raise _not_found(name, root, near, position)
 
 
@@ -174,6 +176,23 @@ def _check_params(role: Role) -> Role:
     raise InputError(f"Params of the role {role.name} is not a subclass of orchestr.Params", file=file, next_step=step)
 
 
+def _check_constants(role: Role) -> None:
+    """Raise RoleError for a USES or PHASES of another type."""
+    for name in ("USES", "PHASES"):
+        given = getattr(role.module, name, ())
+        if not given and isinstance(given, (tuple, list)):
+            continue
+        if name == "USES":
+            from orchestr.applications.model import Use as Item
+        else:
+            from orchestr.planning.phases import Phase as Item  # type: ignore[assignment]
+        if not isinstance(given, (tuple, list)) or not all(isinstance(item, Item) for item in given):
+            kind, line = Item.__name__, RoleLine.at(str(role.path / "__init__.py"))
+            raise RoleError(
+                f"{name} of the role {role.kind} is not a list of {kind}", line, f"write: {name} = ({kind}(…),)"
+            )
+
+
 #: sys.modules has a module before it is complete: only the thread that loads it may see it then.
 _loading = threading.RLock()
 
@@ -199,7 +218,7 @@ def _load_module(name: str, path: Path, position: Position | None) -> ModuleType
     sys.modules[key] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[key]
         line = role_line_of(error)
         raise InputError(

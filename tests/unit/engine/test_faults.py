@@ -8,6 +8,7 @@ import pytest
 
 from orchestr import events
 from orchestr.agent import resource
+from orchestr.errors import InputError
 from tests.unit.engine.conftest import Project
 
 OWN = """
@@ -69,3 +70,65 @@ def test_a_fault_in_a_lifecycle_function(project: Project) -> None:
     place = f"{project.root}/roles/own/__init__.py:4"
     assert failed.message.startswith(f"{place}: TypeError: ")
     assert failed.next_step == f"fix the error in {place}"
+
+
+DEPLOY = "def deploy(host, params):\n    yield from ()\n"
+PARAMS = (
+    "from orchestr import Params as Base\nfrom pydantic import field_validator\n"
+    "class Params(Base):\n    size: int = 1\n"
+)
+MISTAKES = {
+    "returns nothing": ("def deploy(host, params):\n    pass\n", 1, "deploy() returned None, expected resources"),
+    "returns one": ("def deploy(host, params):\n    return 5\n", 1, "deploy() returned an int, expected resources"),
+    "is asynchronous": ("async def deploy(host, params):\n    yield 5\n", 1, "returned an async_generator"),
+    "takes too little": ("def deploy(host):\n    yield 5\n", 1, "deploy() takes host and params: "),
+    "takes too much": ("def deploy(host, params, more):\n    yield 5\n", 1, "deploy() takes host and params: "),
+    "is a number": ("deploy = 5\n", None, "has an int in place of a function"),
+    "yields text": ("def deploy(host, params):\n    yield 'x'\n", 2, "the role own yielded a str, expected a resource"),
+    "yields an unregistered one": (
+        "from orchestr import Resource\nclass Own(Resource):\n    pass\ndef deploy(host, params):\n    yield Own()\n",
+        5,
+        "Own is not registered",
+    ),
+    "ends the program": ("import sys\ndef deploy(host, params):\n    sys.exit(3)\n    yield\n", 3, "ends the program"),
+    "ends it when loaded": ("import sys\nsys.exit(3)\n", 2, "the role own cannot be loaded: SystemExit: 3"),
+    "a validator": (
+        f"{PARAMS}    @field_validator('size')\n    def check(cls, size):\n        return {{}}[size]\n{DEPLOY}",
+        7,
+        "KeyError: 2",
+    ),
+    "entry_of": (f"{PARAMS}    @classmethod\n    def entry_of(cls, name):\n        1 / 0\n{DEPLOY}", 7, "ZeroDivision"),
+    "no application": ("def application(host, params):\n    pass\n", 1, "application() returned None, expected an App"),
+    "a fault in it": ("def application(host, params):\n    1 / 0\n", 2, "ZeroDivisionError: division by zero"),
+    "USES": (f"USES = 'redis'\n{DEPLOY}", None, "USES of the role own is not a list of Use"),
+    "PHASES": (f"PHASES = ['a']\n{DEPLOY}", None, "PHASES of the role own is not a list of Phase"),
+    "a fault in a module of it": ("from . import more\n", 2, "the role own cannot be loaded: NameError"),
+    "no Python in a module of it": ("from . import bad\n", 1, "the role own cannot be loaded: SyntaxError"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "words"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_in_a_role_is_bad_input(project: Project, text: str, line: int | None, words: str) -> None:
+    """It is named at its line before any host is contacted, and orchestr is not to blame."""
+    project.write("roles/own/__init__.py", text)
+    project.write("roles/own/more.py", "\nnothing\n")
+    project.write("roles/own/bad.py", "def\n")
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [own], vars: {own_size: 2}}\n")
+    if "size" not in text:
+        project.write("playbooks/site.yml", "- {hosts: a, roles: [own]}\n")
+    with pytest.raises(InputError) as caught:
+        project.run()
+    name = "more.py" if "more\n" in text else "bad.py" if "bad" in text else "__init__.py"
+    assert (caught.value.file, caught.value.line) == (f"{project.root}/roles/own/{name}", line)
+    assert words in caught.value.message
+    assert caught.value.next_step and "report it" not in caught.value.next_step
+    assert not project.events
+
+
+def test_a_mistake_after_a_fact_is_the_hosts(project: Project) -> None:
+    """A role that is planned when its host is connected fails there, with the same words."""
+    project.write("roles/own/__init__.py", "def deploy(host, params):\n    host.facts\n    yield 'x'\n")
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [own]}\n")
+    project.run()
+    [failed] = project.of(events.HostFailed)
+    assert failed.message.startswith(f"{project.root}/roles/own/__init__.py:3: the role own yielded a str, expected")

@@ -137,9 +137,9 @@ def test_each_role_is_planned_for_hosts_that_differ(project: Project, monkeypatc
     planned: list[str] = []
     checked = rehearsal.checked_items
 
-    def noted(function: Any, context: Any, host: str, use: Any) -> Any:
-        planned.append(host)
-        return checked(function, context, host, use)
+    def noted(function: Any, host: Any, params: Any) -> Any:
+        planned.append(host.name)
+        return checked(function, host, params)
 
     monkeypatch.setattr(rehearsal, "checked_items", noted)
     assert project.run().exit_code == 0
