@@ -1,7 +1,7 @@
 # Everything a contributor or a user types. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install packages-lab packages-tests lab-up lab-down lab-reset lab-status demo test test-long test-minimums lock check fuzz bench clean
+.PHONY: help install packages-lab packages-tests lab-up lab-down lab-reset lab-status demo test test-long test-minimums lock check fuzz properties bench clean
 
 # docker (containers that are whole machines), or virtualbox, or libvirt
 LAB_PROVIDER ?= docker
@@ -69,9 +69,9 @@ demo: install packages-lab  ## everything, on lab machines: one LiveKit node, th
 	@tests/lab/demo.sh
 
 test: install packages-tests lab-up  ## every test, the lab's included
-	@.venv/bin/python -m pytest $(PYTEST) </dev/null
+	@.venv/bin/python -m pytest --durations=10 $(PYTEST) </dev/null
 
-test-long: test-minimums fuzz  ## what takes long: the oldest packages that setup.cfg allows, and random input
+test-long: test-minimums fuzz properties  ## what takes long: the oldest packages that setup.cfg allows, and random input
 
 test-minimums: packages-tests  ## tests without the lab, with the oldest packages that setup.cfg allows
 	@"$$(tests/lab/packages.sh which-python)" -m venv --clear build/minimum-venv
@@ -89,6 +89,9 @@ check: install  ## lint, types, and that what travels to hosts is Python 3.8
 
 fuzz: install packages-tests  ## try every reader of foreign text with random input, other one each time; more: make fuzz FUZZ=1000
 	@ORCHESTR_FUZZ=$(FUZZ) .venv/bin/python -m pytest tests/fuzz $(PYTEST) </dev/null
+
+properties: install packages-tests  ## the property tests with other random input each time
+	@ORCHESTR_FUZZ=1 .venv/bin/python -m pytest $$(grep -rl --include=test_*.py hypothesis tests | grep -v tests/fuzz/) $(PYTEST) </dev/null
 
 BENCH_INSTALLED := build/bench-venv/.installed
 
