@@ -69,7 +69,7 @@ demo: install packages-lab  ## everything, on lab machines: one LiveKit node, th
 	@tests/lab/demo.sh
 
 test: install packages-tests lab-up  ## every test, the lab's included
-	@.venv/bin/python -m pytest --durations=10 $(PYTEST) </dev/null
+	@tests/run.sh $(PYTEST)
 
 test-long: test-minimums fuzz properties  ## what takes long: the oldest packages that setup.cfg allows, and random input
 
