@@ -22,7 +22,7 @@ from orchestr.errors import InputError
 from orchestr.inventory.position import EXTRA_VARIABLES, input_error
 from orchestr.paths import state_directory
 from orchestr.planning.plan import PlanContext, assign
-from orchestr.planning.rehearsal import rehearse
+from orchestr.planning.rehearsal import Waiting, rehearse, rehearse_with_facts
 from orchestr.planning.role import secrets_in
 from orchestr.planning.role_lines import name_faults
 from orchestr.planning.tags import check_tags
@@ -53,6 +53,7 @@ class Run:
         self.inventory, self.playbook, self.options = inventory, playbook, options
         self.id = options.run_id or new_run_id()
         self.departing: Run | None = None
+        self._waiting: Waiting = frozenset()
         self._connector = connector
         self._settings: dict[str, ConnectionSettings] = {}
         self._blobs = BlobStore(state_directory())
@@ -130,7 +131,7 @@ class Run:
         connection, for a value that a resource of a role refuses.
         """
         with name_faults():
-            rehearse(self.context, self.play_hosts, self.options.lifecycle)
+            self._waiting = rehearse(self.context, self.play_hosts, self.options.lifecycle)
         return self.carry_out(
             lambda fleet: self._play_all(fleet, schedule or Run.steps),
             lock=not self.options.check,
@@ -201,6 +202,8 @@ class Run:
         if self.options.any_errors_fatal and any(host.has_failed for host in self.result.hosts.values()):
             self.emit(events.RunStopped("not every host can be reached; nothing was changed"))
             return
+        if self._waiting:
+            rehearse_with_facts(self.context, self.play_hosts, self.options.lifecycle, self._waiting)
         for step in schedule(self):
             if step.batches and not self._play(fleet, step):
                 return

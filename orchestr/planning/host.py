@@ -35,10 +35,15 @@ class Peer:
 
     @property
     def _connected(self) -> PlanContext:
-        """The context of a plan with facts and outcomes. Raises NeedsHost in a rehearsal."""
+        """The context of a plan with outcomes. Raises NeedsHost in a rehearsal."""
         if self._context.is_rehearsal:
             raise NeedsHost
         return self._context
+
+    @property
+    def _with_facts(self) -> PlanContext:
+        """The context of a plan with facts. Raises NeedsHost in a rehearsal without hosts."""
+        return self._context if self._context.facts else self._connected
 
     @property
     def address(self) -> str:
@@ -52,7 +57,7 @@ class Peer:
             variables = self._host.variables
             source = next((key for key in ("private_address", "ansible_host") if key in variables), None)
             text = str(scope.value(source)) if source else self.name
-            context = self._context if is_address(text) else self._connected
+            context = self._context if is_address(text) else self._with_facts
             context.addresses[self.name] = as_address(text, self.name)
         return known[self.name]
 
@@ -70,7 +75,7 @@ class Peer:
     @property
     def facts(self) -> Mapping[str, Any]:
         """The facts that its agent reported; empty while it is not connected."""
-        return self._connected.facts.get(self.name, {})
+        return self._with_facts.facts.get(self.name, {})
 
     def params(self, role: str) -> Any:
         """Return its parameters of a role in this playbook, None when the playbook does not assign it that role."""

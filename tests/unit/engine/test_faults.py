@@ -125,9 +125,9 @@ def test_a_mistake_in_a_role_is_bad_input(project: Project, text: str, line: int
     assert not project.events
 
 
-def test_a_mistake_after_a_fact_is_the_hosts(project: Project) -> None:
+def test_a_mistake_after_an_outcome_is_the_hosts(project: Project) -> None:
     """A role that is planned when its host is connected fails there, with the same words."""
-    project.write("roles/own/__init__.py", "def deploy(host, params):\n    host.facts\n    yield 'x'\n")
+    project.write("roles/own/__init__.py", "def deploy(host, params):\n    host.outcome('x:y')\n    yield 'x'\n")
     project.write("playbooks/site.yml", "- {hosts: a, roles: [own]}\n")
     project.run()
     [failed] = project.of(events.HostFailed)

@@ -52,6 +52,7 @@ def _write(project: Project, variables: str) -> None:
     project.write("inventories/all.yml", f"all:\n  hosts:\n    a:\n{variables}")
 
 
+FIRST = "from orchestr import Directory\ndef deploy(host, params):\n    yield Directory('/opt/first')\n"
 REFUSED = [
     ("      app_owner: 1000\n", "5:18", "app_owner: File /opt/x: owner is a number (1000), expected text"),
     ("      app_owner: [a]\n", "5:18", "app_owner: File /opt/x: owner is a list, expected text"),
@@ -83,14 +84,28 @@ def test_a_refused_value_is_named_in_the_inventory(project: Project, variables: 
 
 @pytest.mark.parametrize(("variables", "place", "words"), REFUSED)
 def test_a_value_is_refused_when_facts_are_known(project: Project, variables: str, place: str, words: str) -> None:
-    """A role that reads a fact first is planned when its host is connected: the message is the same."""
+    """A role that reads a fact first is planned when hosts are connected, before any play; the message is the same."""
     _write(project, "      first: x\n" + variables)
     role = ROLE.replace("def deploy(host, params):\n", "def deploy(host, params):\n    host.facts['time']\n")
     project.write("roles/app/__init__.py", role)
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [first]}\n- {hosts: a, roles: [app]}\n")
+    project.write("roles/first/__init__.py", FIRST)
+    with pytest.raises(InputError) as caught:
+        project.run()
+    assert str(caught.value).startswith(f"{project.root}/inventories/all.yml:{place}: a: ")
+    assert words in str(caught.value)
+    assert project.of(events.HostConnected) and not project.of(events.PlayStarted)
+    assert project.hosts["a"].writes == 0
+
+
+def test_a_value_is_refused_when_outcomes_are_known(project: Project) -> None:
+    """A role that reads an outcome first is planned in its turn; the host fails before a task of that play."""
+    _write(project, "      app_owner: 1000\n")
+    role = ROLE.replace("def deploy(host, params):\n", "def deploy(host, params):\n    host.outcome('x:y')\n")
+    project.write("roles/app/__init__.py", role)
     project.run()
     [failed] = project.of(events.HostFailed)
-    assert failed.message.startswith(f"{project.root}/inventories/all.yml:{place}: a: ")
-    assert words in failed.message
+    assert failed.message.startswith(f"{project.root}/inventories/all.yml:4:18: a: app_owner: File /opt/x: owner is")
     assert failed.next_step.startswith("correct ")
     assert project.hosts["a"].writes == 0
 
@@ -121,11 +136,9 @@ def test_a_wrong_value_of_the_role_is_the_roles(project: Project, lines: str, li
     assert error.next_step == f"fix the error in {error.file}:{line}"
 
 
-@pytest.mark.parametrize(
-    "before", ["host.facts", "host.outcome('x:y')", "host.blobs", "host.group('all')[0].address", "1 / 0"]
-)
+@pytest.mark.parametrize("before", ["host.outcome('x:y')", "host.blobs", "host.group('all')[0].address", "1 / 0"])
 def test_a_role_is_planned_only_as_far_as_it_is_the_same_later(project: Project, before: str) -> None:
-    """What comes after a fact, an outcome, a look-up or an error of the role is left to the plan of the host."""
+    """What comes after an outcome, a look-up that fails or an error of the role is left to the plan of the host."""
     _write(project, "      ansible_host: no-such-name\n")
     project.write("roles/app/__init__.py", "def deploy(host, params):\n" + f"    {before}\n    yield File(5)\n")
     project.run(connector=lambda settings: memory_connector({"no-such-name": project.hosts["a"]})(settings))
@@ -144,7 +157,7 @@ def test_each_role_is_planned_for_hosts_that_differ(project: Project, monkeypatc
     monkeypatch.setattr(rehearsal, "checked_items", noted)
     assert project.run().exit_code == 0
     assert planned == ["a"]
-    hosts = "".join(f"    h{number}: {{hello_word: w{number // 2}}}\n" for number in range(40))
+    hosts = "".join(f"    h{number}: {{hello_word: w{number // 2}}}\n" for number in range(80))
     project.write("inventories/all.yml", f"all:\n  vars: {{hello_token: canary-hello}}\n  hosts:\n{hosts}")
     project.run()
     assert planned[1:] == [f"h{number}" for number in range(0, 2 * rehearsal.MOST_HOSTS, 2)]
