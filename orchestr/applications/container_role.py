@@ -113,6 +113,9 @@ def image_named(host: Host, reference: str, source: str) -> tuple[Resource, dict
 
     archive = host.blobs.once(("image", source, reference), open_source)
     archive.assert_runs_on(host.name, str(host.facts.get("architecture", "")))
+    if archive.saved_as and source.startswith(ARCHIVE):
+        file = source[len(ARCHIVE) :]
+        host.note(f"{file}: the image in it is called {archive.saved_as}; it becomes {reference}, which was asked for")
     archive.register(host.blobs)
     return archive.resource(), {reference: archive.image_id}
 

@@ -113,6 +113,7 @@ def _plain(source: ImageSource) -> dict[str, Any]:
         "image_id": source.image_id,
         "config": source.config.sha256,
         "architecture": source.architecture,
+        "saved_as": source.saved_as,
         "layers": [[layer.diff_id, layer.blob.sha256, layer.is_zstd] for layer in source.layers],
         "blobs": {digest: [location.offset, location.size_bytes] for digest, location in source.blobs.items()},
     }
@@ -126,7 +127,7 @@ def _source(plain: dict[str, Any], archive: Path, reference: str) -> ImageSource
     )
     config = Blob(plain["config"], blobs[plain["config"]].size_bytes)
     name = familiar(reference) if reference else plain["reference"]
-    return ImageSource(name, plain["image_id"], config, layers, blobs, plain["architecture"])
+    return ImageSource(name, plain["image_id"], config, layers, blobs, plain["architecture"], plain["saved_as"])
 
 
 def _load(index: Path) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class ImageSource:
     layers: tuple[ImageLayer, ...]
     blobs: Mapping[str, BlobLocation]
     architecture: str = ""  # as its configuration names it (amd64), "" where it does not
+    saved_as: str = ""  # its name in the archive, if the reference is another one
 
     def resource(self) -> Image:
         """Return the desired state of the image on a host."""
@@ -146,7 +147,8 @@ class _Archive:
             blobs[blob.sha256] = location
             layers.append(ImageLayer(diff_id, blob, self._begins_with(name, ZSTD)))
         image_id = f"sha256:{config.sha256}"
-        source = ImageSource(familiar(parts.name), image_id, config, tuple(layers), blobs, details.architecture)
+        name, architecture = familiar(parts.name), details.architecture
+        source = ImageSource(name, image_id, config, tuple(layers), blobs, architecture, parts.saved_as)
         try:
             source.resource()
         except ValueError as error:  # the archive's own name for it may be any text

@@ -7,7 +7,7 @@ Image Format Specification 1.1 (index, manifest, configuration, ``org.opencontai
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestr.resources.docker.engine import familiar
@@ -41,11 +41,15 @@ class BadDocument(ValueError):
 
 @dataclass(frozen=True)
 class Parts:
-    """An image as a manifest names it: its name ("" without one), its configuration, its layers in order."""
+    """An image as a manifest names it: its name ("" without one), its configuration, its layers in order.
+
+    ``saved_as``: the name in the archive, if another one was asked for that it does not fit.
+    """
 
     name: str
     config: str
     layers: tuple[str, ...]
+    saved_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def docker_parts(document: Any, reference: str) -> Parts:
     number = _choose(names, reference)
     config = _text(entries[number].get("Config"), f"{where}[{number}].Config")
     layers = _texts(entries[number].get("Layers"), f"{where}[{number}].Layers")
-    return Parts(reference or next(iter(names[number]), ""), config, layers)
+    return Parts(reference or next(iter(names[number]), ""), config, layers, _other_name(names[number], reference))
 
 
 # -- the transport "dir": a manifest, and each blob under its digest ---------------------------------------------------
@@ -113,8 +117,9 @@ def oci_parts(index: Any, reference: str, names: Collection[str], read: Callable
     if not entries:
         raise BadDocument("it holds no images")
     chosen = entries[_choose([_names_of(entry) for entry in entries], reference)]
-    name = reference or next(iter(_names_of(chosen)), "")
-    return _parts_of(_manifest(chosen, names, read), name)
+    own_names = _names_of(chosen)
+    parts = _parts_of(_manifest(chosen, names, read), reference or next(iter(own_names), ""))
+    return replace(parts, saved_as=_other_name(own_names, reference))
 
 
 def _parts_of(document: Mapping[str, Any], name: str) -> Parts:
@@ -203,6 +208,12 @@ def _choose(names: list[tuple[str, ...]], reference: str) -> int:
     listed = ", ".join(own[0] if own else "unnamed" for own in names) or "none"
     why = f"; none (or more than one) is called {reference}" if reference else ""
     raise BadDocument(f"it holds {len(names)} images ({listed}){why}; give the name of one")
+
+
+def _other_name(names: tuple[str, ...], reference: str) -> str:
+    """Return the first name of an image that none of its names fits the reference, else ""."""
+    fitting = (fits(name, reference) for fits in (_is_same, _is_short, _is_tag) for name in names)
+    return names[0] if names and reference and not any(fitting) else ""
 
 
 def _is_same(name: str, reference: str) -> bool:

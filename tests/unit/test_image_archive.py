@@ -18,6 +18,7 @@ from orchestr.images import archive as image_archive
 from orchestr.images import layout as image_layout
 from orchestr.images.archive import open_archive, open_image
 from orchestr.images.layout import ImageSource, read_archive
+from orchestr.resources.docker.engine import familiar
 from tests.image_archives import (
     SAVERS,
     config_of,
@@ -230,6 +231,20 @@ def test_a_directory_of_skopeo_is_an_image(tmp_path: Path) -> None:
     save_directory(tmp_path / "all", LAYERS, {"schemaVersion": 2, "manifests": []})
     with pytest.raises(InputError, match="save it for one platform only"):
         open_archive(tmp_path / "all", "app:1", cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "other"),
+    [("app:1", "app:1", ""), ("localhost/app:1", "app:1", ""), ("docker.io/library/nginx:1", "app:1", "nginx:1"),
+     ("app:1", "app:2", "app:1"), ("app:1", "", ""), ("", "app:1", "")],
+)  # fmt: skip
+def test_an_image_under_another_name_is_told(tmp_path: Path, name: str, reference: str, other: str) -> None:
+    """The only image of an archive has any name; that it was saved under another one is not kept quiet."""
+    save_25(tmp_path / "one.tar", LAYERS, [name] if name else [])
+    save_layout(tmp_path / "two.tar", {name: LAYERS} if name else {"": LAYERS})
+    for path in (tmp_path / "one.tar", tmp_path / "two.tar") if name else (tmp_path / "one.tar",):
+        for _ in range(2):  # read, and from the index
+            assert familiar(open_archive(path, reference, cache=tmp_path).saved_as or "-") == familiar(other or "-")
 
 
 def test_an_entry_that_is_not_asked_for_may_be_anything(tmp_path: Path) -> None:

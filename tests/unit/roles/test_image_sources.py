@@ -37,6 +37,8 @@ def test_an_archive_is_sent_and_deploys_use_its_id(tmp_path: Path, monkeypatch: 
     plan = planned(tmp_path, webapp_image_source=f"archive:{tmp_path / 'app.tar' if whole else 'app.tar'}")
     [image] = plan.resources("one", Image)
     assert (image.reference, image.image_id) == ("app:1", image_id)
+    [(_, note)] = plan.run.context.notes
+    assert "app.tar: the image in it is called other:7; it becomes app:1" in note
     [project] = plan.resources("one", ComposeProject)
     assert [service.image_id for service in project.services] == [image_id]
 
