@@ -125,7 +125,7 @@ def oci_parts(index: Any, reference: str, names: Collection[str], read: Callable
 def _parts_of(document: Mapping[str, Any], name: str) -> Parts:
     """Return the parts that a manifest lists. Raises BadDocument for several platforms, and for an artifact."""
     if "manifests" in document:
-        raise BadDocument("it holds an index of platforms; save it for one platform only")
+        raise BadDocument(_several_platforms(_descriptors(document, "manifest.json")))
     artifact = document.get("artifactType")
     config = _mapping(document.get("config"), "the manifest's config")
     kind = config.get("mediaType", "")
@@ -145,8 +145,7 @@ def _manifest(descriptor: Mapping[str, Any], names: Collection[str], read: Calla
         entries = [entry for entry in _descriptors(document, name) if not _is_attestation(entry)]
         there = [entry for entry in entries if blob_name(entry) in names] or entries
         if len(there) != 1:
-            platforms = ", ".join(_platform(entry) for entry in there) or "none"
-            raise BadDocument(f"it holds {len(there)} platforms ({platforms}); save it for one platform only")
+            raise BadDocument(_several_platforms(there))
         descriptor = there[0]
     raise BadDocument("damaged: its indexes lead to each other")
 
@@ -173,6 +172,11 @@ def _names_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _is_attestation(entry: Mapping[str, Any]) -> bool:
     return bool(_mapping(entry.get("platform") or {}, "platform").get("os") == "unknown")
+
+
+def _several_platforms(entries: list[Mapping[str, Any]]) -> str:
+    platforms = ", ".join(map(_platform, entries)) or "none"
+    return f"it holds {len(entries)} platforms ({platforms}); save it for one platform only"
 
 
 def _platform(entry: Mapping[str, Any]) -> str:
