@@ -138,8 +138,9 @@ class Application(Checked):
     ``before`` are the resources that each host needs before its services start: directories, files, kernel settings,
     gates of other applications. ``ready`` are the gates of a host that serves. ``ports`` are reserved on each host
     (``8080/tcp``); ``rules`` open the firewall. ``drains``: a stop waits until users have left, so upgrades restart it
-    last. ``spreads``: its services reach each other on several hosts without a swarm. ``backup`` are the paths of the
-    archive; ``saves`` are the resources that run before it.
+    last. ``busy`` are surveys whose outcome says how busy a host is (``busy``: a number, ``text``): of hosts that have
+    their turns, the emptiest changes first. ``spreads``: its services reach each other on several hosts without a
+    swarm. ``backup`` are the paths of the archive; ``saves`` are the resources that run before it.
     """
 
     services: tuple[Service, ...]
@@ -153,6 +154,7 @@ class Application(Checked):
     networks: tuple[Network, ...] = ()
     directory: str = ""
     drains: bool = False
+    busy: tuple[Resource, ...] = ()
     spreads: bool = True
     can_swarm: bool = True
     sends_webhooks: bool = False

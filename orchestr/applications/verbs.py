@@ -112,6 +112,12 @@ def drain(host: Host, params: Any, application: Application) -> Iterator[Resourc
         yield from stop(host, params, application)
 
 
+def busy(host: Host, params: Any, application: Application) -> Iterator[Resource]:
+    """Yield the surveys that say how busy a host's services are."""
+    if runs_on(host, host.role.name, application.services):
+        yield from application.busy
+
+
 def restart(host: Host, params: Any, application: Application) -> Iterator[Task | Resource]:
     """Yield a restart of the services in any state."""
     if uses_swarm(host, application):
@@ -153,6 +159,7 @@ VERBS: dict[str, Verb] = {
     "start": start,
     "stop": stop,
     "drain": drain,
+    "busy": busy,
     "restart": restart,
     "backup": backup,
     "ports": ports,

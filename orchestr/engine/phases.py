@@ -11,6 +11,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from orchestr.cluster.swarm_hosts import MANAGERS, WORKERS
+from orchestr.engine.rolls import is_roll, rolling_steps
 from orchestr.engine.steps import Step
 from orchestr.errors import InputError
 from orchestr.planning.phases import Phase
@@ -83,9 +84,13 @@ def phases(run: Run, *, is_strict: bool = False) -> list[PlayPhase]:
     return [item for item in (*chain(*early), *late) if item is not None]
 
 
-def steps(run: Run) -> list[Step]:
-    """Return the steps of a run: the plays in their own order and batches."""
-    return [item.step(run, item.batches(run)) for item in phases(run)]
+def steps(run: Run) -> Iterator[Step]:
+    """Yield the steps of a run: the plays in their own order and batches, rolls with the emptiest host first."""
+    for item in phases(run):
+        if not run.options.check and is_roll(run, item):
+            yield from rolling_steps(run, item)
+        else:
+            yield item.step(run, item.batches(run))
 
 
 def _of_play(context: PlanContext, number: int, is_strict: bool) -> Iterator[PlayPhase]:

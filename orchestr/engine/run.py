@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,8 +114,8 @@ class Run:
         """Return True if a forecast found changes on a host (in one play)."""
         return any(number is None or change["play"] == number for change in self.player.forecast.get(host, ()))
 
-    def steps(self) -> list[Step]:
-        """Return the plays in their own order and batches; a deploy in the phases of its roles."""
+    def steps(self) -> Iterable[Step]:
+        """Return the plays in their own order and batches; a deploy in the phases of its roles, as it goes on."""
         if self.options.lifecycle == "deploy":
             return phases.steps(self)
         return [
@@ -124,7 +124,7 @@ class Run:
         ]
 
     # -- the run --------------------------------------------------------------------------------------------------
-    def execute(self, schedule: Callable[[Run], list[Step]] | None = None) -> RunResult:
+    def execute(self, schedule: Callable[[Run], Iterable[Step]] | None = None) -> RunResult:
         """Connect and carry out the plays; ``schedule`` gives other steps than `steps`, once the facts are known.
 
         RunFinished is the last event, also after a failure of everything or an interrupt. Raises InputError, before any
@@ -190,7 +190,7 @@ class Run:
         origins = self.inventory.host(self.hosts[0]).origin
         return tuple(sorted(name for name, origin in origins.items() if origin == EXTRA_VARIABLES))
 
-    def _play_all(self, fleet: Fleet, schedule: Callable[[Run], list[Step]]) -> None:
+    def _play_all(self, fleet: Fleet, schedule: Callable[[Run], Iterable[Step]]) -> None:
         self.context.facts.update(fleet.open(self.hosts))
         if self.departing is not None and not self._open_departing(fleet, self.departing):
             why = "a host that goes can't be reached, and may have what the others need; nothing was changed"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestr import events
 from orchestr.engine.phases import PlayPhase, phases
+from orchestr.engine.rolls import emptiest_first, says_how_busy
 from orchestr.engine.run import Step
 
 if TYPE_CHECKING:
@@ -27,24 +28,25 @@ def _hand_over(run: Run, item: PlayPhase, forecast: bool = False) -> Iterator[St
         yield replace(item.step(parting, [hosts], title, forecast=forecast), of=parting.player)
 
 
-def schedule(run: Run, topology: Topology) -> list[Step]:
-    """Return the steps. All hosts are connected and their facts known; [] when the facts show problems."""
+def schedule(run: Run, topology: Topology) -> Iterator[Step]:
+    """Yield the steps. All hosts are connected and their facts known; none when the facts show problems."""
     problems = list(_problems(run))
     for host, message, step in problems:
         run.emit(events.HostFailed(host, message, step))
     if problems:
         run.emit(events.RunStopped("the preflight found problems; nothing was changed"))
-        return []
+        return
     plays = [number for number in range(len(run.playbook.plays)) if run.play_hosts[number]]
     items = [item for item in phases(run) if item.hosts(run)]
     deploys = [item for item in items if item.is_deploy and _drains(run, item)]
-    return [
-        *_lifecycle_steps(run, plays, "preflight", "preflight", run.hosts),
-        *(step for item in items for step in _forecast(run, item, topology)),
-        *_lifecycle_steps(run, plays, "backup", "backup before", topology.kept, if_changing=True),
-        *(step for item in items for step in _deploy(run, item, topology)),
-        *(step for item in deploys for step in _kept_last(run, item, topology)),
-    ]
+    yield from _lifecycle_steps(run, plays, "preflight", "preflight", run.hosts)
+    for item in items:
+        yield from _forecast(run, item, topology)
+    yield from _lifecycle_steps(run, plays, "backup", "backup before", topology.kept, if_changing=True)
+    for item in items:
+        yield from _deploy(run, item, topology)
+    for item in deploys:
+        yield from _kept_last(run, item, topology)
 
 
 def _drains(run: Run, item: PlayPhase) -> bool:
@@ -102,14 +104,17 @@ def _deploy(run: Run, item: PlayPhase, topology: Topology) -> Iterator[Step]:
 
 
 def _kept_last(run: Run, item: PlayPhase, topology: Topology) -> Iterator[Step]:
-    """Yield drain and deploy, host by host; the drain only for hosts that change according to the forecast."""
+    """Yield drain and deploy, host by host, the emptiest first; the drain only for hosts that change."""
     name = run.playbook.plays[item.number].name
-    for host in item.hosts(run):
-        if host in topology.kept:
-            condition = _is_changing(run, item.number)
-            drain = Step(item.number, [[host]], "drain", f"{name}: drain {host}", hosts_if=condition, role=item.role)
-            yield drain
-            yield item.step(run, [[host]], f"{name}: {host}")
+    is_changing = _is_changing(run, item.number)
+    kept = [host for host in item.hosts(run) if host in topology.kept]
+    changing = [host for host in kept if is_changing(host)]
+    if says_how_busy(run, item):
+        changing = yield from emptiest_first(run, item, changing)
+    for host in (*(host for host in kept if host not in changing), *changing):
+        drain = Step(item.number, [[host]], "drain", f"{name}: drain {host}", hosts_if=is_changing, role=item.role)
+        yield drain
+        yield item.step(run, [[host]], f"{name}: {host}")
 
 
 def _problems(run: Run) -> Iterator[tuple[str, str, str]]:

@@ -24,6 +24,7 @@ from orchestr import (
 )
 
 from .params import Params as Params
+from .resources import LivekitLoad
 
 if TYPE_CHECKING:
     from orchestr import Host
@@ -45,6 +46,7 @@ def application(host: Host, params: Params) -> Application:
         rules=tuple(_rules(host, params)),
         sites=(Site(params.port, paths=("/rtc", "/rtc/*", "/twirp/*"), health_path="/"),),
         drains=True,
+        busy=(LivekitLoad(f"{host.role.name}-livekit-1", params.node_ip or host.address),),
         can_swarm=False,
         sends_webhooks=True,
         backup=(config_path(host), *_certificate_paths(host)),

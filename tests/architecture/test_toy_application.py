@@ -63,7 +63,7 @@ def test_its_data_moves_by_phases_of_the_engine(project: Path, name: str) -> Non
     assert [item.phase for item in phases(run) if item.role == "shop"] == list(DATA_PHASES)
 
 
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"ports", "drain"}))
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"ports", "drain", "busy"}))
 def test_every_verb_does_something_on_one_machine(project: Path, verb: str) -> None:
     """Deploy, start, stop, restart, preflight and backup have tasks; none is written in the role."""
     assert kinds(planned(project, "single.yml"), "one", verb)

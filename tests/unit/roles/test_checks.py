@@ -119,6 +119,22 @@ def test_a_list_of_nodes_with_other_bars_is_understood() -> None:
     assert module("livekit", "verify").parse_nodes(table) == module("livekit", "verify").parse_nodes(REAL_LIST)
 
 
+def test_a_list_of_nodes_says_how_busy_a_node_is() -> None:
+    """In both drawings; of several entries with one address the newest counts, whichever comes first."""
+    load_of = module("livekit", "resources").load_of
+    rows = [line.split("|") for line in REAL_LIST.splitlines()]
+    cells = {2: "CLIENTS", 3: "TRACKS IN/OUT", 5: "5", 6: "1 / 2", 8: "0", 9: "0 / 0"}
+    for number, text in cells.items():
+        rows[number - 1].insert(7, f" {text} ")
+    table = "\n".join("|".join(row) for row in rows)
+    assert load_of(table, "203.0.113.12") == load_of(table.replace("|", "│"), "203.0.113.12") == (2, 5)
+    assert load_of(table, "2001:db8::13") == (0, 0)
+    again = table.replace("2001:db8::13", "203.0.113.12 ")
+    assert load_of(again, "203.0.113.12") == (2, 5)
+    assert load_of(again.replace("02:09:31", "02:09:33"), "203.0.113.12") == (0, 0)
+    assert load_of(table, "192.0.2.1") is load_of("", "192.0.2.1") is load_of("no | table", "192.0.2.1") is None
+
+
 @pytest.mark.parametrize("text", ["", "no nodes yet", REAL_LIST.replace("(SERVING)", "")])
 def test_a_list_of_nodes_of_another_shape_is_a_failed_check_with_its_text(text: str) -> None:
     """No exception about the check's own code."""
