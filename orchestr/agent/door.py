@@ -2,9 +2,9 @@
 
 A user of the host can put a link, a FIFO or another name of somebody's file wherever that user may write, also between
 two calls. So no path is handed to the kernel as a whole: every directory on the way is opened from the one before it,
-links not followed, and held open while its entry is read or changed. A link is followed only where nobody but root (and
-the user the agent runs as) can write to the directory that holds it, nor replace anything on the way to that directory:
-/var/run, and links of the administrator. Any other link is refused with an `UnsafePath`.
+links not followed, and held open while its entry is read or changed. A link is followed only where it belongs to root (or
+the user the agent runs as), and nobody else can write to the directory that holds it, nor replace anything on the way to
+that directory: /var/run, and links of the administrator. Any other link is refused with an `UnsafePath`.
 
 Sources: openat(2), symlink(7), path_resolution(7), proc(5) for fd/.
 """
@@ -228,14 +228,20 @@ def _go_down(entry: Entry, name: str, make_missing: bool) -> Optional[str]:
 
 
 def _require_followable(entry: Entry, name: str, target: str) -> None:
-    """Raise UnsafePath unless only trusted users could have put a link there."""
-    culprit = entry.culprit()
+    """Raise UnsafePath unless only trusted users could have put a link there, and it is theirs.
+
+    In a directory of root's a link of another was put there by root, for that other one: data that was moved.
+    """
+    culprit, why = entry.culprit(), ""
     if culprit is not None:
-        folder, uid = culprit
+        why = "%s of %s is not root's alone to write" % (culprit[0], named(culprit[1]))
+    else:
+        owner = os.stat(name, dir_fd=entry.directory, follow_symlinks=False).st_uid
+        why = "" if is_trusted(owner) else "it belongs to %s" % named(owner)
+    if why:
         link = "%s/%s" % (entry.folder.rstrip("/"), name)
         raise UnsafePath(
-            "%s is a link to %s, and %s of %s is not root's alone to write: the link is not followed"
-            % (link, target, folder, named(uid)),
+            "%s is a link to %s, and %s: the link is not followed" % (link, target, why),
             link,
             "name the path it leads to, or put a directory or file of its own in the place of the link",
         )

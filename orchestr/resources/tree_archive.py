@@ -3,8 +3,17 @@
 The host it comes from is not trusted, and root unpacks it elsewhere. So a tree holds regular files, directories and
 links; no device, no FIFO, no file with setuid or setgid bits, no name outside of it, no hard link out of it.
 Every member lies in a directory that came before it, and names come in order, each once: a link is never on the way to
-a member. A symbolic link may point anywhere, as its service made it; it is never followed here. Owners are numbers, the
-ones that the services of the data run as; ones that chown(2) takes for "as it is" are refused.
+a member.
+
+A symbolic link may lead out of the tree (an absolute one means a path in the container of its service); it is never
+followed here. One of root's would be followed later, as an administrator's (`agent.door`), by a task that writes below
+the tree: so the ones that lead out are given to NOBODY before the tree is at its place (``outward``), and no task of
+orchestr follows them. To the service they are what they were.
+
+Owners are numbers, and stay: only the image of a service knows the ones that its programs run as, and data that its
+service cannot read is lost. So a host that packs a tree can give its own data to any number, also to one that is an
+account of the host it moves to. It gives nothing else: no setuid or setgid program, no capability, ACL or other
+attribute (the format has none), nothing outside of the tree. Numbers that chown(2) takes for "as it is" are refused.
 Source: tar(5), "Old GNU" format, which is the one that `trees.PACK` writes; the GNU manual, "Basic Tar Format".
 """
 
@@ -26,6 +35,7 @@ LARGEST_FILE = 1 << 44  # bytes, holes included
 LARGEST_ID = (1 << 32) - 2  # -1 is "leave it as it is"
 HIGHEST_MODE = 0o7777
 SET_ID = 0o6000
+NOBODY = 65534  # the owner of links out of a tree
 
 
 class TreeRefused(OSError):
@@ -48,6 +58,7 @@ class TreeCheck:
         self._chain: List[bytes] = []  # names of the directories that hold the last member
         self._latest: List[bytes] = []  # the last name in each of them
         self._links: Set[bytes] = set()
+        self.outward: List[bytes] = []  # names of symbolic links of root's that lead out of the tree
 
     def feed(self, chunk: bytes) -> None:
         """Check the members in the next piece of the stream."""
@@ -133,7 +144,7 @@ class TreeCheck:
             raise _refused(name, "is larger than a file can be")
         self._check_name(kind, name)
         if kind == LINK:
-            self._note_link(name, link)
+            self._note_link(name, link, is_roots=not _number(block[108:116]))
         elif kind == HARD_LINK:
             self._check_hard_link(name, link)
 
@@ -154,10 +165,12 @@ class TreeCheck:
         self._latest[level:] = [parts[-1]]
         self._chain[level:] = [parts[-1]] if kind == DIRECTORY else []
 
-    def _note_link(self, name: bytes, target: bytes) -> None:
+    def _note_link(self, name: bytes, target: bytes, is_roots: bool) -> None:
         if not 0 < len(target) <= LONGEST_NAME:
             raise _refused(name, "is a link to an impossible name")
         self._links.add(name)
+        if is_roots and _leads_out(len(self._latest) - 1, target):
+            self.outward.append(name)
         if len(self._links) > MOST_LINKS:
             raise TreeRefused("the packed tree has more than %d symbolic links" % MOST_LINKS)
 
@@ -167,9 +180,9 @@ class TreeCheck:
             raise _refused(name, "is a hard link out of the tree")
 
 
-def checked(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def checked(chunks: Iterable[bytes], check: Optional[TreeCheck] = None) -> Iterator[bytes]:
     """Yield the pieces of a packed tree, each after it was checked. Raises TreeRefused before a member passes."""
-    check = TreeCheck()
+    check = check or TreeCheck()
     for chunk in chunks:
         check.feed(chunk)
         yield chunk
@@ -182,6 +195,16 @@ def _parts(name: bytes) -> Optional[List[bytes]]:
     if name[:2] != b"./" or len(name) > LONGEST_NAME or len(parts) > MOST_LEVELS:
         return None
     return None if any(part in (b"", b".", b"..") for part in parts) else parts
+
+
+def _leads_out(level: int, target: bytes) -> bool:
+    """Return True unless a link that is ``level`` directories below the tree leads to a path in it, whatever is there.
+
+    `..` behind a name counts as out: the name may be another link.
+    """
+    parts = [part for part in target.split(b"/") if part not in (b"", b".")]
+    ups = next((number for number, part in enumerate(parts) if part != b".."), len(parts))
+    return target.startswith(b"/") or ups > level or b".." in parts[ups:]
 
 
 def _number(field: bytes) -> int:

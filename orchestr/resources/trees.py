@@ -4,9 +4,12 @@ The content travels through the controller, as a tar stream that is stored on no
 again. A tree is at its place whole or not at all. Until the one it was taken from is put aside (`TreeRetired`), that
 one counts; nothing removes a tree. Marks of moves under way are in ``/var/lib/orchestr/trees`` (0700).
 Source: tar(1) of GNU, format gnu: owners by number, modes, times to the second, links, holes; no ACL, no attributes.
+Links out of a tree become NOBODY's (`tree_archive`).
 """
 
 from __future__ import annotations
+
+import os
 
 from orchestr.agent.offer import offer
 from orchestr.agent.record import record
@@ -18,7 +21,7 @@ from orchestr.resources.docker.images import verified
 from orchestr.resources.docker.names import check_object_name
 from orchestr.resources.files import Blob, real_path
 from orchestr.resources.names import check_part, check_path
-from orchestr.resources.tree_archive import checked
+from orchestr.resources.tree_archive import NOBODY, TreeCheck, checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,11 +225,14 @@ class TreePlaced(Action):
         system.remove(beside)
         system.make_directory(beside, mode=0o700, must_be_new=True)  # a user may have put links into an old one
         has_ended: List[bool] = []
-        stream = checked(_verify(system, self.blob, has_ended))
+        check = TreeCheck()
+        stream = checked(_verify(system, self.blob, has_ended), check)
         with system.pinned(beside, private=True) as pinned:
             system.run([*UNPACK, pinned], input=stream, timeout_s=LONGEST_S)
         if not has_ended:
             raise ResourceError("tar took only a part of %s" % self.tree.name, "run the same command again")
+        for name in check.outward:
+            system.set_owner("%s/%s" % (beside, os.fsdecode(name[2:])), NOBODY, NOBODY)
         system.run(["sync", "--file-system", beside])  # durable before the source is put aside
         _put_aside(system, directory, "kept")
         system.rename(beside, directory)

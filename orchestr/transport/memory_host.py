@@ -180,13 +180,14 @@ class MemorySystem(System):
         return False
 
     def _require_followable(self, path: str, link: Node) -> None:
-        folder = path
-        while folder != "/":
+        folder, is_roots = path, link.uid == 0
+        while is_roots and folder != "/":
             folder = posixpath.dirname(folder)
             node = self.host.nodes.get(folder)
-            if node is not None and (node.uid != 0 or node.mode & 0o022):
-                message = f"{path} is a link to {link.target}: the link is not followed"
-                raise UnsafePath(message, path, "name the path it leads to")
+            is_roots = node is None or (node.uid == 0 and not node.mode & 0o022)
+        if not is_roots:
+            message = f"{path} is a link to {link.target}: the link is not followed"
+            raise UnsafePath(message, path, "name the path it leads to")
 
     def list_directory(self, path: str) -> list[str]:
         start = path.rstrip("/") + "/"

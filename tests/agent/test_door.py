@@ -102,6 +102,15 @@ def test_a_link_in_a_directory_for_everybody_is_not_followed(base: Path) -> None
             Reader().list_directory(str(link))
 
 
+def test_a_link_of_another_in_a_directory_of_roots_is_not_followed(base: Path) -> None:
+    """Root put it there for somebody else: it came with data that was moved."""
+    (base / "link").symlink_to(base / "mallory")
+    own(base / "link")
+    for read in READS:
+        with pytest.raises(UnsafePath, match="and it belongs to user 4242: the link is not followed"):
+            read(Reader(), str(base / "link"))
+
+
 def test_a_circle_of_links_ends(base: Path) -> None:
     """As with the kernel, after forty."""
     (base / "a").symlink_to("b")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestr.agent.converge import converge
+from orchestr.agent.door import UnsafePath
+from orchestr.agent.resource import Resource, Task
+from orchestr.agent.system import Reader, System
 from orchestr.blobs import BlobStore
 from orchestr.engine.download import Download
-from orchestr.resources.files import Blob
-from orchestr.resources.tree_archive import BLOCK, TreeCheck, TreeRefused, checked
+from orchestr.resources.files import Blob, Directory, File
+from orchestr.resources.lines import Line
+from orchestr.resources.tree_archive import BLOCK, NOBODY, TreeCheck, TreeRefused, checked
 from orchestr.resources.trees import PACK, UNPACK, Tree, TreePlaced
 from orchestr.transport.memory import MemoryHost, MemorySystem
 from tests.resources.simulated_trees import MemoryVolumes, SimulatedTrees
@@ -27,7 +35,9 @@ from tests.resources.simulated_trees import MemoryVolumes, SimulatedTrees
 NAMES = st.sampled_from(
     ["./", ".", "./a", "./a/", "./a/b", "./a/b/c", "./b", "./b/x", "./c", "a", "/tmp/x", "./../x", "./a/../../x", ""]
 ).flatmap(lambda name: st.sampled_from([name, name + "//b", name + "/./b", name + "\n", "./é", "./" + "n" * 120]))
-TARGETS = st.sampled_from(["./a", "a", "b", "/etc", "/etc/passwd", "..", "../..", "./c", "a/b", "./b/x", "x" * 200])
+TARGETS = st.sampled_from(
+    ["./a", "a", "b", "/etc", "/etc/passwd", "..", "../..", "./c", "a/b", "./b/x", "x" * 200, "a/..", "../a/..", "../b"]
+)
 KINDS = st.sampled_from([b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"\0", b"x", b"S", b"D", b"V"])
 MODES = st.sampled_from([0o644, 0o755, 0o4755, 0o2755, 0o1777, 0])
 
@@ -65,10 +75,10 @@ def packed(*members: tarfile.TarInfo, form: int = tarfile.GNU_FORMAT) -> bytes:
     return out.getvalue()
 
 
-def is_let_pass(data: bytes, piece_bytes: int = 700) -> bool:
+def is_let_pass(data: bytes, piece_bytes: int = 700, check: TreeCheck | None = None) -> bool:
     pieces = (data[at : at + piece_bytes] for at in range(0, len(data), piece_bytes))
     try:
-        return b"".join(checked(pieces)) == data
+        return b"".join(checked(pieces, check)) == data
     except TreeRefused:
         return False
 
@@ -76,8 +86,12 @@ def is_let_pass(data: bytes, piece_bytes: int = 700) -> bool:
 @given(data=archives(), piece_bytes=st.integers(1, 2000))
 @settings(max_examples=400, deadline=None)
 def test_what_passes_stays_within_its_directory(data: bytes, piece_bytes: int) -> None:
-    """What tar makes of a stream that passed are files, directories and links, all within, and nothing setuid."""
-    passed = is_let_pass(data, piece_bytes)
+    """What tar makes of a stream that passed are files, directories and links, all within, and nothing setuid.
+
+    No link of it leads a task of root's out.
+    """
+    check = TreeCheck()
+    passed = is_let_pass(data, piece_bytes, check)
     assert passed == is_let_pass(data, len(data) + 1)
     if not passed:
         return
@@ -92,6 +106,16 @@ def test_what_passes_stays_within_its_directory(data: bytes, piece_bytes: int) -
             kinds = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
             assert any(is_kind(status.st_mode) for is_kind in kinds)
             assert not status.st_mode & 0o6000 or stat.S_ISDIR(status.st_mode)
+        give_away(check, inner)
+        for path in inner.rglob("*"):
+            with suppress(OSError):
+                assert Path(Reader().real_path(str(path))).is_relative_to(inner)
+
+
+def give_away(check: TreeCheck, place: Path) -> None:
+    """Do what `TreePlaced` does with links out of the tree."""
+    for name in check.outward if os.geteuid() == 0 else ():
+        os.chown(os.path.join(os.fsencode(place), name), NOBODY, NOBODY, follow_symlinks=False)
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
@@ -174,3 +198,98 @@ def test_a_host_unpacks_nothing_that_it_refuses() -> None:
     with pytest.raises(TreeRefused, match="setuid"):
         placed.perform(system)
     assert system.stat("/opt/data") is None and not system.list_directory("/opt/data.arriving")
+
+
+# -- links out of a tree, and tasks that write below it later -----------------------------------------------------------
+class Placing(System):
+    """This machine, without a Docker engine, with a controller that sends one blob."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(fetch=lambda digest, size_bytes: iter([data]))
+
+    def http(self, url: str, **options: Any) -> tuple[int, bytes]:
+        raise ConnectionRefusedError
+
+
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """A directory of root's, on a way that only root can write to, with a file and room for a tree beside it."""
+    folder = Path(tempfile.mkdtemp(prefix="orchestr-trees-", dir="/var/tmp"))  # noqa: S108
+    folder.chmod(0o755)
+    (folder / "etc").mkdir(mode=0o700)
+    (folder / "etc" / "passwd").write_text("root\n")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def place(data: bytes, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestr.resources.trees.MARKS", str(path.parent / "marks"))
+    TreePlaced(Tree("data", path=str(path)), Blob(hashlib.sha256(data).hexdigest(), len(data))).perform(Placing(data))
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners are set")
+
+
+@needs_root
+@pytest.mark.parametrize("target", ["{outside}/etc", "../etc", "up/../../etc", "via"])
+def test_a_link_that_came_with_data_leads_no_task_out(
+    target: str, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a tree of root's a link to root's files looks like an administrator's; no task follows it, and it stays."""
+    links = {"conf": target.format(outside=outside), "up": "sub", "via": "../etc"}
+    data = packed(*(member(f"./{name}", b"2", target=links[name]) for name in ("conf",)), member("./sub/", b"5"),
+                  *(member(f"./{name}", b"2", target=links[name]) for name in ("up", "via")))  # fmt: skip
+    place(data, outside / "data", monkeypatch)
+    link = outside / "data" / "conf"
+    assert os.readlink(link) == links["conf"]
+    before = {path: (path.stat().st_mode, path.stat().st_uid) for path in (outside / "etc", outside / "etc/passwd")}
+    tasks: list[Resource] = [
+        Directory(str(link), mode=0o777, owner="4242"),
+        Directory(str(link / "made"), owner="4242"),
+        File(str(link / "passwd"), "evil"),
+        Line(str(link / "passwd"), "evil"),
+    ]
+    for resource in tasks:
+        result = converge(Task(resource), System(), False, False)
+        assert result["verdict"] == "failed" and "link" in result["error"]["message"], resource
+    assert {path: (path.stat().st_mode, path.stat().st_uid) for path in before} == before
+    assert [path.name for path in (outside / "etc").iterdir()] == ["passwd"]
+    assert (outside / "etc" / "passwd").read_text() == "root\n"
+
+
+@needs_root
+def test_a_link_that_came_with_data_leads_no_other_data_out(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree whose place is in another one is not put where a link of that one leads."""
+    place(packed(member("./inner", b"2", target=str(outside / "etc"))), outside / "data", monkeypatch)
+    with pytest.raises(UnsafePath, match="belongs to user nobody"):
+        place(packed(member("./passwd")), outside / "data" / "inner", monkeypatch)
+    assert (outside / "etc" / "passwd").read_text() == "root\n"
+
+
+@needs_root
+def test_links_within_a_tree_and_of_services_keep_their_owners(
+    outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only root's own that lead out are given away."""
+    links = {"a": ("b/c", 0), "b/d": ("../a", 0), "e": ("/etc", 1000), "f": ("/etc", 0), "g": ("./b/./c", 0)}
+    members = [member("./a", b"2", target="b/c"), member("./b/", b"5")]
+    members += [member(f"./{name}", b"2", target=links[name][0], uid=links[name][1]) for name in sorted(links)[1:]]
+    place(packed(*members), outside / "data", monkeypatch)
+    owners = {name: (outside / "data" / name).lstat().st_uid for name in links}
+    assert owners == {"a": 0, "b/d": 0, "e": 1000, "f": NOBODY, "g": 0}
+
+
+@needs_root
+def test_owners_are_numbers_and_nothing_else_comes_along(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number, also one without an account or with one here; no attribute, capability or ACL, whatever is packed."""
+    attributes = {"SCHILY.xattr.security.capability": "x", "SCHILY.acl.access": "user::rwx", "SCHILY.xattr.user.a": "b"}
+    with pytest.raises(TreeRefused, match="damaged header"):
+        info = member("./sh", mode=0o755)
+        info.pax_headers = attributes
+        place(packed(info, form=tarfile.PAX_FORMAT), outside / "data", monkeypatch)
+    place(packed(member("./a", uid=999, gid=1, uname="root", gname="root"), member("./d/", b"5", 0o2770, gid=1 << 24)),
+          outside / "data", monkeypatch)  # fmt: skip
+    for name, uid, gid in (("a", 999, 1), ("d", 0, 1 << 24)):
+        status = (outside / "data" / name).lstat()
+        assert (status.st_uid, status.st_gid) == (uid, gid)
+        assert not [key for key in os.listxattr(outside / "data" / name) if "selinux" not in key]
