@@ -2,9 +2,9 @@
 
 A user of the host can put a link, a FIFO or another name of somebody's file wherever that user may write, also between
 two calls. So no path is handed to the kernel as a whole: every directory on the way is opened from the one before it,
-links not followed, and held open while its entry is read or changed. A link is followed only where it belongs to root (or
-the user the agent runs as), and nobody else can write to the directory that holds it, nor replace anything on the way to
-that directory: /var/run, and links of the administrator. Any other link is refused with an `UnsafePath`.
+links not followed, and held open while its entry is read or changed. A link is followed only where it is root's (or of
+the user the agent runs as), and nobody else can write to the directory that holds it, nor replace anything on the way
+to that directory: /var/run, and links of the administrator. Any other link is refused with an `UnsafePath`.
 
 Sources: openat(2), symlink(7), path_resolution(7), proc(5) for fd/.
 """

@@ -141,6 +141,19 @@ def _attributes_seen(entry: Entry, seen: Tuple[int, int]) -> List[Tuple[str, byt
         os.close(descriptor)
 
 
+def attributes_at(path: str) -> List[Tuple[str, bytes]]:
+    """Return the attributes that an edit of the file at a path keeps, the ACL first. Raises OSError."""
+    descriptor = door.open_file(path)
+    try:
+        return _kept(attributes_of(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _kept(attributes: List[Tuple[str, bytes]]) -> List[Tuple[str, bytes]]:
+    return sorted((pair for pair in attributes if pair[0] not in OF_CONTENT), key=lambda pair: pair[0] != ACL)
+
+
 def attributes_of(file: "int | str") -> List[Tuple[str, bytes]]:
     """Return (name, value) of a file's extended attributes, ACL and SELinux label among them; [] if unsupported."""
     if not hasattr(os, "listxattr"):
@@ -158,7 +171,7 @@ def _set_rights(descriptor: int, mode: int, attributes: List[Tuple[str, bytes]])
 
     The ACL comes first: where there is one, the group's bits of ``mode`` are its mask, no right of the group.
     """
-    kept = sorted((pair for pair in attributes if pair[0] not in OF_CONTENT), key=lambda pair: pair[0] != ACL)
+    kept = _kept(attributes)
     if not any(name == ACL for name, _ in kept):
         _drop_acl(descriptor)  # one that the directory gives to every new file
     for name, value in kept:

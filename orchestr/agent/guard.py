@@ -24,6 +24,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator, List, Sequence, Tuple
 
+#: Gives a file (first word) attributes (name and hexadecimal value in turn), then a mode (second word): the ACL comes
+#: before the group's bits, which are its mask. Without the ACL the mode stays as it is, for root alone.
+ATTRIBUTES = """
+import os, sys
+path, mode, words = sys.argv[1], sys.argv[2], sys.argv[3:]
+for name, value in zip(words[::2], words[1::2]):
+    try:
+        os.setxattr(path, name, bytes.fromhex(value))
+    except OSError:
+        if name.startswith("system.posix_acl"):
+            raise
+os.chmod(path, int(mode, 8))
+"""
 MARGIN_S = 1.0  # the agent stops waiting this long before the host undoes by itself
 
 
@@ -128,15 +141,33 @@ def _script(system: System, switch: _Switch, undo: Undo) -> str:
 
 
 def _restore(system: System, switch: _Switch, number: int, path: str) -> List[str]:
-    """Return the lines that bring one file back whole: a copy beside it, renamed over it."""
+    """Return the lines that bring one file back whole: a copy beside it, renamed over it.
+
+    The copy that is kept here has owner and mode, which `cp -p` takes along; attributes, which this file system may not
+    have, are in the script.
+    """
     path = system.real_path(path)  # a link stays one
     before = system.read_file(path)
     if before is None:
         return ["rm -f %s" % shlex.quote(path)]
     (content, status), kept = before, "file-%d" % number
-    system.write_bytes("%s/%s" % (switch.directory, kept), content, mode=status.mode, uid=status.uid, gid=status.gid)
+    attributes = system.attributes(path)
+    mode = 0o600 if any(name.startswith("system.posix_acl") for name, _ in attributes) else status.mode
+    system.write_bytes("%s/%s" % (switch.directory, kept), content, mode=mode, uid=status.uid, gid=status.gid)
     beside = shlex.quote("%s.orchestr-%s" % (path, switch.token))
-    return ["cp -p %s %s && mv -f %s %s" % (kept, beside, beside, shlex.quote(path))]
+    move = "mv -f %s %s" % (beside, shlex.quote(path))
+    if attributes:
+        move = "{ %s; %s; }" % (_set_attributes(beside, status.mode, attributes), move)
+    return ["cp -p %s %s && %s" % (kept, beside, move)]
+
+
+def _set_attributes(quoted_path: str, mode: int, attributes: Sequence[Tuple[str, bytes]]) -> str:
+    """Return the command that gives a file its attributes, then its mode."""
+    import sys
+
+    pairs = [word for name, value in attributes for word in (name, value.hex())]
+    words = [sys.executable or "python3", "-I", "-S", "-c", ATTRIBUTES]
+    return " ".join([*map(shlex.quote, words), quoted_path, "%04o" % mode, *map(shlex.quote, pairs)])
 
 
 def _start(system: System, switch: _Switch, window_s: float) -> None:

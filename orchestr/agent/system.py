@@ -399,6 +399,11 @@ class System(Reader):
         seen = (before.inode, before.changed_ns)
         _filesystem().write_atomically(path, [data], before.mode, before.uid, before.gid, seen=seen)
 
+    def attributes(self, path: str) -> List[Tuple[str, bytes]]:
+        """Return (name, value) of the extended attributes that `rewrite` keeps, the ACL first. Raises OSError."""
+        attributes: List[Tuple[str, bytes]] = _filesystem().attributes_at(path)
+        return attributes
+
     def write_blob(
         self, path: str, digest: str, size_bytes: int, *, mode: int = 0o600, uid: int = 0, gid: int = 0
     ) -> None:

@@ -213,6 +213,9 @@ class MemorySystem(System):
     def rewrite(self, path: str, data: bytes, before: FileStat) -> None:
         self.write_bytes(path, data, mode=before.mode, uid=before.uid, gid=before.gid)
 
+    def attributes(self, path: str) -> list[tuple[str, bytes]]:
+        return []
+
     def write_blob(
         self, path: str, digest: str, size_bytes: int, *, mode: int = 0o600, uid: int = 0, gid: int = 0
     ) -> None:

@@ -6,6 +6,7 @@ Run with the real shell and the detached fallback, in a directory of the test's;
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from orchestr.agent import guard, process, unconfirmed
 from orchestr.agent.system import CommandFailed, System
 from orchestr.transport.memory import MemoryHost, MemorySystem
+from tests.agent.test_door import DAEMON_WRITES, set_acl
 from tests.waiting import wait_until
 
 
@@ -125,6 +127,26 @@ def test_a_change_that_fails_half_way_is_undone(place: Path) -> None:
         system.run(["false"])
     assert_undone(place)
     assert system.asked == [], "nobody needs to be asked about what failed"
+
+
+@pytest.mark.parametrize("has_python", [True, False])
+def test_an_acl_and_attributes_come_back(place: Path, monkeypatch: pytest.MonkeyPatch, has_python: bool) -> None:
+    """One user is let in by the ACL, the group is not: before, after, and with nothing to set the ACL with."""
+    rules = place / "rules"
+    set_acl(rules, DAEMON_WRITES)
+    os.setxattr(rules, "user.note", b"\0kept")
+    if not has_python:
+        monkeypatch.setattr(sys, "executable", "/nowhere/python3")
+    with pytest.raises(guard.LockedOut), guard.arm(HereSystem(is_reached=False), undo_in(place), 30, "this"):
+        rules.unlink()
+        change(place)
+    assert rules.read_text() == "old\n"
+    if has_python:
+        assert os.getxattr(rules, "system.posix_acl_access") == DAEMON_WRITES
+        assert os.getxattr(rules, "user.note") == b"\0kept"
+        assert rules.stat().st_mode & 0o777 == 0o660
+    else:
+        assert rules.stat().st_mode & 0o777 == 0o600, "the group's bits of an ACL are no right of the group"
 
 
 def test_the_host_undoes_by_itself_when_nobody_is_left(place: Path) -> None:

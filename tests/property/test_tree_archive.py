@@ -200,7 +200,7 @@ def test_a_host_unpacks_nothing_that_it_refuses() -> None:
     assert system.stat("/opt/data") is None and not system.list_directory("/opt/data.arriving")
 
 
-# -- links out of a tree, and tasks that write below it later -----------------------------------------------------------
+# -- links out of a tree, and tasks that write below it later ---------------------------------------------------------
 class Placing(System):
     """This machine, without a Docker engine, with a controller that sends one blob."""
 
@@ -214,7 +214,7 @@ class Placing(System):
 @pytest.fixture
 def outside() -> Iterator[Path]:
     """A directory of root's, on a way that only root can write to, with a file and room for a tree beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="orchestr-trees-", dir="/var/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="orchestr-trees-", dir="/var/tmp"))
     folder.chmod(0o755)
     (folder / "etc").mkdir(mode=0o700)
     (folder / "etc" / "passwd").write_text("root\n")
