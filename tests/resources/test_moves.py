@@ -358,9 +358,28 @@ def test_the_dump_is_loaded_once_and_kept(moved: EngineDouble) -> None:
     assert run(moved, ApplicationLoaded(MYSQL))["verdict"] == "ok" and moved.events.count("load") == 1
 
 
+def test_the_latest_dumps_are_kept(moved: EngineDouble) -> None:
+    """Of each database three, however often it moves; dumps of others and what is not orchestr's stay."""
+    others = ["mysql-notes.sql", "mysql_two-17.sql", "mysql-5.dump", "other-1.sql"]
+    for name in (*others, "mysql-9.sql", "mysql-100.sql", "mysql-99.sql"):
+        moved.host.add_file(f"{KEPT}/{name}", "old")
+    moved.host.clock = 2000.0
+    assert run(moved, ApplicationLoaded(MYSQL))["verdict"] == "changed"
+    names = [path.rpartition("/")[2] for path in moved.host.nodes if path.startswith(KEPT + "/")]
+    assert sorted(names) == sorted([*others, "mysql-99.sql", "mysql-100.sql", "mysql-2000.sql"])
+
+
+def test_half_a_dump_does_not_stay() -> None:
+    """A full disk is not made fuller by what did not fit."""
+    double = EngineDouble(COMPOSE)
+    double.is_complete = False
+    assert run(double, saved(COMPOSE))["verdict"] == "failed"
+    assert not [path for path in double.host.nodes if ".part" in path]
+
+
 def test_killed_while_loading_it_is_loaded_again() -> None:
     """Until it is among the backups a dump waits to be loaded; then never again."""
-    for deaths in range(4):
+    for deaths in range(5):
         double = EngineDouble(COMPOSE)
         run(double, saved(COMPOSE))
         double.is_manager, double.services = True, {"mysql"}
@@ -368,6 +387,7 @@ def test_killed_while_loading_it_is_loaded_again() -> None:
             run(double, ApplicationLoaded(MYSQL), writes_left=deaths)
         run(double, ApplicationLoaded(MYSQL))
         assert double.loaded == ["one"] and double.kept() == ["one\n" + ENDING], f"killed at write {deaths}"
+        assert not [path for path in double.host.nodes if ".part" in path], f"killed at write {deaths}"
 
 
 def test_the_downtime_is_from_the_first_stop_to_the_end(moved: EngineDouble) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Optional, Sequence, Tuple
 
 KEPT = "/var/backups/orchestr"
+KEEP = 3  # dumps of a database among the backups
 LONGEST_S = 24 * 3600.0
 
 
@@ -105,12 +106,35 @@ class Database:
         assert failure is not None
         raise failure
 
+    @property
+    def backups(self) -> str:
+        """The directory of its dumps among the backups."""
+        return "%s/%s" % (KEPT, self.application)
+
+    @property
+    def arriving(self) -> str:
+        """The file of a dump on its way to the backups, maybe of another file system; whole once ``dump`` is gone."""
+        return "%s/%s.%s.partial" % (self.backups, self.service, self.suffix)
+
+    def waits(self, reader: Reader) -> bool:
+        """Return True if a dump is not among the backups yet."""
+        return reader.stat(self.dump) is not None or reader.stat(self.arriving) is not None
+
     def keep_dump(self, system: System) -> None:
-        """Put a dump that waits with the backups."""
+        """Put a dump that waits with the backups, of which the latest KEEP stay."""
+        if not self.waits(system):
+            return
+        system.make_directory(self.backups, mode=0o700)
         if system.stat(self.dump) is not None:
-            directory = "%s/%s" % (KEPT, self.application)
-            system.make_directory(directory, mode=0o700)
-            system.run(["mv", self.dump, "%s/%s-%d.%s" % (directory, self.service, system.now(), self.suffix)])
+            system.run(["mv", self.dump, self.arriving])
+        system.rename(self.arriving, "%s/%s-%d.%s" % (self.backups, self.service, system.now(), self.suffix))
+        kept = {}
+        for name in system.list_directory(self.backups):
+            moment = name[len(self.service) + 1 : -len(self.suffix) - 1]
+            if moment.isdigit() and name == "%s-%s.%s" % (self.service, moment, self.suffix):
+                kept[int(moment)] = name
+        for moment_s in sorted(kept)[:-KEEP]:
+            system.remove("%s/%s" % (self.backups, kept[moment_s]))
 
 
 @record
@@ -162,12 +186,16 @@ class ApplicationSaved(Action):
                 docker_api.call(system, "POST", "/containers/%s/start" % container["Id"])
         database.await_server(system)
         part = database.dump + ".part"
-        database.run(system, database.save, ">", part)
-        if database.complete not in system.run(["tail", "-c", "200", part]).stdout:
-            raise ResourceError(
-                "the dump of %s is not complete" % database.service, "see the log of %s" % database.service
-            )
-        system.run(["mv", part, database.dump])
+        try:
+            database.run(system, database.save, ">", part)
+            if database.complete not in system.run(["tail", "-c", "200", part]).stdout:
+                raise ResourceError(
+                    "the dump of %s is not complete" % database.service, "see the log of %s" % database.service
+                )
+            system.rename(part, database.dump)
+        except BaseException:
+            system.remove(part)  # a full disk is not made fuller
+            raise
 
 
 @record
@@ -175,7 +203,8 @@ class ApplicationSaved(Action):
 class ApplicationLoaded(Action):
     """A saved database in the new form's server; the dump is kept under /var/backups/orchestr/APPLICATION (0600).
 
-    Observes: whether a dump waits. Changes: loads it, which replaces the tables in it. Never touches: other databases.
+    Observes: whether a dump waits. Changes: loads it, which replaces the tables in it, and removes all but the latest
+    KEEP of its dumps. Never touches: other databases.
     """
 
     database: Database
@@ -185,11 +214,12 @@ class ApplicationLoaded(Action):
         return "%s: %s" % (self.database.application, self.database.service)
 
     def is_done(self, reader: Reader) -> bool:
-        return reader.stat(self.database.dump) is None
+        return not self.database.waits(reader)
 
     def perform(self, system: System) -> None:
-        self.database.await_server(system)
-        self.database.run(system, self.database.load, "<", self.database.dump)
+        if system.stat(self.database.dump) is not None:
+            self.database.await_server(system)
+            self.database.run(system, self.database.load, "<", self.database.dump)
         self.database.keep_dump(system)
 
 
