@@ -29,6 +29,9 @@ _WRITABLE_BY_OTHERS = 0o022
 #: Temporaries of writes that have begun: (descriptor of the directory, name in it).
 unfinished: Set[Tuple[int, str]] = set()
 beginning = Lock()  # held while a temporary is made and noted, so that none is missed when writing ends
+#: Where agents note temporaries before they make them (`leftovers`); "" is nowhere.
+notes_directory = ""
+notes: List[Tuple[int, str]] = []  # descriptor and path of this agent's notes, once there are any
 _root: List[int] = []  # a descriptor of /, which stays open
 
 
@@ -355,6 +358,21 @@ def discard_unfinished() -> None:
     """Remove the temporaries of writes that will not finish (the controller is gone)."""
     for directory, temporary in list(unfinished):
         discard(directory, temporary)
+
+
+def discard_notes() -> None:
+    """Remove this agent's notes: none of its temporaries is left."""
+    while notes:
+        descriptor, path = notes.pop()
+        os.close(descriptor)
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+    try:
+        os.rmdir(notes_directory)
+    except OSError:  # another agent has notes, or there is none
+        pass
 
 
 def discard(directory: int, name: str) -> None:

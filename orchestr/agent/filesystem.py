@@ -13,6 +13,7 @@ from errno import EBADF, ENODATA, ENOENT, ENOSYS, EOPNOTSUPP
 
 from orchestr.agent import door
 from orchestr.agent.digest import new_sha256
+from orchestr.agent.leftovers import PREFIX, is_agent, note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     Made = TypeVar("Made")
 
-PREFIX = ".orchestr-"
 ACL = "system.posix_acl_access"
 #: Attributes that say something about the content, which is another one now.
 OF_CONTENT = ("security.capability", "security.ima", "security.evm")
@@ -93,18 +93,10 @@ def _begin(entry: Entry, make: Callable[[str, int], Made]) -> Tuple[Made, str]:
     _sweep(entry)
     with door.beginning:
         temporary = "%s%d-%s" % (PREFIX, os.getpid(), os.urandom(8).hex())
+        note("%s/%s" % (entry.folder.rstrip("/"), temporary))
         made = make(temporary, entry.directory)
         door.unfinished.add((entry.directory, temporary))
         return made, temporary
-
-
-def _is_agent(pid: str) -> bool:
-    """Return True if a process may be another agent of this host: the same program, as numbers of ended ones recur."""
-    try:
-        with open("/proc/%s/comm" % pid, "rb") as theirs, open("/proc/self/comm", "rb") as mine:
-            return theirs.read() == mine.read()
-    except OSError:
-        return os.path.exists("/proc/" + pid)
 
 
 def _sweep(entry: Entry) -> None:
@@ -115,13 +107,8 @@ def _sweep(entry: Entry) -> None:
         return
     for name in names:
         pid = name[len(PREFIX) :].partition("-")[0]
-        if not pid.isdigit() or _is_agent(pid):
-            continue
-        try:
-            if os.stat(name, dir_fd=entry.directory, follow_symlinks=False).st_uid == os.geteuid():
-                os.unlink(name, dir_fd=entry.directory)
-        except OSError:
-            pass
+        if pid.isdigit() and not is_agent(pid):
+            door.discard(entry.directory, name)
 
 
 def _create(name: str, directory: int) -> int:

@@ -17,7 +17,7 @@ class HostLock:
 
     def __init__(self, holder: Dict[str, Any], path: Optional[str] = None) -> None:
         self._mine = holder
-        self._path = path or _default_path()
+        self._path = path or directory_of_agents() + "/lock"
         self._descriptor = -1
 
     def acquire(self, wait_s: float) -> bool:
@@ -59,8 +59,9 @@ class HostLock:
             self._descriptor = -1
 
 
-def _default_path() -> str:
+def directory_of_agents() -> str:
+    """Return the directory that the agents of this user share, for this user alone (0700); it may not be there yet."""
     if os.getuid() == 0:
-        return "/run/orchestr/lock"
+        return "/run/orchestr"
     base = os.environ.get("XDG_RUNTIME_DIR") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "orchestr", "lock")
+    return os.path.join(base, "orchestr")

@@ -13,7 +13,7 @@ from orchestr.agent import converge, door, facts, process, wire
 from orchestr.agent.child import keep_descriptors
 from orchestr.agent.light_threading import Lock, Thread, get_ident
 from orchestr.agent.line import CHUNK, MODULES, REACHED, TAKEN, Line
-from orchestr.agent.lock import HostLock
+from orchestr.agent.lock import HostLock, directory_of_agents
 from orchestr.agent.resource import Task
 from orchestr.agent.secret import Secret, redactors
 from orchestr.agent.system import System
@@ -54,6 +54,7 @@ class Agent:
         self._new_secrets: List[str] = []  # not known to the redactor yet
         self._redactor: Any = None  # a Redactor, once there are secrets
         self._held = ""  # the end of the task's output, when it may be the beginning of a secret
+        self._has_looked = False  # for what an agent that was killed left
         self._task_id = ""  # of the task at work
         self._own_thread = get_ident()
         self._watch = Watch(self._give_up)
@@ -104,6 +105,7 @@ class Agent:
             self._run_tasks(request)
             return True
         self.line.end()
+        door.discard_notes()
         if self._lock is not None:
             self._lock.release()
         return False
@@ -115,6 +117,10 @@ class Agent:
     # -- tasks ----------------------------------------------------------------------------------------------------
     def _run_tasks(self, request: Dict[str, Any]) -> None:
         check = bool(request.get("check"))
+        if not (check or self._has_looked):
+            self._has_looked = True
+            if door.notes_directory and os.path.isdir(door.notes_directory):
+                _remove_leftovers()
         self.system.predicted.clear()
         self.system.labels = labels_by_kind(request["tasks"])
         self.system.forget(("*",))
@@ -273,6 +279,13 @@ class Agent:
             self.line.answer(TAKEN, int(message["transfer"]), str(message["why"]))
 
 
+def _remove_leftovers() -> None:
+    """Remove what an agent that was killed left; its module is sent to the few hosts where there is anything."""
+    from orchestr.agent import leftovers
+
+    leftovers.remove()
+
+
 def labels_by_kind(tasks: Iterable[Task]) -> Dict[str, Tuple[str, ...]]:
     """Return kind → labels of the resources of these tasks."""
     labels: Dict[str, Tuple[str, ...]] = {}
@@ -297,6 +310,7 @@ def _die() -> None:
     door.begin_no_more()
     process.kill_all()
     door.discard_unfinished()
+    door.discard_notes()
     os._exit(98)
 
 
@@ -309,6 +323,7 @@ def main(start: Dict[str, Any], finder: Any) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     keep_descriptors()
+    door.notes_directory = directory_of_agents() + "/unfinished"
     lock = Lock()
 
     def write(data: bytes) -> None:
@@ -325,4 +340,5 @@ def main(start: Dict[str, Any], finder: Any) -> None:
         process.start_no_more()
         write(wire.encode({"type": "fatal", "message": "%s: %s" % (type(error).__name__, error)}))
         process.kill_all()
+        door.discard_notes()
     os._exit(0)
