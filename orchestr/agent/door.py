@@ -19,7 +19,7 @@ from orchestr.agent.light_threading import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Set, Tuple
+    from typing import Any, Iterator, List, Optional, Set, Tuple
 
 MAX_LINKS = 40  # as the kernel has it
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -106,7 +106,13 @@ class Entry:
         self._names.clear()
 
     def culprit(self) -> Optional[Tuple[str, int]]:
-        """Return the first directory of the way in which others can replace names, and its owner; None without one.
+        """Return the first directory of the way in which others can replace names, and its owner; None without one."""
+        for folder, status in self.open_directories():
+            return folder, status.st_uid
+        return None
+
+    def open_directories(self) -> Iterator[Tuple[str, os.stat_result]]:
+        """Yield the directories of the way in which others can replace names.
 
         In a directory with the sticky bit (/tmp) nobody can replace what root owns, but anybody can make new names.
         """
@@ -114,8 +120,7 @@ class Entry:
             status = os.fstat(descriptor)
             is_held = status.st_mode & stat_module.S_ISVTX and number + 1 < len(self._way)
             if not is_trusted(status.st_uid) or (status.st_mode & _WRITABLE_BY_OTHERS and not is_held):
-                return "/" + "/".join(self._names[:number]), status.st_uid
-        return None
+                yield "/" + "/".join(self._names[:number]), status
 
     # -- the entry ----------------------------------------------------------------------------------------------------
     def stat(self) -> os.stat_result:

@@ -191,12 +191,25 @@ class User(Resource):
             self._write_keys(system)
 
     def require(self, reader: Reader, change: Change) -> None:
-        """Raise ResourceError for a home that cannot be made or moved: useradd and usermod write /etc/passwd before."""
-        if change.is_creation and self.home:
-            require_directory_place(reader, self.home, is_removal=False)
-        if change.before is None or "home" not in change.differing or not self.home:
+        """Raise ResourceError for a home that cannot be made or moved: useradd and usermod write /etc/passwd before.
+
+        They make and chown it by its path, so no other user may be able to lead them elsewhere.
+        """
+        from orchestr.resources.exposed import require_roots_way
+
+        if change.is_creation and self.present:
+            if self.home:
+                require_directory_place(reader, self.home, is_removal=False)
+            if self.home or not self.system:
+                require_roots_way(reader, self.home or "/home/" + self.name, "useradd")
+        if change.before is None or not change.touches("home", "uid") or not self.present:
             return
-        old, parent = change.before["home"], self.home.rstrip("/").rpartition("/")[0] or "/"
+        old = change.before["home"]
+        if reader.stat(old) is not None:
+            require_roots_way(reader, old, "usermod")
+        if "home" not in change.differing or not self.home:
+            return
+        parent = self.home.rstrip("/").rpartition("/")[0] or "/"
         if reader.stat(old) is None:
             return
         if reader.stat(self.home) is not None:
@@ -206,6 +219,7 @@ class User(Resource):
             )
         if reader.stat(parent) is None:
             raise ResourceError("the directory %s of the home %s is not there" % (parent, self.home), "make it before")
+        require_roots_way(reader, self.home, "usermod")
 
     def _create(self, system: System) -> None:
         group = self.group or (self.name if system.group_id(self.name) is not None else "")

@@ -13,6 +13,7 @@ from orchestr.resources.compose import wait as compose_wait
 from orchestr.resources.compose.containers import Container
 from orchestr.resources.compose.view import View, start_entry
 from orchestr.resources.docker import engine as docker
+from orchestr.resources.exposed import require_roots_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def _start(system: System, project: "ComposeProject", views: Sequence[View]) -> 
 
 
 def _require_inputs(system: System, project: "ComposeProject", services: "Sequence[ComposeService]") -> None:
-    """Docker would make a directory where a mounted file is missing; the compose file must be there anyway."""
+    """Docker would make a directory where a mounted file is missing; the compose file must be there anyway.
+
+    Who writes one that compose reads for itself decides on what the engine, which is root, does.
+    """
     names = [*project.files, *project.env_files, *project.config]
     names += [name for service in services for name in (*service.env_files, *service.config, *service.reload_files)]
     absent = compose_inputs.missing(system, [project.path(name) for name in names])
@@ -88,6 +92,8 @@ def _require_inputs(system: System, project: "ComposeProject", services: "Sequen
         raise ResourceError(
             "%s, which the project %s reads, is not there" % (absent, project.project), "write it in a task before"
         )
+    own = [*project.files, project.override, *(project.env_files or (".env",))]
+    require_roots_files(system, [project.path(name) for name in own], "docker compose")
 
 
 def override_text(reader: Reader, project: "ComposeProject") -> str:

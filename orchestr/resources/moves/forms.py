@@ -93,6 +93,9 @@ class FormRemoved(Action):
 
     def perform(self, system: System) -> None:
         if self.form == COMPOSE:
+            from orchestr.resources.exposed import require_roots_way
+
+            require_roots_way(system, self.directory + "/compose.yaml", "docker compose")
             system.run(["docker", "compose", "--project-directory", self.directory, "down"], timeout_s=300)
             return
         ids = [service["ID"] for service in stack_services(system, self.application)]
