@@ -85,6 +85,9 @@ class Resource:
     #: Seconds that it may take without a sign of progress (output, a command, a transfer or a wait within its own time
     #: limit) before the agent gives it up. A property where it depends on the record.
     patience_s: ClassVar[float] = 900.0
+    #: Seconds that it may take in all, with signs of progress, where its task has no ``timeout_s``: so that a host that
+    #: keeps talking holds nobody for days. What it waits by its own ``timeout_s`` or ``wait_s`` comes on top.
+    longest_s: ClassVar[float] = 4 * 3600.0
 
     @property
     def label(self) -> str:
@@ -204,7 +207,8 @@ class Task:
 
     ``name`` is shown to people (default: kind and label). ``when=False`` skips it. ``retries`` more attempts follow a
     failure, ``delay_s`` seconds apart. ``until`` is a gate that must hold after it. ``timeout_s`` bounds it as a whole:
-    its commands end then, and an agent that hangs ends soon after; without it, see ``Resource.patience_s``.
+    its commands end then, and an agent that hangs ends soon after; without it, see ``Resource.patience_s`` and
+    ``Resource.longest_s``.
     """
 
     resource: Resource

@@ -1,8 +1,9 @@
 """The time of a task: an agent that is over it ends, whatever it waits for.
 
 A thread in a system call (a mount that hangs, a FIFO) cannot be interrupted, nor can one whose child does not die; so
-another thread watches the one at work. A task's time has two ends: ``timeout_s`` as a whole, and its patience without a
-sign of progress. Everything that has a time limit of its own (a command, a transfer, a wait) may use up that one.
+another thread watches the one at work. A task's time has two ends: ``timeout_s`` as a whole (without it, what its
+resource may take at most), and its patience without a sign of progress. Everything that has a time limit of its own (a
+command, a transfer, a wait) may use up that one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestr.agent.resource import Task
 
-LONGEST_S = 48 * 3600.0  # of any task
+LONGEST_S = 48 * 3600.0  # of any request, and of tasks that move data
 OVERTIME_S = 5.0  # a task that is over its timeout_s ends its commands and reports itself within this
 FRAMES_SHOWN = 12
 NEVER = float("inf")
@@ -30,6 +31,16 @@ def patience_of(task: Task) -> float:
     return max([float(getattr(resource, "patience_s", 0.0)) for resource in resources])
 
 
+def longest_of(task: Task) -> float:
+    """Return the seconds that a task may take as a whole, attempts and the pauses between them included."""
+    if task.timeout_s is not None:
+        return task.timeout_s
+    resources = [task.resource] if task.until is None else [task.resource, task.until]
+    names = ("longest_s", "timeout_s", "wait_s")
+    own_s = [sum([float(getattr(resource, name, 0.0)) for name in names]) for resource in resources]
+    return max(own_s) + task.retries * task.delay_s
+
+
 class Watch:
     """Call ``begin`` and ``end`` around a task and ``watch`` in a thread, which calls ``on_over(why)`` at most once."""
 
@@ -38,7 +49,8 @@ class Watch:
         self._lock = Lock()
         self._due = self._limit = NEVER  # monotonic seconds
         self._patience_s = 0.0
-        self._timeout_s: Optional[float] = None
+        self._longest_s = 0.0
+        self._has_timeout = False
         self._asleep_until = NEVER
         self._has_work = Event()
         self._thread = 0  # the one at work
@@ -47,8 +59,9 @@ class Watch:
     def begin(self, task: Task) -> None:
         """Note that this thread begins a task."""
         now = time.monotonic()
-        self._thread, self._timeout_s, self._patience_s = get_ident(), task.timeout_s, patience_of(task)
-        self._limit = now + (LONGEST_S if task.timeout_s is None else task.timeout_s + OVERTIME_S)
+        self._thread, self._longest_s, self._patience_s = get_ident(), longest_of(task), patience_of(task)
+        self._has_timeout = task.timeout_s is not None
+        self._limit = now + self._longest_s + OVERTIME_S
         self._due = min(self._limit, now + self._patience_s)
         if self._due < self._asleep_until:
             self._has_work.set()
@@ -90,9 +103,10 @@ class Watch:
                 return
 
     def _why(self) -> str:
-        if self._timeout_s is not None and self._due >= self._limit:
-            return "it did not end within its timeout_s of %g s" % self._timeout_s
-        return "it made no progress for %.0f s" % (self._patience_s if self._due < self._limit else LONGEST_S)
+        if self._due < self._limit:
+            return "it made no progress for %.0f s" % self._patience_s
+        limit = "its timeout_s of %g s" if self._has_timeout else "the %g s that it may take without a timeout_s"
+        return "it did not end within " + limit % self._longest_s
 
     def stack(self) -> str:
         """Return where the thread at work is, the innermost call last."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestr.agent.resource import Task
-from orchestr.agent.watch import LONGEST_S, patience_of
+from orchestr.agent.watch import LONGEST_S, longest_of, patience_of
 from orchestr.errors import AgentError
 
 GRACE_S = 30.0  # within this the host's own report of a task that is over its time arrives
@@ -23,6 +23,7 @@ class Pace:
         self._tasks = tasks
         self._done = 0
         self._began_s = self._progress_s = self._promised_s = time.monotonic()
+        self._end_s = self._began_s + max(LONGEST_S, sum(task.timeout_s or 0.0 for task in tasks))
 
     def take(self, message: dict[str, Any]) -> None:
         """Note a message: a result begins the next task, a heartbeat may say how long the task at work still has."""
@@ -40,19 +41,20 @@ class Pace:
     def left_s(self) -> float:
         """Return the seconds until the host is to be given up, 0 or less when that is now."""
         task = self._at_work()
-        limit_s, patience_s = (LONGEST_S, 0.0) if task is None else (task.timeout_s, patience_of(task))
-        end_s = max(self._progress_s + patience_s, self._promised_s)
+        end_s = max(self._progress_s + (0.0 if task is None else patience_of(task)), self._promised_s)
         if task is not None:
-            end_s = min(end_s, self._began_s + (LONGEST_S if limit_s is None else limit_s))
-        return end_s + GRACE_S - time.monotonic()
+            end_s = min(end_s, self._began_s + longest_of(task))
+        return min(end_s, self._end_s) + GRACE_S - time.monotonic()
 
     def error(self, host: str) -> AgentError:
         """Return the failure of a host that is to be given up."""
         task = self._at_work()
         seconds = time.monotonic() - self._began_s
         what = "the end of the request" if task is None else f"{task.resource.kind} {task.resource.label}"
+        is_silent = time.monotonic() - self._progress_s > GRACE_S
+        silence = f"no answer about {what} for {seconds:.0f} s, though the agent is alive"
         return AgentError(
-            f"no answer about {what} for {seconds:.0f} s, though the agent is alive",
+            silence if is_silent else f"{what} is not done after {seconds:.0f} s",
             host=host,
             next_step="look on the host for what hangs (ps, dmesg, mount), and run again; a task that may take longer "
             "gets a longer timeout_s, a resource that is silent for longer a longer patience_s",

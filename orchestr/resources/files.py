@@ -7,7 +7,7 @@ from orchestr.agent.door import UnsafePath
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, ResourceError, State, attribute_diff, registered
 from orchestr.agent.secret import REDACTED, Secret, redact, reveal
-from orchestr.agent.system import FileStat, Reader, System
+from orchestr.agent.system import LONGEST_REMOVAL_S, FileStat, Reader, System
 from orchestr.resources.modes import canonical_mode, mode_bits, secret_mode
 from orchestr.resources.names import check_account, check_line, check_path, is_account
 from orchestr.resources.places import expect_directory, require_directory_place, require_file_place
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import ClassVar, Dict, Mapping, Optional, Tuple, Union
 
 
+SLOWEST = 64 * 1024.0  # bytes a second of a line that content is still waited for on
 DIFF_LIMIT = 64 * 1024  # bytes of content up to which a diff shows lines
 
 
@@ -96,6 +97,11 @@ class File(Resource):
         """Return the mode as a number."""
         assert self.mode is not None
         return mode_bits(self.mode)
+
+    @property
+    def longest_s(self) -> float:  # type: ignore[override]
+        """Return the time that content of its size takes over a slow line."""
+        return Resource.longest_s + self.size_bytes / SLOWEST
 
     def owned(self) -> Mapping[Tuple[str, ...], object]:
         return owned_path(self.path, self)
@@ -260,6 +266,11 @@ class Directory(Resource):
     present: bool = True
 
     touches: ClassVar[Tuple[str, ...]] = ("files",)
+
+    @property
+    def longest_s(self) -> float:  # type: ignore[override]
+        """Return the time that the removal of any tree may take."""
+        return Resource.longest_s if self.present else LONGEST_REMOVAL_S
 
     def __post_init__(self) -> None:
         check_path(self.path)

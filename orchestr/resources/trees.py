@@ -174,6 +174,7 @@ class TreeTaken(Action):
     """
 
     offers_tree: ClassVar[bool] = True
+    longest_s: ClassVar[float] = 2 * LONGEST_S
     tree: Tree
     size_bytes: int = 0
 
@@ -205,6 +206,7 @@ class TreePlaced(Action):
     touches: the replaced tree, but for its name.
     """
 
+    longest_s: ClassVar[float] = 2 * LONGEST_S
     tree: Tree
     blob: Blob
 

@@ -112,6 +112,44 @@ def test_a_timeout_is_not_put_off_by_progress() -> None:
     assert (clock.left_s() or 0) <= 10.05
 
 
+@dataclass(frozen=True)
+@registered("test_chatty")
+class Chatty(Hanging):
+    """Shows progress for ever, without a time limit of its task."""
+
+    longest_s: ClassVar[float] = 0.1
+
+    def is_done(self, reader: Any) -> bool:
+        while not _gates[self.name].wait(0.01):
+            reader.allow(3600.0)
+        return True
+
+
+def test_progress_for_ever_has_an_end() -> None:
+    """Without a timeout_s the resource says how long it may take in all, and the next task is not begun."""
+    messages = run(Task(Chatty("chatty"), id="1"), Task(Hanging("after"), id="2"))
+    first, second = (message for message in messages if message.get("type") == "result")
+    assert "within the 0.1 s that it may take without a timeout_s" in first["error"]["message"]
+    assert (first["verdict"], second["verdict"]) == ("failed", "skipped") and messages[0]["is_lost"]
+
+
+@dataclass(frozen=True)
+@registered("test_gate")
+class Gate(Hanging):
+    timeout_s: float = 0.0
+    wait_s: float = 0.0
+
+
+def test_what_a_task_may_take_has_its_own_waits_in_it() -> None:
+    """The time that the inventory gives it to wait comes on top, and the pauses between its attempts."""
+    usual_s = Resource.longest_s
+    assert watch.longest_of(Task(Gate("x"))) == usual_s
+    assert watch.longest_of(Task(Gate("x", timeout_s=9e4))) == usual_s + 9e4
+    assert watch.longest_of(Task(Gate("x", wait_s=5.0), retries=10, delay_s=60.0)) == usual_s + 605
+    assert watch.longest_of(Task(Gate("x"), until=Gate("y", timeout_s=7.0))) == usual_s + 7
+    assert watch.longest_of(Task(Gate("x", timeout_s=9e4), timeout_s=3.0, retries=9)) == 3.0
+
+
 @pytest.mark.parametrize("resource", [Impatient("quick"), Hanging("quick")])
 def test_tasks_in_time_are_left_alone(resource: Resource) -> None:
     """Tasks that end in time are reported as ever."""

@@ -90,6 +90,11 @@ class ComposeProject(Resource):
 
     touches: ClassVar[Tuple[str, ...]] = ("containers", "images")
 
+    @property
+    def longest_s(self) -> float:  # type: ignore[override]
+        """Return the time with two stops of each service, as long as these may take."""
+        return Resource.longest_s + 2 * sum(service.stop_grace_s for service in self.all_services)
+
     def __post_init__(self) -> None:
         check_path(self.directory, "the directory of the project")
         check_project_name(self.project)

@@ -31,7 +31,7 @@ from orchestr.resources.names import check_part, check_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Sequence, Tuple
+    from typing import ClassVar, Dict, Optional, Sequence, Tuple
 
 KEPT = "/var/backups/orchestr"
 KEEP = 3  # dumps of a database among the backups
@@ -128,7 +128,7 @@ class Database:
         if system.stat(self.dump) is not None:
             system.run(["mv", self.dump, self.arriving])
         system.rename(self.arriving, "%s/%s-%d.%s" % (self.backups, self.service, system.now(), self.suffix))
-        kept = {}
+        kept: Dict[int, str] = {}
         for name in system.list_directory(self.backups):
             moment = name[len(self.service) + 1 : -len(self.suffix) - 1]
             if moment.isdigit() and name == "%s-%s.%s" % (self.service, moment, self.suffix):
@@ -146,6 +146,7 @@ class ApplicationSaved(Action):
     dumps, removes the old form's containers. Never touches: its volumes.
     """
 
+    longest_s: ClassVar[float] = 2 * LONGEST_S
     application: str
     source: str
     directory: str
@@ -207,6 +208,7 @@ class ApplicationLoaded(Action):
     KEEP of its dumps. Never touches: other databases.
     """
 
+    longest_s: ClassVar[float] = 2 * LONGEST_S
     database: Database
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from orchestr.agent.record import record
 from orchestr.agent.resource import Change, Resource, State, registered
 from orchestr.agent.system import Reader, System
+from orchestr.agent.watch import LONGEST_S
 from orchestr.resources.compose import inputs as compose_inputs
 from orchestr.resources.docker.names import check_object_name, check_project_name
 from orchestr.resources.names import check_paths
@@ -62,6 +63,7 @@ class Stack(Resource):
     settle_s: float = 2.0
     present: bool = True
 
+    longest_s: ClassVar[float] = LONGEST_S  # an update goes on while old tasks drain
     touches: ClassVar[Tuple[str, ...]] = ("stack", "swarm", "containers", "networks")
 
     def __post_init__(self) -> None:

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from orchestr.agent.resource import Task
+from orchestr.agent.watch import longest_of
 from orchestr.engine import pace, session
 from orchestr.engine.pace import Pace
-from orchestr.resources.files import File
+from orchestr.resources.compose.project import ComposeProject, ComposeService
+from orchestr.resources.files import Blob, Directory, File
+from orchestr.resources.swarm.stack import Stack, StackService
+from orchestr.resources.trees import Tree, TreePlaced, TreeTaken
 from orchestr.transport.memory import MemoryHost, memory_connector
 from tests.unit.engine.conftest import Project
 from tests.unit.engine.hostile import HostileHost, message
@@ -95,6 +99,41 @@ class _Blocking(dict):  # type: ignore[type-arg]
         if path == "/opt/hello":
             self._is_over.wait(HANG_S)
         return super().get(path, default)
+
+
+def test_a_host_that_keeps_talking_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task has a time in all, and the request one; the error does not say that the host was silent."""
+    clock = [1000.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
+    request = Pace([Task(File(f"/{number}"), id=str(number)) for number in range(20)])
+    talked_s = 0
+    while request.left_s() > 0:
+        clock[0] += 60
+        talked_s += 60
+        request.take({"type": "output", "task": "0", "text": "x"})
+        request.take({"type": "beat", "left_s": 1e9})
+    assert talked_s <= File("/0").longest_s + pace.GRACE_S + 60
+    assert "file /0 is not done after" in request.error("a").message
+    request = Pace([Task(File(f"/{number}"), id=str(number)) for number in range(20)])
+    for number in range(20):
+        request.take({"type": "result", "task": str(number), "verdict": "ok"})
+        clock[0] += File("/0").longest_s - 60
+        if request.left_s() <= 0:
+            break
+    assert number < 15, "many tasks may not take many times what one may"
+
+
+STACK = Stack("s", (StackService("web", "x"),), "{}")
+
+
+def test_data_that_moves_has_more_time() -> None:
+    """A tree, a database and a drain take what their size needs, content as well as a slow line."""
+    tree = Tree("t", path="/data")
+    for resource in (TreeTaken(tree), TreePlaced(tree, Blob("0" * 64, 1)), STACK, Directory("/d", present=False)):
+        assert longest_of(Task(resource)) >= 24 * 3600
+    assert longest_of(Task(File("/f", Blob("0" * 64, 1 << 36)))) > 10 * 24 * 3600
+    slow = ComposeService("web", stop_grace_s=20_000.0)
+    assert longest_of(Task(ComposeProject("/opt/app", (slow, "db")))) > 40_000
 
 
 def test_progress_renews_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
