@@ -113,8 +113,8 @@ def stop_form(host: Host, application: Application, services: Sequence[Service])
 
 
 def restart_form(host: Host, application: Application, services: Sequence[Service]) -> Task:
-    """Return a task that restarts the project's containers."""
-    directory = project_directory(host, application)
-    words = ("docker", "compose", "--project-directory", directory, "restart")
+    """Return a task that restarts the project's containers; by its name, so that no file is read for it."""
+    project = stop_form(host, application, services)
+    words = ("docker", "compose", "--project-name", project.project, "restart")
     grace_s = sum(service.container.stop_grace_period_s for service in services)
-    return Task(Command(words, label_text=f"restart {directory}"), timeout_s=120.0 + grace_s)
+    return Task(Command(words, label_text=f"restart {project.directory}"), timeout_s=120.0 + grace_s)
