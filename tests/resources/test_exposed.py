@@ -25,7 +25,9 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a second user is need
 
 ALICE, BOB, DOCKER = 4242, 4243, 4244
 PASSWD = f"root:x:0:0::/root:/bin/sh\nalice:x:{ALICE}:{ALICE}::/home/alice:/bin/sh\nbob:x:{BOB}:{BOB}::/b:/bin/sh\n"
-GROUP = f"root:x:0:\nalice:x:{ALICE}:\ndocker:x:{DOCKER}:bob\nstaff:x:50:alice\n"
+GROUP = (
+    f"root:x:0:\nalice:x:{ALICE}:\nbob:x:{BOB}:\ndocker:x:{DOCKER}:bob\nstaff:x:50:alice\nnone:x:51:\nfar:x:52:ldap\n"
+)
 
 
 class Host(System):
@@ -79,6 +81,10 @@ def set_rights(path: Path, uid: int = 0, gid: int = 0, mode: int = 0o755) -> Non
         ({"gid": 50, "mode": 0o755}, ""),
         ({"gid": DOCKER, "mode": 0o775}, ""),
         ({"gid": 7777, "mode": 0o775}, "the group 7777"),
+        ({"gid": ALICE, "mode": 0o775}, "the group alice"),  # whose own group it is
+        ({"uid": BOB, "gid": BOB, "mode": 0o775}, ""),  # as a umask of 0002 makes it
+        ({"gid": 51, "mode": 0o2775}, ""),  # of which nobody is
+        ({"gid": 52, "mode": 0o775}, "the group far"),  # somebody whom this host knows by another way
         ({"mode": 0o757}, "everybody"),
     ],
 )
@@ -89,6 +95,13 @@ def test_what_a_user_can_write_is_refused(place: str, rights: dict[str, int], wr
     why = is_refused(base / "app" / "compose.yaml")
     assert bool(why) == bool(writer) and f"{base / place}".rstrip("/") in (why or str(base / place))
     assert f"can be written by {writer}," in why or not writer
+
+
+def test_the_user_whose_sudo_made_the_agent_root_is_no_danger(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project in the home of the login that the inventory names is used."""
+    set_rights(base, uid=ALICE)
+    monkeypatch.setenv("SUDO_UID", str(ALICE))
+    assert not is_refused(base / "app" / "compose.yaml")
 
 
 def test_each_directory_on_the_way_counts(base: Path) -> None:
@@ -123,8 +136,11 @@ def test_a_link_of_a_user_on_the_way_is_named(base: Path) -> None:
         require_roots_files(Host(), [str(base / "alice/app/compose.yaml")], "compose")
     (base / "link").symlink_to(base / "app")
     assert not is_refused(base / "link" / "compose.yaml")
+    (base / "roots").mkdir()
+    (base / "roots" / "compose.yaml").symlink_to("../app/compose.yaml")
+    assert not is_refused(base / "roots" / "compose.yaml")
     set_rights(base / "app", uid=ALICE)
-    assert is_refused(base / "link" / "compose.yaml")
+    assert is_refused(base / "link" / "compose.yaml") and is_refused(base / "roots" / "compose.yaml")
 
 
 # -- the programs -----------------------------------------------------------------------------------------------------
