@@ -249,18 +249,6 @@ class Reader:
         with door.enter(path) as entry:
             return entry.culprit() is not None
 
-    def open_directories(self, path: str) -> List[Tuple[str, FileStat]]:
-        """Return the directories on the way to a path in which a user of the host can replace names; missing ones none.
-
-        Raises OSError, UnsafePath for a link that such a user could have put there.
-        """
-        while True:
-            try:
-                with door.enter(path) as entry:
-                    return [(folder, _file_stat(status, "")) for folder, status in entry.open_directories()]
-            except FileNotFoundError:
-                path = os.path.dirname(path.rstrip("/"))
-
     def which(self, program: str) -> Optional[str]:
         """Return the path of a program, None when it is not installed."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from orchestr.agent import door
 from orchestr.agent.resource import ResourceError
 
 TYPE_CHECKING = False
@@ -34,10 +35,19 @@ def require_roots_files(reader: Reader, paths: Iterable[str], program: str) -> N
 
 def require_roots_way(reader: Reader, path: str, program: str) -> None:
     """Raise ResourceError for a path on whose way a user can write to a directory. Raises UnsafePath for its links."""
-    for folder, status in reader.open_directories(path):
-        writer = _writer(reader, status.uid, status.gid, status.mode)
-        if writer:
-            raise _refused(path, folder, writer, program)
+    present = path
+    while True:
+        try:
+            if not reader.is_exposed(present):
+                return
+            break
+        except FileNotFoundError:  # a missing one is as its directory is
+            present = os.path.dirname(present.rstrip("/"))
+    with door.enter(present) as entry:
+        for folder, status in entry.open_directories():
+            writer = _writer(reader, status.st_uid, status.st_gid, status.st_mode)
+            if writer:
+                raise _refused(path, folder, writer, program)
 
 
 def _refused(path: str, writable: str, writer: str, program: str) -> ResourceError:

@@ -179,9 +179,6 @@ class MemorySystem(System):
     def is_exposed(self, path: str) -> bool:
         return False
 
-    def open_directories(self, path: str) -> list[tuple[str, FileStat]]:
-        return []
-
     def _require_followable(self, path: str, link: Node) -> None:
         folder, is_roots = path, link.uid == 0
         while is_roots and folder != "/":
