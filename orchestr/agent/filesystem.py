@@ -11,9 +11,8 @@ import os
 import stat as stat_module
 from errno import EBADF, ENODATA, ENOENT, ENOSYS, EOPNOTSUPP
 
-from orchestr.agent import door
+from orchestr.agent import door, leftovers
 from orchestr.agent.digest import new_sha256
-from orchestr.agent.leftovers import PREFIX, is_agent, note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,8 +91,8 @@ def _begin(entry: Entry, make: Callable[[str, int], Made]) -> Tuple[Made, str]:
     """Make something under a random name beside the entry, and note it as unfinished; return it and the name."""
     _sweep(entry)
     with door.beginning:
-        temporary = "%s%d-%s" % (PREFIX, os.getpid(), os.urandom(8).hex())
-        note("%s/%s" % (entry.folder.rstrip("/"), temporary))
+        temporary = "%s%d-%s" % (leftovers.PREFIX, os.getpid(), os.urandom(8).hex())
+        leftovers.note("%s/%s" % (entry.folder.rstrip("/"), temporary))
         made = make(temporary, entry.directory)
         door.unfinished.add((entry.directory, temporary))
         return made, temporary
@@ -102,12 +101,12 @@ def _begin(entry: Entry, make: Callable[[str, int], Made]) -> Tuple[Made, str]:
 def _sweep(entry: Entry) -> None:
     """Remove what an agent that was killed left beside the entry: its process is no more."""
     try:
-        names = [name for name in os.listdir(entry.directory) if name.startswith(PREFIX)]
+        names = [name for name in os.listdir(entry.directory) if name.startswith(leftovers.PREFIX)]
     except OSError:  # a directory that may be passed but not listed
         return
     for name in names:
-        pid = name[len(PREFIX) :].partition("-")[0]
-        if pid.isdigit() and not is_agent(pid):
+        pid = name[len(leftovers.PREFIX) :].partition("-")[0]
+        if pid.isdigit() and not leftovers.is_agent(pid):
             door.discard(entry.directory, name)
 
 

@@ -120,7 +120,7 @@ class Agent:
         if not (check or self._has_looked):
             self._has_looked = True
             if door.notes_directory and os.path.isdir(door.notes_directory):
-                _remove_leftovers()
+                self.system.remove_leftovers()
         self.system.predicted.clear()
         self.system.labels = labels_by_kind(request["tasks"])
         self.system.forget(("*",))
@@ -277,13 +277,6 @@ class Agent:
             self.line.answer_last(REACHED, bool(message["reached"]))
         elif message["type"] == "taken":
             self.line.answer(TAKEN, int(message["transfer"]), str(message["why"]))
-
-
-def _remove_leftovers() -> None:
-    """Remove what an agent that was killed left; its module is sent to the few hosts where there is anything."""
-    from orchestr.agent import leftovers
-
-    leftovers.remove()
 
 
 def labels_by_kind(tasks: Iterable[Task]) -> Dict[str, Tuple[str, ...]]:

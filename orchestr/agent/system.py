@@ -457,6 +457,10 @@ class System(Reader):
         """Remove an empty directory. Raises OSError for one with content."""
         _filesystem().remove_empty(path)
 
+    def remove_leftovers(self) -> None:
+        """Remove what agents that were killed left."""
+        _filesystem().leftovers.remove()
+
     def confirm_reachable(self, window_s: float) -> bool:
         """Ask the controller for a new connection to this host; return True when it came within ``window_s``."""
         return self._confirm is not None and self._confirm(window_s)

@@ -65,7 +65,7 @@ AGENT_MODULES = (
     "orchestr.agent.serve",
     "orchestr.resources",
 )
-#: Modules of the agent that are sent when a task first changes something, or an agent that did was killed.
+#: Modules of the agent that are sent when a task first changes something, or an agent that did so was killed.
 WRITING_MODULES = ("orchestr.agent.filesystem", "orchestr.agent.leftovers")
 # Begins with a literal text, which python's regular expressions look for fast.
 _IMPORTED = re.compile(r"(orchestr\.(?:agent|resources)(?:\.\w+)*)(?: import (\([^)]*\)|[\w, ]+))?")

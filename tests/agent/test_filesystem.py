@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestr.agent import door, filesystem
+from orchestr.agent import door, filesystem, leftovers
 from tests.waiting import HANG_S, wait_until
 
 A_MOMENT_S = 0.2  # in which a thread that is not held up would have run to its end
@@ -37,7 +37,7 @@ def test_no_temporary_escapes_the_end(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def make_while_it_ends(*words: Any, **options: Any) -> Any:
         made = make(*words, **options)
-        if any(filesystem.PREFIX in str(word) for word in words):
+        if any(leftovers.PREFIX in str(word) for word in words):
             threading.Thread(target=end).start()
             is_over.wait(A_MOMENT_S)
         return made

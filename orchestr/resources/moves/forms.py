@@ -11,6 +11,7 @@ from orchestr.agent.system import Reader, System
 from orchestr.resources.docker import api as docker_api
 from orchestr.resources.docker import engine as docker
 from orchestr.resources.docker.names import check_object_name, check_project_name
+from orchestr.resources.exposed import require_roots_way
 from orchestr.resources.names import check_choice, check_path
 
 TYPE_CHECKING = False
@@ -93,8 +94,6 @@ class FormRemoved(Action):
 
     def perform(self, system: System) -> None:
         if self.form == COMPOSE:
-            from orchestr.resources.exposed import require_roots_way
-
             require_roots_way(system, self.directory + "/compose.yaml", "docker compose")
             system.run(["docker", "compose", "--project-directory", self.directory, "down"], timeout_s=300)
             return
