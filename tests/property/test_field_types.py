@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -86,13 +87,19 @@ def _check_only(made: Any, name: str) -> None:
     """Check one field of a record that was not constructed: the fields that have no default have no value."""
     cls = type(made)
     kept = field_types._CHECKS.get(cls)
-    field_types._CHECKS[cls] = tuple(check for check in field_types._compile_class(cls) if check[0] == name)
+    field_types._CHECKS[cls] = _checks_of(cls, name)
     try:
         check_fields(made)
     finally:
         field_types._CHECKS.pop(cls)
         if kept is not None:
             field_types._CHECKS[cls] = kept
+
+
+@functools.cache
+def _checks_of(cls: type, name: str) -> field_types._Checks:
+    """Return the checks of one field, the same for all values: they remember which types fit."""
+    return field_types._Checks(tuple(check for check in field_types._compile_class(cls) if check[0] == name))
 
 
 @pytest.mark.parametrize("cls", SHIPPED.values(), ids=SHIPPED.keys())
