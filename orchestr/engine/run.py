@@ -61,6 +61,7 @@ class Run:
         self._selection = PlayHosts(inventory, playbook, options.limit)
         self.play_hosts = self._selection.limited
         self.hosts = self._selection.hosts()
+        self.context.hosts = frozenset(self.hosts)
         if not self.hosts:
             raise InputError(
                 "no play of the playbook has a host here"

@@ -77,6 +77,13 @@ class Peer:
         """The facts that its agent reported; empty while it is not connected."""
         return self._with_facts.facts.get(self.name, {})
 
+    @property
+    def absence(self) -> str:
+        """Why nothing is done on it in this run: "left out" (by a limit) or "unreachable"; "" for any other host."""
+        if self.name not in self._context.hosts:
+            return "left out"
+        return "" if self.facts else "unreachable"
+
     def params(self, role: str) -> Any:
         """Return its parameters of a role in this playbook, None when the playbook does not assign it that role."""
         for assignment in self._context.of_host(self.name):

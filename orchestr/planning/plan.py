@@ -45,6 +45,7 @@ class PlanContext:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     outcomes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    hosts: frozenset[str] = frozenset()  # of this run: the hosts of its plays within the limit
     new_hosts: frozenset[str] = frozenset()
     is_rehearsal: bool = False  # no host is connected yet: facts, outcomes and images are not to be had
     departing: PlanContext | None = None  # of the old inventory of an upgrade, for its departing hosts

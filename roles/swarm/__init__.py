@@ -117,15 +117,17 @@ def join(host: Host, params: Params) -> Iterator[Resource]:
         return
     role = "manager" if host.in_group(MANAGERS) else "worker"
     known = account(contact)
+    token = known.get(f"{role}_token")
     yield SwarmMember(
         role,
         advertise,
         managers=tuple(known.get("managers", ())),
         cluster=str(known.get("cluster", "")),
         nodes=known_nodes(host),
-        token=known.get(f"{role}_token"),
+        token=token,
         data_path=data_path,
         contact=contact.name,
+        obstacle="" if token else contact.absence or "failed",
     )
 
 

@@ -121,11 +121,20 @@ def test_a_host_without_a_token_says_which_host_the_run_lacks() -> None:
     assert "swarm_managers" in run(double, member(token=None, managers=()))["error"]["next_step"]
 
 
-def test_a_host_that_waits_names_the_manager_it_waits_for() -> None:
-    """A manager that failed or was unreachable in this run is named; --limit is one cause among others."""
-    error = run(SwarmDouble("inactive"), member(token=None, managers=(), contact="m1"))["error"]
-    assert "waits for m1, which failed, was unreachable or was left out of this run" in error["message"]
-    assert error["next_step"] == "see the messages about m1 and mend that; with --limit, name both hosts"
+@pytest.mark.parametrize(
+    ("obstacle", "event", "step"),
+    [
+        ("failed", "failed earlier in this run", "see the message about m1"),
+        ("unreachable", "could not be reached in this run", "see the message about m1"),
+        ("left out", "is not part of this run", "--limit with both hosts"),
+    ],
+)
+def test_a_host_that_waits_says_why_its_manager_does_not_let_it_in(obstacle: str, event: str, step: str) -> None:
+    """The manager is named with its own trouble, and --limit only where a limit left it out."""
+    error = run(SwarmDouble("inactive"), member(token=None, managers=(), contact="m1", obstacle=obstacle))["error"]
+    assert error["message"] == f"this host waits for m1, which {event}, to let it in"
+    assert step in error["next_step"]
+    assert ("--limit" in error["next_step"]) == (obstacle == "left out")
 
 
 def test_a_refused_token_is_not_shown() -> None:

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 PORT = 2377
 JOIN_S, DEMOTED_S = 60.0, 60.0
 THIS, REMOVED = "this one", "this one, which has removed this host"
+#: Why a run has no token of its manager: the event, and the next step (``%s``: the manager).
+_MEND = "see the message about %s and correct that, then run again"
+_OBSTACLES = {
+    "failed": ("failed earlier in this run", _MEND),
+    "unreachable": ("could not be reached in this run", _MEND),
+    "left out": ("is not part of this run", "include %s in the run: --limit with both hosts, or without --limit"),
+}
 ADDRESS = "0123456789abcdefABCDEF.:"  # the characters of addresses; the name of an interface has another
 
 
@@ -124,8 +131,8 @@ class SwarmMember(Resource):
     """A membership of the swarm that ``managers`` (address:port) run; ``role`` is the host's role when it joins.
 
     ``cluster`` and ``nodes`` (ids of all its nodes) say which swarm that is, ``token`` lets the host in; all of them
-    come from the outcome of a manager, ``contact``, and may be missing in a plan. A host already in it stays as it is,
-    in either role.
+    come from the outcome of a manager, ``contact``, and may be missing in a plan; ``obstacle`` says why the run has
+    none: the contact "failed", was "unreachable" or "left out". A host already in it stays as it is, in either role.
     Observes: the engine's account of its swarm. Changes: joins; joins again when the swarm has removed the host.
     Never touches: another swarm the host is in, which is an error that names it.
     """
@@ -140,6 +147,7 @@ class SwarmMember(Resource):
     listen: str = "0.0.0.0:2377"
     name: str = "swarm"
     contact: str = ""
+    obstacle: str = ""
 
     touches: ClassVar[Tuple[str, ...]] = ("swarm", "networks")
 
@@ -180,14 +188,14 @@ class SwarmMember(Resource):
             docker_api.call(system, "POST", "/swarm/leave", {"force": "1"}, timeout_s=JOIN_S)
             swarm_gossip.await_closed(system)
         if not self.token or not self.managers:
-            manager = self.contact or "a host of swarm_managers"
-            raise ResourceError(
-                "this host waits for %s, which failed, was unreachable or was left out of this run, to let it in"
-                % manager,
-                "see the messages about %s and mend that; with --limit, name both hosts" % manager,
-            )
+            raise self._lack_of_token()
         _require_no_live_restore(system)
         self._join(system)
+
+    def _lack_of_token(self) -> ResourceError:
+        manager = self.contact or "a host of swarm_managers"
+        event, step = _OBSTACLES.get(self.obstacle, _OBSTACLES["left out"])
+        return ResourceError("this host waits for %s, which %s, to let it in" % (manager, event), step % manager)
 
     def _join(self, system: System) -> None:
         assert self.token is not None

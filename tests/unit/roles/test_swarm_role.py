@@ -27,7 +27,13 @@ class Swarm:
     """A run of the playbook on three managers, or one, with what the hosts said."""
 
     def __init__(
-        self, place: Path, managers: list[str], workers: list[str], leaving: list[str], **variables: Any
+        self,
+        place: Path,
+        managers: list[str],
+        workers: list[str],
+        leaving: list[str],
+        limit: str | None = None,
+        **variables: Any,
     ) -> None:
         document = yaml.safe_load((ROOT / "inventories/lab/swarm.yml").read_text())
         hosts = [*managers, *workers, *leaving]
@@ -41,7 +47,8 @@ class Swarm:
         path.write_text(yaml.safe_dump(document))
         inventory = load_inventory(path, extra_vars=variables)
         playbook = load_playbook(ROOT / "playbooks/swarm.yml")
-        self.run = Run(inventory, playbook, RunOptions(verb="plan", check=True), lambda event: None, _no_connection)
+        options = RunOptions(verb="plan", check=True, limit=limit)
+        self.run = Run(inventory, playbook, options, lambda event: None, _no_connection)
         self.names = [play.name for play in playbook.plays]
 
     def said(self, host: str, state: str = "inactive", **more: Any) -> None:
@@ -96,6 +103,21 @@ def test_a_bare_first_manager_joins_those_that_are_left(swarm: Any) -> None:
     three.manages("lab3")
     [joining] = three.plan("join", "lab1")
     assert isinstance(joining, SwarmMember) and joining.managers == (f"{ADDRESSES['lab2']}:2377",)
+
+
+def test_a_worker_says_why_the_run_has_no_token_for_it(swarm: Any) -> None:
+    """A limit left the manager out, it was unreachable, or it failed after it had been connected to."""
+    [joining] = swarm("lab1", "lab2", limit="lab2").plan("join", "lab2")
+    assert (joining.contact, joining.obstacle) == ("lab1", "left out")
+    two = swarm("lab1", "lab2")
+    [joining] = two.plan("join", "lab2")
+    assert (joining.contact, joining.obstacle) == ("lab1", "unreachable")
+    two.run.context.facts["lab1"] = {"addresses": ()}
+    [joining] = two.plan("join", "lab2")
+    assert (joining.contact, joining.obstacle) == ("lab1", "failed")
+    two.manages("lab1")
+    [joining] = two.plan("join", "lab2")
+    assert joining.obstacle == ""
 
 
 def test_no_swarm_is_begun_while_a_manager_is_silent(swarm: Any) -> None:
