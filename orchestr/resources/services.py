@@ -161,13 +161,16 @@ class Service(Resource):
     def require(self, reader: Reader, change: Change) -> None:
         """Raise ResourceError for a unit that runs once and ends: it can never be found running."""
         unit = units(reader, self.label)
-        is_once = unit.type == "oneshot" and not unit.remains and unit.active in ("inactive", "failed")
-        if self._is_wanted_running and is_once and change.touches("state"):
-            raise ResourceError(
-                "%s is of Type=oneshot: it runs once and ends, so it is never found running" % self.label,
-                "running=None leaves it to systemd; RemainAfterExit=yes in the unit keeps it active; "
-                "a Command starts it once",
-            )
+        has_ended = unit.runs_once and unit.active in ("inactive", "failed")
+        if self._is_wanted_running and has_ended and change.touches("state"):
+            raise self._runs_once()
+
+    def _runs_once(self) -> ResourceError:
+        return ResourceError(
+            "%s is of Type=oneshot: it runs once and ends, so it is never found running" % self.label,
+            "running=None leaves it to systemd; RemainAfterExit=yes in the unit keeps it active; "
+            "a Command starts it once",
+        )
 
     # -- change ---------------------------------------------------------------------------------------------------
     def apply(self, system: System, change: Change) -> None:
@@ -207,17 +210,21 @@ class Service(Resource):
 
     def _await_running(self, system: System) -> Unit:
         """Return the unit once it runs and has gone on running for a moment. Raises ResourceError."""
-        has_settled, activity = False, ""
+        has_settled, activity, restarts = False, "", ""
         for _ in system.attempts(START_S, SETTLE_S):
             unit = fresh_unit(system, self.label)
             if unit.active == "inactive" and unit.has_condition_failed:
                 step = "systemctl status %s names it; running=None leaves the unit to systemd" % self.label
                 raise ResourceError("%s did not start: a condition of its unit does not hold" % self.label, step)
+            if unit.active == "inactive" and unit.runs_once:  # its unit file came in this run
+                raise self._runs_once()
+            if has_settled and unit.restarts != restarts:
+                raise self._failure(system, "%s does not stay up: it ended and was started again" % self.label, None)
             if unit.active in ("failed", "inactive") or unit.sub.startswith("auto-restart"):
                 raise self._failure(system, "%s does not stay up: %s" % (self.label, self._activity(unit)), None)
             if unit.active == "active" and (has_settled or unit.type not in ("simple", "exec", "idle")):
                 return unit
-            has_settled, activity = unit.active == "active", unit.active
+            has_settled, activity, restarts = unit.active == "active", unit.active, unit.restarts
         raise self._failure(system, "%s is still %s after %g s" % (self.label, activity, START_S), None)
 
     def _failure(self, system: System, message: str, done: Optional[Completed]) -> ResourceError:

@@ -19,7 +19,7 @@ ADMIN_UNITS = "/etc/systemd/system"
 IN_UNIT_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
 _SHOWN = (
     "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,UnitFileState,NeedDaemonReload,InvocationID,"
-    "InactiveExitTimestamp,SourcePath,CanReload,RemainAfterExit,ConditionResult"
+    "InactiveExitTimestamp,SourcePath,CanReload,RemainAfterExit,ConditionResult,NRestarts"
 )
 
 
@@ -47,6 +47,12 @@ class Unit:
     can_reload: bool
     remains: bool = False  # active after its process has ended
     has_condition_failed: bool = False  # at its last start
+    restarts: str = ""  # by systemd itself, since it was last started by somebody
+
+    @property
+    def runs_once(self) -> bool:
+        """True if the unit is inactive again once its process has ended well."""
+        return self.type == "oneshot" and not self.remains
 
     @property
     def started_s(self) -> float:
@@ -122,6 +128,7 @@ def _unit(name: str, block: str) -> Unit:
         can_reload=properties.get("CanReload") == "yes",
         remains=properties.get("RemainAfterExit") == "yes",
         has_condition_failed=properties.get("ConditionResult") == "no" and bool(properties.get("ActiveState")),
+        restarts=properties.get("NRestarts", ""),
     )
 
 

@@ -27,6 +27,7 @@ NeedDaemonReload={needs_reload}
 ConditionResult={condition}
 LoadError={load_error}
 InvocationID={invocation}
+NRestarts={restarts}
 """
 
 
@@ -46,6 +47,8 @@ class SimulatedUnit:
     can_reload: bool = False
     definition: str = ""
     dies: bool = False
+    flaps: bool = False  # ends and is started again between any two looks at it
+    restarts: int = 0
     remains: str = "no"
     condition: str = "yes"
     load: str = "loaded"
@@ -98,6 +101,7 @@ class SimulatedSystemd:
             unit = SimulatedUnit(name, type="", file_state="", load="not-found", definition=self.definition(name))
         else:
             missing = ""
+            unit.restarts += unit.flaps
         fields = dict(vars(unit), load_error=missing, can_reload="yes" if unit.can_reload else "no")
         fields["needs_reload"] = "no" if unit.definition == self.definition(name) else "yes"
         return SHOWN.format(**fields)

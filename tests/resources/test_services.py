@@ -184,6 +184,14 @@ def test_a_service_that_dies_fails_with_its_journal() -> None:
     assert "/var/lib/orchestr/services/app.service.json" not in machine.host.nodes
 
 
+def test_a_service_that_dies_and_is_started_again_does_not_stay_up() -> None:
+    """Active at each look (a short RestartSec, RestartMode=direct), and not the same process."""
+    machine = Machine(active="inactive", type="simple", flaps=True)
+    error = machine.run(APP)[0]["error"]
+    assert error["message"] == "app.service does not stay up: it ended and was started again"
+    assert "no bread today" in error["stderr"]
+
+
 @pytest.mark.parametrize(
     ("active", "sub", "shown"),
     [
@@ -285,6 +293,20 @@ def test_a_unit_that_runs_once_is_not_kept_running() -> None:
     assert machine.run(Service("app", running=None, enabled=None))[0]["verdict"] == "ok"
     machine = Machine(active="inactive", type="oneshot", remains="yes")
     assert [machine.run(Service("app", enabled=None))[0]["verdict"] for _ in range(2)] == ["changed", "ok"]
+
+
+def test_a_unit_file_of_this_run_may_run_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd learns its type by the daemon-reload: refused by its type after its first start."""
+    machine = Machine(active="inactive", load="not-found", type="")
+    machine.write("/etc/systemd/system/app.service", "[Service]\nType=oneshot\n")
+    reload = machine.systemd._load_definitions
+
+    def load() -> Any:
+        machine.app.load, machine.app.type = "loaded", "oneshot"
+        return reload()
+
+    monkeypatch.setattr(machine.systemd, "_load_definitions", load)
+    assert "Type=oneshot" in machine.run(Service("app", enabled=None))[0]["error"]["message"]
 
 
 def test_a_condition_that_does_not_hold_is_named() -> None:
