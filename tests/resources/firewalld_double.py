@@ -53,6 +53,7 @@ class FirewalldHost(MemoryHost):
             self.add_file(firewalld_direct.PATH, real("ours_direct.xml"))
             self.at_boot()
         self.is_active = self.confirms = True
+        self.is_panicking = False
         self.docker_restarts = 0
         self.commands = {
             ("systemctl", "is-active", "firewalld"): self.activity,
@@ -125,6 +126,8 @@ class FirewalldHost(MemoryHost):
         is_offline = words[0] == "firewall-offline-cmd"
         if is_offline == self.is_active:
             return 252, "", "FirewallD is not running"
+        if "--query-panic" in words:
+            return "yes\n" if self.is_panicking else (1, "no\n", "")
         if "--reload" in words:
             return self.reload() if self.nft else (13, "", "Error: COMMAND_FAILED: 'python-nftables' failed")
         items = self.permanent if is_offline or "--permanent" in words else self.runtime

@@ -357,6 +357,23 @@ def test_direct_rules_that_are_not_xml_are_told() -> None:
         firewalld_direct.text("<direct>", {4: [], 6: []})
 
 
+def test_panic_mode_is_not_called_filtered(host: FirewalldHost) -> None:
+    """From the console of a host that drops every packet: refused, in a plan too; over SSH it is not asked."""
+    host.is_panicking = True
+    host.facts["ssh_connection"] = ""
+    for check in (True, False):
+        system = MemorySystem(host, read_only=check)
+        error = converge(Task(WEB), system, check, False)["error"]
+        assert "panic mode" in error["message"] and "--panic-off" in error["next_step"]
+    host.is_panicking = False
+    assert only(host, WEB)["verdict"] == "changed"
+    host.facts["ssh_connection"] = "10.0.0.1 50000 10.0.0.2 22"
+    assert plan(host, WEB)["verdict"] == "changed"
+    host.log.clear()
+    assert only(host, WEB)["verdict"] == "changed"
+    assert not [words for words in host.log if "--query-panic" in words]
+
+
 # -- which packet filter ----------------------------------------------------------------------------------------------
 
 

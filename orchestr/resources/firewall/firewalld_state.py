@@ -85,6 +85,8 @@ def read(reader: Reader) -> Now:
     if reader.which("firewall-cmd") is None or reader.which("firewalld") is None:
         raise NotObservable("firewalld is not installed on this host", "install the package firewalld first")
     conf, is_active = reader.read_text(CONF) or "", is_running(reader)
+    if is_active and not reader.ssh_connection():
+        _refuse_panic(reader)
     zone = default_zone(conf)
     program = ["firewall-cmd", "--permanent"] if is_active else ["firewall-offline-cmd"]
     permanent = _zone(reader, [*program, "--zone=" + zone, "--list-all"])
@@ -103,6 +105,15 @@ def read(reader: Reader) -> Now:
         _gap(chains, conf, zone, runtime) if is_active else "",
         firewalld_zones.blind_spot(reader, chains or {}, zone),
     )
+
+
+def _refuse_panic(reader: Reader) -> None:
+    """Raise ResourceError in panic mode, which no rule overrules; a session over SSH is itself proof of the contrary."""
+    if reader.query(["firewall-cmd", "--query-panic"], timeout_s=30).ok:
+        raise ResourceError(
+            "firewalld is in panic mode: it drops every packet, whatever its rules say",
+            "when the reason is gone, on the host's console: firewall-cmd --panic-off",
+        )
 
 
 def _zone(reader: Reader, argv: List[str]) -> FrozenSet[Item]:
