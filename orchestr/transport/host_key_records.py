@@ -14,6 +14,7 @@ from orchestr.transport.openssh_config import INSTALL_OPENSSH, target_of
 
 if TYPE_CHECKING:
     from orchestr.inventory.settings import ConnectionSettings
+    from orchestr.transport.openssh_config import Target
 
 KEYGEN_TIMEOUT_S = 30.0
 
@@ -30,6 +31,15 @@ def scan(settings: ConnectionSettings, timeout_s: float = 15.0) -> list[OfferedK
     return scan_server(settings, timeout_s)
 
 
+def no_file(target: Target) -> HostKeyError:
+    """Return the error of a host for whose keys ssh_config or the inventory leaves no file."""
+    return HostKeyError(
+        f"there is no file to record the key of {target.name} in: UserKnownHostsFile is none or /dev/null",
+        host=target.name,
+        next_step=NO_FILE_STEP,
+    )
+
+
 def record(settings: ConnectionSettings, keys: Sequence[OfferedKey], *, replace: bool = False) -> Path:
     """Add keys to the host's first UserKnownHostsFile and return its path; ``replace`` first removes its other keys.
 
@@ -38,11 +48,7 @@ def record(settings: ConnectionSettings, keys: Sequence[OfferedKey], *, replace:
     """
     target = target_of(settings)
     if not target.user_known_hosts_files:
-        raise HostKeyError(
-            f"there is no file to record the key of {target.name} in: UserKnownHostsFile is none or /dev/null",
-            host=target.name,
-            next_step=NO_FILE_STEP,
-        )
+        raise no_file(target)
     known = KnownHosts(target)
     path = Path(target.user_known_hosts_files[0])
     old = known.keys

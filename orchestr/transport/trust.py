@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestr.errors import HostError
@@ -20,7 +20,10 @@ KeyState = Literal["on record", "new", "CHANGED"]
 
 @dataclass(frozen=True)
 class HostKeys:
-    """A host's keys: ``offered`` by the server that answers now, ``recorded`` in known_hosts; ``error`` without one."""
+    """A host's keys: ``offered`` by the server that answers now, ``recorded`` in known_hosts.
+
+    ``error``: no server answers, or there is no file to record its keys in.
+    """
 
     host: str
     settings: ConnectionSettings = field(repr=False)
@@ -74,7 +77,7 @@ class HostKeys:
 
         With ``replace`` a changed host's offered keys take the place of all its recorded ones.
         """
-        if self.changed and not replace:
+        if self.error is not None or (self.changed and not replace):
             return ()
         keys = self.offered if self.changed else self._with_state("new")
         return tuple(key for key in keys if not fingerprints or key.fingerprint in fingerprints)
@@ -100,9 +103,11 @@ def look(inventory: Inventory, limit: str | None = None, *, forks: int = 32) -> 
 
 def _look(host: str, settings: ConnectionSettings) -> HostKeys:
     try:
-        known_as = target_of(settings).known_as
+        target = target_of(settings)
         recorded = tuple(host_key_records.recorded(settings))
-        return HostKeys(host, settings, known_as, tuple(host_key_records.scan(settings)), recorded)
+        keys = HostKeys(host, settings, target.known_as, tuple(host_key_records.scan(settings)), recorded)
+        has_no_file = not target.user_known_hosts_files and keys.to_record(replace=True)
+        return replace(keys, error=host_key_records.no_file(target)) if has_no_file else keys
     except HostError as error:
         return HostKeys(host, settings, error=error)
 

@@ -130,6 +130,21 @@ def test_trust_by_fingerprint(orchestr: Orchestr, project: Path, offered: dict[s
     assert orchestr("trust", SITE, "-l", "web2", "--fingerprint", "SHA256:none").code == 1
 
 
+def test_trust_says_before_it_asks_that_it_has_no_file(orchestr: Orchestr, project: Path, offered: Any) -> None:
+    """UserKnownHostsFile=/dev/null: named with the way out, for the hosts that have it; the others' are recorded."""
+    inventory = project / SITE
+    own = "10.0.0.2, ansible_ssh_common_args: -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=none}"
+    inventory.write_text(inventory.read_text().replace("10.0.0.2}", own))
+    outcome = orchestr("trust", SITE, "-l", "web2")
+    assert outcome.code == 4
+    assert "no file to record the key" in outcome.out and "remove UserKnownHostsFile=/dev/null" in outcome.out
+    assert f"{offered['10.0.0.2'].fingerprint} (ssh-ed25519): new" in outcome.out
+    assert "Record" not in outcome.out
+    assert orchestr("trust", SITE, "--yes").code == 4
+    text = (project / "known_hosts").read_text()
+    assert offered["10.0.0.1"].base64 in text and offered["10.0.0.2"].base64 not in text
+
+
 def test_only_the_named_host_is_replaced(orchestr: Orchestr, project: Path, offered: dict[str, OfferedKey]) -> None:
     """--replace holds for the hosts it names; --yes alone replaces nothing, and a misspelt name is an error."""
     orchestr("trust", SITE, "--yes")

@@ -108,7 +108,7 @@ def read(reader: Reader) -> Now:
 
 
 def _refuse_panic(reader: Reader) -> None:
-    """Raise ResourceError in panic mode, which no rule overrules; a session over SSH is itself proof of the contrary."""
+    """Raise ResourceError in panic mode, which no rule overrules; a session over SSH is proof of the contrary."""
     if reader.query(["firewall-cmd", "--query-panic"], timeout_s=30).ok:
         raise ResourceError(
             "firewalld is in panic mode: it drops every packet, whatever its rules say",
