@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from orchestr.transport.base import Channel
 
 PROMPT_TIMEOUT_S = 30.0
-# /bin/sh, for the login shell may be any: it gets words only, on one line (csh takes no other) and without "!".
+# /bin/sh, for the login shell may be any: it gets words only, on one line (csh takes no other), without "!" (csh), and
+# without a backslash before a backslash or quote (fish reads these, in single quotes too).
 _SHELL = r'printf "\n%s\n" "$1"; shift; exec "$@"'
 # sudo's words decide the error, so they must be the English ones; the agent gives its children a locale of its own.
 _SHELL_BEFORE_SUDO = r'printf "\n%s\n" "$1"; shift; LC_ALL=C; export LC_ALL; exec "$@"'
@@ -28,7 +29,7 @@ def agent_command(settings: ConnectionSettings, loader: str) -> tuple[list[str],
     """Return the argument list that starts the agent, and the password prompt to answer ("" when none will come)."""
     # -I: imports nothing from the directory the agent starts in, the login's, where a user may have put an os.py.
     # Emptying sys.path in the loader would be too late: python 3.13 imports linecache before it runs the text of -c.
-    text = f"import os\nos.write(1,{chr(10) + MARKS['python'] + chr(10)!r}.encode())\n{loader}"
+    text = f"import os\nos.write(1,('%c{MARKS['python']}%c'%(10,10)).encode())\n{loader}"
     python = [*interpreter(settings), "-S", "-I", "-c", f"exec({text!r})"]
     if not settings.become:
         return ["/bin/sh", "-c", _SHELL, "sh", MARKS["shell"], *python], ""

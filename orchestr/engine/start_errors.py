@@ -64,14 +64,30 @@ _REFUSALS = (
         "allow it there (visudo), or set ansible_user to a user that may",
     ),
     Cause(
+        r"[Aa]ccount or password is expired|account has expired|account validation failure",
+        "the account or password of {user} has expired on the host, says sudo",
+        "see there, as root: chage -l {user}; a new password: passwd {user}",
+    ),
+    Cause(
+        r"no valid sudoers sources|parse error in \S*sudoers|sudoers\S*:\d+:\d+: ",
+        "sudo on the host cannot read its own rules",
+        "see which line is wrong there, as root: visudo -c",
+    ),
+    Cause(
+        r"effective uid is not 0|must be owned by uid 0|no new privileges",
+        "sudo on the host lacks the right to become root",
+        "see there: ls -l $(command -v sudo) shows root and -rwsr-xr-x, and its file system is mounted without nosuid",
+    ),
+    Cause(
         r"unknown user|user '?\S+'? not found|unknown uid",
         "there is no user {become_user} on the host",
         "correct ansible_become_user in the inventory",
     ),
 )
+_NO_ADDRESS = "it does not find the address of the host's own name"
 _SLOW = Cause(  # a warning as well: a cause only where nothing else is one
     r"unable to resolve host",
-    "sudo started nothing for {user}: it does not find the address of the host's own name",
+    f"sudo started nothing for {{user}}: {_NO_ADDRESS}",
     'add the name there, as root: echo "127.0.1.1 $(hostname)" >> /etc/hosts',
 )
 _SUDO = (*_REFUSALS, _PASSWORD, _SLOW)
@@ -100,6 +116,16 @@ _LOGIN = (
         _LOGIN_SHELL,
     ),
     Cause(r"not available|nologin", "the login shell of {user} refuses logins", _LOGIN_SHELL),
+    Cause(
+        r"[Pp]assword change required|required to change your password|password has expired",
+        "the password of {user} has expired on the host, which lets nobody in before it is changed",
+        "change it there: ssh -t {user}@{address}, or as root: passwd {user}",
+    ),
+    Cause(
+        r": restricted: |restricted by rssh|sftp connections only|fatal: unrecognized command|git shell is not enabled",
+        "the login of {user} is restricted to a few programs",
+        "set ansible_user to a user with an ordinary shell; see ForceCommand in the host's sshd_config",
+    ),
 )
 
 
@@ -117,8 +143,7 @@ def no_agent(
     ``event`` says how the start ended, for a cause that is not known: "ended before it began".
     """
     stage, output = _reached(seen)
-    output = redact(output)
-    output = re.sub(r"orchestr-[0-9a-f]{16}:", "", output).strip()[-OUTPUT_LIMIT:]
+    output = _without_prompt(redact(output))[-OUTPUT_LIMIT:]
     names = {
         "user": settings.user or "the user",
         "become_user": settings.become_user or "root",
@@ -134,6 +159,19 @@ def no_agent(
     status = "" if is_known or exit_status is None else f" (exit status {exit_status})"
     message = cause.message.format(**names) + status
     return AgentError(message, host=host, stderr=output, next_step=cause.next_step.format(**names))
+
+
+def reason_for_slow_sudo(output: bytes) -> str:
+    """Return why sudo took long, from its output before it let us in; without any, how to find out."""
+    text = _without_prompt(redact(output.decode("utf-8", "replace")))
+    if re.search(_SLOW.words, text):
+        return f"{_NO_ADDRESS}; {_SLOW.next_step}"
+    last = text.splitlines()[-1:]
+    return last[0][-OUTPUT_LIMIT:] if last else "try it there: time sudo -n true; LDAP and sssd are common causes"
+
+
+def _without_prompt(text: str) -> str:
+    return re.sub(r"orchestr-[0-9a-f]{16}:", "", text).strip()
 
 
 def _reached(seen: bytes) -> tuple[str, str]:
@@ -170,7 +208,7 @@ def _unknown(stage: str, settings: ConnectionSettings, event: str) -> Cause:
     if stage == "python":
         return Cause("", f"the agent {event}", "look at the output above, and at memory and limits on the host")
     if stage == "":
-        step = "see what a login runs: ssh {user}@{address} true; look for ForceCommand and a profile that exits early"
+        step = "try: ssh {user}@{address} true; look for a shell such as /bin/false, ForceCommand, a profile that exits"
         return Cause("", f"the login shell of {{user}} started no command: it {event}", step)
     return Cause("", f"the agent {event}", "try it there: {python} -c 'print(1)'")
 

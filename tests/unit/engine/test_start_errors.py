@@ -76,6 +76,11 @@ def test_no_sudo_is_named(bin_directory: Path) -> None:
         ("deploy is not in the sudoers file.", "does not allow deploy to become root", "visudo"),
         ("Sorry, user deploy is not allowed to execute 'x' as root on web.", "does not allow deploy", "visudo"),
         ("sudo: I'm sorry deploy. I'm afraid I can't do that", "does not allow deploy to become root", "visudo"),
+        ("sudo: Account or password is expired, reset your password and try again", "has expired", "chage -l deploy"),
+        ("sudo: account validation failure, is your account locked?", "has expired", "chage -l deploy"),
+        ("/etc/sudoers:31:9: syntax error", "sudo on the host cannot read its own rules", "visudo -c"),
+        ("sudo: /etc/sudo.conf must be owned by uid 0", "lacks the right to become root", "nosuid"),
+        ('sudo: The "no new privileges" flag is set, which prevents sudo from', "lacks the right", "nosuid"),
         ("sudo: unknown user: root", "there is no user root on the host", "ansible_become_user"),
         ("sudo: unable to resolve host web", "does not find the address of the host's own name", "/etc/hosts"),
         ("sudo: cannot allocate memory", "sudo started nothing for deploy", "time sudo -n true"),
@@ -195,11 +200,12 @@ def test_a_profile_that_ends_the_login_is_named() -> None:
 
 @pytest.mark.parametrize("become", [False, True])
 def test_any_login_shell_understands_the_command(become: bool) -> None:
-    """One line without "!": csh takes no line breaks in quotes, and expands "!" even there."""
+    """One line without "!": csh takes no line breaks in quotes, and expands "!" even there. fish reads some escapes."""
     command, _ = agent_command(settings(become=become), bundle.loader(1234))
     line = shlex.join(command)
     assert "\n" not in line
     assert "!" not in line
+    assert "\\\\" not in line and "\\'" not in line
 
 
 @pytest.mark.parametrize(
@@ -208,6 +214,10 @@ def test_any_login_shell_understands_the_command(become: bool) -> None:
         (b"bash: line 1: sudo: command not found", 127, "there is no sudo"),
         (b"/home/deploy/.bashrc: line 1: nvm: command not found\nsudo: a password is required", 1, "asks deploy"),
         (b"Unmatched quote.\nimport: Command not found.", 1, "login shell of deploy did not understand"),
+        (b"Password change required but no TTY available.", 1, "the password of deploy has expired"),
+        (b"This service allows sftp connections only.", 1, "login of deploy is restricted"),
+        (b"rbash: line 1: /bin/sh: restricted: cannot specify `/'", 1, "the login of deploy is restricted"),
+        (b"This system is restricted to staff.", 1, "the login shell of deploy started no command"),
         (b"", None, "login shell of deploy started no command: it said nothing for 30 s"),
     ],
 )
