@@ -55,6 +55,7 @@ class RunStarted(Event):
 class HostConnected(Event):
     host: str
     elapsed_s: float
+    slow: str = ""  # the stage of the agent's start that took long, and why
 
 
 @dataclass(frozen=True)

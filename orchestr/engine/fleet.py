@@ -107,7 +107,7 @@ class Fleet:
                 self._sessions.pop(host, None)
                 emit(_fault(host, error))
                 return None
-            emit(HostConnected(host, round(time.monotonic() - began, 3)))
+            emit(HostConnected(host, round(time.monotonic() - began, 3), session.slow_start))
             return facts
 
         return {host: facts for host, facts in self.each(wanted, connect).items() if facts is not None}

@@ -20,6 +20,7 @@ from orchestr.engine.privilege import agent_command, answer_password_prompt
 from orchestr.engine.reachability import Reachability
 from orchestr.engine.request import Request, records_in
 from orchestr.engine.start_errors import locked
+from orchestr.engine.start_pace import TimedStart
 from orchestr.engine.upload import Upload
 from orchestr.errors import AgentError, HostError, UnreachableError
 from orchestr.once import once
@@ -63,6 +64,7 @@ class Session:
         self.host = host
         self.settings = settings
         self.facts: dict[str, Any] = {}
+        self.slow_start = ""  # the stage of the start that took long, and why
         self._connector = connector
         self._options = options
         self._connection: Connection | None = None
@@ -130,7 +132,8 @@ class Session:
         command, prompt = agent_command(self.settings, bundle.loader(len(program)))
         self._channel = self._connection.start(command)
         self._refuse_if_closed()
-        seen = answer_password_prompt(self._channel, self.settings, prompt, self.host) if prompt else b""
+        timed = TimedStart(self._channel, self.settings)
+        seen = answer_password_prompt(timed, self.settings, prompt, self.host) if prompt else b""
         try:
             self._channel.write(program)
         except UnreachableError as error:
@@ -138,7 +141,8 @@ class Session:
             failure: UnreachableError | None = error
         else:
             failure = None
-        self._decoder.feed(skip_preamble(self._channel, self.settings, nonce.encode(), seen, failure))
+        self._decoder.feed(skip_preamble(timed, self.settings, nonce.encode(), seen, failure))
+        self.slow_start = timed.slowest()
 
     def close(self) -> None:
         """Tell the agent to stop and drop the connection. Never raises; may be called twice and from any thread."""

@@ -62,7 +62,8 @@ class Wording:
 
     def _connected(self, event: events.HostConnected) -> Iterator[Line]:
         if self._verbosity >= 1:
-            yield self._verdict("connected", event.host, f"in {event.elapsed_s:.2f} s")
+            reason = f": {event.slow}" if event.slow else ""
+            yield self._verdict("connected", event.host, f"in {event.elapsed_s:.2f} s{reason}")
 
     def _unreachable(self, event: events.HostUnreachable) -> Iterator[Line]:
         word = {4: "unreachable", 5: "locked"}.get(event.exit_code, "failed")
