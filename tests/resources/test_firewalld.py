@@ -148,6 +148,35 @@ def test_a_ban_only_the_daemon_knows_stays(host: FirewalldHost) -> None:
     assert only(host, WEB)["verdict"] == "ok" and BAN in host.runtime - host.permanent
 
 
+def test_words_in_quotes_are_no_action(host: FirewalldHost) -> None:
+    """A log's prefix with a word such as drop is no ban: a port opened in the daemon alone is drift, and closed."""
+    opened = ("rich-rule", 'rule port port="8093" protocol="tcp" log prefix="ports: drop x" accept')
+    assert [entry.action for entry in entries_of(opened)] == ["allow", "allow"]
+    only(host, WEB)
+    host.runtime.add(opened)
+    assert only(host, WEB)["verdict"] == "changed" and opened not in host.runtime
+
+
+FOREIGN = [
+    'rule family="ipv4" source ipset="bad" port port="80" protocol="tcp" drop',
+    'rule family="ipv4" port port="80" protocol="tcp" log prefix="ports: x" level="info" drop',
+    'rule family="ipv4" source NOT address="10.0.0.0/8" port port="80" protocol="tcp" drop',
+    'rule port port="80" protocol="tcp" drop limit value="1/m"',
+    'rule family="ipv4" source mac="00:11:22:33:44:55" drop',
+    'rule service name="http" drop',
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_rules_that_are_understood_in_part_stay_byte_for_byte(host: FirewalldHost, text: str) -> None:
+    """Sets, negations, logs and limits are somebody's own: they contradict none of ours, and a second run is ok."""
+    item = ("rich-rule", text)
+    host.permanent.add(item)
+    host.runtime.add(item)
+    assert [only(host, WEB)["verdict"], only(host, WEB)["verdict"]] == ["changed", "ok"]
+    assert item in host.permanent and item in host.runtime
+
+
 def test_a_rule_of_others_that_says_the_opposite_of_ours_gives_way(host: FirewalldHost) -> None:
     """The same packets, another action: the inventory decides."""
     host.permanent.add(("port", "9000/tcp"))

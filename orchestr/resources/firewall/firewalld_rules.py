@@ -154,7 +154,7 @@ def entries_of(item: Item, ssh_port: str = "") -> List[Entry]:
     match, ours = _RICH.match(text), placed(item)
     comment = ours.tag if ours else ""
     if match is None:
-        action = "deny" if re.search(r" (drop|reject)\b", text) else "allow"
+        action = "deny" if denies(item) else "allow"
         return [Entry(family, action, "any", "any", "any", comment, text) for family in (4, 6)]
     limits = ours is not None and OURS <= ours.priority < ICMP and ours.priority % 2 == 1
     action = "deny" if match["action"] != "accept" else "limit" if limits else "allow"
@@ -164,14 +164,18 @@ def entries_of(item: Item, ssh_port: str = "") -> List[Entry]:
     return [Entry(family, action, protocol, port, source, comment) for family in families]
 
 
+def denies(item: Item) -> bool:
+    """Return True for a rich rule whose action denies; words in quotes (a log's prefix, names) are none."""
+    return item[0] == RICH and bool(re.search(r" (drop|reject)\b", re.sub(r'"[^"]*"', '""', item[1])))
+
+
 def as_asked(items: Iterable[Item]) -> List[Item]:
     """Return a zone's items in the order in which firewalld evaluates them for an inbound packet."""
 
     def rank(item: Item) -> Tuple[int, int, str]:
         match = _PRIORITY.match(item[1]) if item[0] == RICH else None
         priority = int(match.group(1)) if match else 0
-        is_ban = item[0] == RICH and bool(re.search(r" (drop|reject)\b", item[1]))
-        return (priority, 0 if is_ban else 1, item[1])
+        return (priority, 0 if denies(item) else 1, item[1])
 
     return sorted(items, key=rank)
 

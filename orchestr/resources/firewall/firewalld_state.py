@@ -16,7 +16,7 @@ from orchestr.agent.unconfirmed import pending
 from orchestr.resources.firewall import docker_user, firewalld_direct, firewalld_rules, firewalld_zones, netfilter
 from orchestr.resources.firewall.backend import Wish
 from orchestr.resources.firewall.firewalld_presence import CONF, default_zone, is_running
-from orchestr.resources.firewall.firewalld_rules import ICMP, RICH, SSH, SSH_FIRST, Item, Placed, entries_of, placed
+from orchestr.resources.firewall.firewalld_rules import ICMP, SSH, SSH_FIRST, Item, Placed, entries_of, placed
 from orchestr.resources.firewall.netfilter import Live
 from orchestr.resources.firewall.plan import mentions, with_ssh
 from orchestr.resources.firewall.rules import SINGLE_TAG, SSH_TAG, TAG, Entry, Session, Wanted, session_of
@@ -274,7 +274,7 @@ def with_lines(reader: Reader, now: Now, items: FrozenSet[Item], published: bool
 
 def is_ban(item: Item) -> bool:
     """Return True for a foreign rule that rejects packets (fail2ban adds such rules to the daemon alone)."""
-    return item[0] == RICH and placed(item) is None and bool(re.search(r" (drop|reject)\b", item[1]))
+    return placed(item) is None and firewalld_rules.denies(item)
 
 
 # -- the comparison -----------------------------------------------------------------------------------------------
