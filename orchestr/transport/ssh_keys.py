@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import functools
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from paramiko.pkey import UnknownKeyType
 
 from orchestr.transport.file_version import version_of
 
 MAGIC = b"openssh-key-v1\0"
 PUBLIC = re.compile(r"\s*(?:ssh-|ecdsa-sha2-|sk-)[\w@.-]+ AAAA|\s*---- BEGIN SSH2 PUBLIC KEY|-----BEGIN PUBLIC KEY")
 PKCS8 = "-----BEGIN PRIVATE KEY-----"
+EC_PARAMETERS = re.compile(r"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
 CLASSES: dict[type, Any] = {
     rsa.RSAPrivateKey: paramiko.RSAKey,
     ec.EllipticCurvePrivateKey: paramiko.ECDSAKey,
@@ -49,17 +50,21 @@ def load(file: str) -> paramiko.PKey:
 @functools.lru_cache(maxsize=64)
 def _load(file: str, version: tuple[int, ...]) -> paramiko.PKey:
     try:
-        text = Path(file).read_text(errors="replace")
+        text = _read(file)
     except FileNotFoundError:
         raise KeyFileError(f"{file} is not there, only its public key", f"copy the private key to {file}") from None
     except OSError as error:
         raise KeyFileError(f"{file} cannot be read: {error.strerror}", f"make it readable: ls -l {file}") from error
     _refuse_unusable(file, text)
     try:
-        return _from_pkcs8(text) if PKCS8 in text else paramiko.PKey.from_path(file)
-    except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm) as error:
+        is_ours_to_read = PKCS8 in text or EC_PARAMETERS.search(text)
+        key = _from_pem(text) if is_ours_to_read else paramiko.PKey.from_path(file)
+        key.get_name()
+    except Exception as error:  # the libraries raise any: AttributeError for a curve that paramiko does not know
+        reason = "it is of a kind that SSH does not have" if isinstance(error, AttributeError) else error
         step = f"look at it: ssh-keygen -yf {file}; make a usable one: ssh-keygen -t ed25519"
-        raise KeyFileError(f"{file} cannot be used: {error}", step) from error
+        raise KeyFileError(f"{file} cannot be used: {reason}", step) from error
+    return key
 
 
 def _refuse_unusable(file: str, text: str) -> None:
@@ -73,13 +78,24 @@ def _refuse_unusable(file: str, text: str) -> None:
     if is_security_key(file):
         step = f"ssh-add {file}"
         raise KeyFileError(f"{file} is a key on a security token (FIDO), usable through an agent only", step)
+    if "PRIVATE KEY" not in text:
+        step = f"name the private key: its first line is -----BEGIN … PRIVATE KEY-----; see: head -n 1 {file}"
+        raise KeyFileError(f"{file} cannot be used: it is not a private key", step)
     if is_encrypted(file):
         raise KeyFileError(f"{file} is encrypted and no agent has it", f"ssh-add {file}")
 
 
-def _from_pkcs8(text: str) -> paramiko.PKey:
-    """Return the key of a PKCS#8 text, which paramiko does not read, by way of OpenSSH's own format."""
-    key = serialization.load_pem_private_key(text.encode(), password=None)
+def _read(file: str) -> str:
+    """Return a file's text. Raises OSError: also for a FIFO or a device, of which nobody knows when they end."""
+    if not Path(file).is_file():
+        code = errno.EINVAL if Path(file).exists() else errno.ENOENT
+        raise OSError(code, "not a regular file" if code == errno.EINVAL else os.strerror(code), file)
+    return Path(file).read_text(errors="replace")
+
+
+def _from_pem(text: str) -> paramiko.PKey:
+    """Return the key of a PEM text that paramiko does not read, by way of OpenSSH's own format."""
+    key = serialization.load_pem_private_key(EC_PARAMETERS.sub("", text).encode(), password=None)
     for kind, key_class in CLASSES.items():
         if isinstance(key, kind):
             encryption = serialization.NoEncryption()
@@ -97,7 +113,7 @@ def is_encrypted(file: str) -> bool:
 @functools.lru_cache(maxsize=64)
 def _is_encrypted(file: str, version: tuple[int, ...]) -> bool:
     try:
-        text = Path(file).read_text(errors="replace")
+        text = _read(file)
     except OSError:
         return False
     if "Proc-Type: 4,ENCRYPTED" in text or "BEGIN ENCRYPTED PRIVATE KEY" in text:
@@ -109,7 +125,7 @@ def _is_encrypted(file: str, version: tuple[int, ...]) -> bool:
 def is_security_key(file: str) -> bool:
     """Return True if the private key is on a FIDO token: the file has a handle only."""
     try:
-        fields = _fields(Path(file).read_text(errors="replace"))
+        fields = _fields(_read(file))
     except OSError:
         return False
     return bool(fields) and fields[3][4:].startswith(b"sk-")
@@ -118,19 +134,19 @@ def is_security_key(file: str) -> bool:
 def public_blob(file: str) -> bytes | None:
     """Return the public key of a private key file, from its ``.pub`` or from its own head."""
     try:
-        public = Path(file if file.endswith(".pub") else file + ".pub").read_text(errors="replace").split()
+        public = _read(file if file.endswith(".pub") else file + ".pub").split()
         return base64.b64decode(public[1])
     except (OSError, IndexError, binascii.Error):
         pass
     try:
-        fields = _fields(Path(file).read_text(errors="replace"))
+        fields = _fields(_read(file))
     except OSError:
         return None
     return fields[3] if fields else None
 
 
 def _fields(text: str) -> list[bytes]:
-    """Return cipher name, key derivation, its options and the public key; nothing for an older format."""
+    """Return cipher name, key derivation, its options and the public key; nothing for an older or a cut format."""
     block = re.search(r"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", text, re.DOTALL)
     try:
         data = base64.b64decode(block[1]) if block else b""
@@ -144,6 +160,8 @@ def _fields(text: str) -> list[bytes]:
             rest = rest[4:]
             continue
         size = int.from_bytes(rest[:4], "big")
+        if len(rest) < 4 + size:
+            return []
         fields.append(rest[4 : 4 + size])
         rest = rest[4 + size :]
     return fields

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from sshd_on_loopback import ReluctantAgent, Sshd, StartSshd, fingerprint, hang_up, make_key, make_security_key
 
 from orchestr.errors import HostKeyError, UnreachableError
@@ -256,3 +259,58 @@ def test_an_encrypted_key_beside_a_usable_one_is_skipped(
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     sshd.configure(f"IdentityFile {keys['encrypted']}\nIdentityFile {keys['user']}")
     assert_let_in(sshd.settings(key_file=None))
+
+
+def _ec_key(curve: ec.EllipticCurve) -> bytes:
+    pem, traditional = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+    return ec.generate_private_key(curve).private_bytes(pem, traditional, serialization.NoEncryption())
+
+
+def _cut(file: Path) -> bytes:
+    first, *_, last = file.read_bytes().splitlines(keepends=True)
+    return first + b"b3BlbnNzaC1rZXktdjEA\n" + last
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda keys: _ec_key(ec.SECP256K1()), "of a kind that SSH does not have"),
+        (lambda keys: _cut(keys["user"]), "cannot be used"),
+        (lambda keys: b"", "it is not a private key"),
+        (lambda keys: b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "it is not a private key"),
+        (lambda keys: bytes(range(256)), "it is not a private key"),
+    ],
+    ids=["curve", "cut", "empty", "certificate", "binary"],
+)
+def test_a_file_that_no_key_can_be_made_of_is_named_and_passed_over(
+    sshd: Sshd, keys: dict[str, Path], tmp_path: Path, make: Callable[[dict[str, Path]], bytes], reason: str
+) -> None:
+    """Alone it is named with its reason; before a usable key it is no obstacle."""
+    file = tmp_path / "odd"
+    file.write_bytes(make(keys))
+    sshd.configure(f"IdentityAgent none\nIdentityFile {file}\nIdentityFile {keys['user']}")
+    error = refused(sshd.settings(key_file=str(file)))
+    assert f"the key file {file}" in str(error) and reason in str(error)
+    assert "encrypted" not in str(error) and str(file) in error.next_step
+    assert_let_in(sshd.settings(key_file=None))
+
+
+def test_a_fifo_as_a_key_is_not_waited_for(sshd: Sshd, tmp_path: Path) -> None:
+    """Nobody writes into it, and nobody knows when it ends."""
+    fifo = tmp_path / "key"
+    os.mkfifo(fifo)
+    assert "not a regular file" in str(refused(sshd.settings(key_file=str(fifo))))
+
+
+def test_a_key_after_its_curves_parameters_logs_in(start_sshd: StartSshd, tmp_path: Path) -> None:
+    """As openssl ecparam -genkey writes it, and ssh-keygen reads it."""
+    file, curve = tmp_path / "ec", ec.SECP256R1()
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    file.write_bytes(parameters + _ec_key(curve))
+    file.chmod(0o600)
+    public_key = subprocess.run(["ssh-keygen", "-yf", str(file)], check=True, capture_output=True, text=True).stdout
+    (tmp_path / "ec.pub").write_text(public_key)
+    server = start_sshd(user_key="user")
+    server.record()
+    (server.folder / "authorized_keys").write_text(public_key)
+    assert_let_in(server.settings(key_file=str(file)))
