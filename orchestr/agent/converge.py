@@ -18,6 +18,16 @@ class Unconverged(ResourceError):
     """After applying, something still differs."""
 
 
+class ReturnTypeError(TypeError):
+    """A method of a resource returned a value of another type than it has to."""
+
+    def __init__(self, resource: Resource, method: str, value: object) -> None:
+        cls = type(resource)
+        super().__init__("%s.%s() returned a %s, expected a dict" % (cls.__name__, method, type(value).__name__))
+        self.module = cls.__module__
+        self.line = getattr(cls, method).__code__.co_firstlineno
+
+
 def converge(task: Task, system: System, check: bool, has_pending: bool) -> Dict[str, Any]:
     """Return the result of one task: ``verdict``, and where there is one ``diff``, ``error``, ``outcome``; ``begun``
     if it failed after it had begun to change the host.
@@ -43,7 +53,7 @@ def converge(task: Task, system: System, check: bool, has_pending: bool) -> Dict
             if check and has_pending:
                 return {"verdict": UNKNOWN, "reason": str(missing)}
             error = missing
-        except Exception as other:
+        except (Exception, SystemExit) as other:
             if check and has_pending:
                 return {"verdict": UNKNOWN, "reason": str(other)}
             error = other
@@ -64,7 +74,7 @@ def _pause(system: System, delay_s: float) -> bool:
 
 
 class _AfterApply(Exception):
-    def __init__(self, cause: Exception, diff: str) -> None:
+    def __init__(self, cause: BaseException, diff: str) -> None:
         self.cause = cause
         self.diff = diff
 
@@ -90,13 +100,16 @@ def _once(task: Task, system: System, check: bool) -> Dict[str, Any]:
         _assure(resource, system)
         if task.until is not None:
             _gate(task.until, system, check)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _AfterApply(error, diff) from error
     return _with_outcome(resource, system, {"verdict": CHANGED, "diff": diff})
 
 
 def _difference(resource: Resource, system: System) -> Optional[Change]:
     before, after = resource.observe(system), resource.desired()
+    for name, state in (("observe", before), ("desired", after)):
+        if state is not None and not hasattr(state, "keys"):
+            raise ReturnTypeError(resource, name, state)
     names = differing(before, after)
     return Change(before, after, names) if names else None
 
@@ -129,7 +142,7 @@ def _with_outcome(resource: Resource, system: System, result: Dict[str, Any]) ->
     return dict(result, outcome=dict(outcome)) if outcome else result
 
 
-def describe(error: Exception) -> Dict[str, str]:
+def describe(error: BaseException) -> Dict[str, str]:
     """Return ``message``, ``stderr`` (its tail) and ``next_step`` of an exception, for a person to read."""
     if isinstance(error, CommandFailed):
         output = error.completed.stderr.strip() or error.completed.stdout.strip()
@@ -150,9 +163,11 @@ def describe(error: Exception) -> Dict[str, str]:
     )
 
 
-def _place_in_role(error: Exception) -> Dict[str, str]:
+def _place_in_role(error: BaseException) -> Dict[str, str]:
     """Return ``module`` and ``line`` of the innermost call in a role's code; the controller knows the file."""
     location: Dict[str, str] = {}
+    if isinstance(error, ReturnTypeError) and error.module.startswith("orchestr_roles."):
+        return {"module": error.module, "line": str(error.line)}
     trace = error.__traceback__
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__", ""))

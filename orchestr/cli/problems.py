@@ -95,14 +95,18 @@ def interrupted(as_json: bool) -> int:
 
 
 def crashed(error: BaseException, as_json: bool) -> int:
-    """Last resort for a fault in orchestr itself: one line, and the full report in a file."""
+    """Last resort for a fault in orchestr itself, or in a role: one line, and the full report in a file."""
     from orchestr.cli.crash import save_report
+    from orchestr.planning.role_lines import role_line_of
 
     path = save_report(error)
     report = f"the full report is in {path}" if path else "its report could not be saved"
-    message = f"this is a fault in orchestr: {type(error).__name__}; {report}"
+    line = role_line_of(error)
+    fault = f"{line}: a fault in the role" if line else "this is a fault in orchestr"
+    message = f"{fault}: {type(error).__name__}; {report}"
     if as_json:
-        problem = {"message": message, "next_step": "please report it with that file"}
+        step = f"fix the error in {line}" if line else "please report it with that file"
+        problem = {"message": message, "next_step": step}
         write_stdout(json.dumps({"version": JSON_VERSION, "error": problem, "exit": EXIT_FAILED}) + "\n")
     print(f"error: {message}", file=sys.stderr)
     return EXIT_FAILED

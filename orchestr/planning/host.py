@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestr.applications.placement import hosts_of
 from orchestr.planning.addresses import as_address, as_network, is_address
 from orchestr.planning.role import Params, Role
+from orchestr.planning.role_lines import RoleError, RoleLine
 from orchestr.secret import Secret
 
 if TYPE_CHECKING:
@@ -220,7 +221,8 @@ class Host(Peer):
         for assignment in self._context.of_host(self.name):
             ports = assignment.role.function("ports")
             if ports is not None:
-                rules.extend(ports(Host(self._context, self._host, assignment.role), assignment.params))
+                yielded = ports(Host(self._context, self._host, assignment.role), assignment.params)
+                rules.extend(_check_rule(rule, assignment.role) for rule in yielded)
         return list(dict.fromkeys(rules))
 
     @property
@@ -238,6 +240,17 @@ class Host(Peer):
         """Report a message about this host's plan to the user, once."""
         if not self._context.is_rehearsal and (self.name, message) not in self._context.notes:
             self._context.notes.append((self.name, message))
+
+
+def _check_rule(rule: Any, role: Role) -> Rule:
+    """Return a rule that the ports() of a role yielded. Raises RoleError for a value of another type."""
+    from orchestr.resources.firewall.rules import Rule  # a role with ports has imported it
+
+    if isinstance(rule, Rule):
+        return rule
+    line = RoleLine.at(str(role.path / "__init__.py"))
+    step = "yield values of orchestr.Rule, as in Rule(80)"
+    raise RoleError(f"ports() of the role {role.name} yielded a {type(rule).__name__}, expected a Rule", line, step)
 
 
 def _describe(host: Host, params: Params) -> Application:

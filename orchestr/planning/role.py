@@ -178,6 +178,7 @@ def _check_params(role: Role) -> Role:
 
 def _check_constants(role: Role) -> None:
     """Raise RoleError for a USES or PHASES of another type."""
+    file = RoleLine.at(str(role.path / "__init__.py"))
     for name in ("USES", "PHASES"):
         given = getattr(role.module, name, ())
         if not given and isinstance(given, (tuple, list)):
@@ -187,10 +188,14 @@ def _check_constants(role: Role) -> None:
         else:
             from orchestr.planning.phases import Phase as Item  # type: ignore[assignment]
         if not isinstance(given, (tuple, list)) or not all(isinstance(item, Item) for item in given):
-            kind, line = Item.__name__, RoleLine.at(str(role.path / "__init__.py"))
+            kind = Item.__name__
             raise RoleError(
-                f"{name} of the role {role.kind} is not a list of {kind}", line, f"write: {name} = ({kind}(…),)"
+                f"{name} of the role {role.kind} is not a list of {kind}", file, f"write: {name} = ({kind}(…),)"
             )
+    for phase in () if role.within else role.phases:
+        if role.function(phase.function) is None:
+            message = f"PHASES of the role {role.kind} names {phase.function}(), which the role does not have"
+            raise RoleError(message, file, f"define {phase.function}(host, params), or correct its name in PHASES")
 
 
 #: sys.modules has a module before it is complete: only the thread that loads it may see it then.

@@ -44,6 +44,8 @@ def role_line_of(error: BaseException) -> RoleLine | None:
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return RoleLine.at(error.filename, error.lineno)
+    if last is None and error.__cause__ is not None:
+        return role_line_of(error.__cause__)  # the StopIteration that Python turns into a RuntimeError of a generator
     return last
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from orchestr.errors import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_LOCKED
+from orchestr.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_LOCKED
 from orchestr.events import RunFinished, RunStarted
 from orchestr.reports.lines import count
 from orchestr.results import VERDICTS, HostResult, RunResult
@@ -77,6 +77,9 @@ def closing(result: RunResult, check: bool, again: Again) -> tuple[str, str]:
         return f"Ended by an error in the input; {_changes(result, check)}.", ""
     if failed:
         return _failure(result, failed, check, again)
+    if result.exit_code == EXIT_FAILED:
+        rest = "it is not known what would be changed" if check else _changes(result, check)
+        return f"Broken off by a fault; {rest}.", ""
     if result.verb in _ENDINGS:
         return _ENDINGS[result.verb](result, again)
     return _planned(result, again) if check else _done(result, again)

@@ -67,8 +67,11 @@ class RoleModule(pytest.Module):
             name = f"orchestr.verification.{DERIVED.stem}"
         sys.modules.pop(name, None)
         pytest.register_assert_rewrite(name)
-        with contextlib.redirect_stdout(io.StringIO()):
-            return importlib.import_module(name)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                return importlib.import_module(name)
+        except SystemExit as error:
+            raise self.CollectError(f"it ended the program: sys.exit({error.code!r})") from error
 
 
 class Checks:

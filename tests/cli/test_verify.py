@@ -74,13 +74,18 @@ def test_checks_print_nothing(orchestr: Orchestr, project: Path) -> None:
     assert "NOISE" not in outcome.out + outcome.err
 
 
-def test_checks_that_cannot_be_loaded(orchestr: Orchestr, project: Path) -> None:
-    """A verify.py with a mistake fails for the hosts it was for, and is named."""
-    (project / "roles/app/verify.py").write_text("import no_such_module\n")
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("import no_such_module\n", "no_such_module"), ("import sys\nsys.exit(0)\n", "it ended the program: sys.exit(0)")],
+    ids=["import", "exit"],
+)
+def test_checks_that_cannot_be_loaded(orchestr: Orchestr, project: Path, source: str, reason: str) -> None:
+    """A verify.py with a mistake, or that ends the program, fails for the hosts it was for, and is named."""
+    (project / "roles/app/verify.py").write_text(source)
     outcome = orchestr("verify", SITE)
     assert outcome.code == 1
     assert "failed       db1   the checks of the role app cannot be loaded" in outcome.out
-    assert "no_such_module" in outcome.out
+    assert reason in outcome.out
 
 
 def test_a_check_may_raise_or_skip(orchestr: Orchestr, project: Path) -> None:

@@ -149,6 +149,8 @@ RESULTS: list[tuple[str, bool, int, dict[str, HostResult], str, str]] = [
     ("run", False, 130, {"a": HostResult()}, "Interrupted; nothing was changed.", "run"),
     ("run", False, 4, {"a": HostResult(unreachable=True)}, "1 of 1 host could not be reached (a)", "run"),
     ("run", False, 130, {"a": HostResult(changed=3)}, "Interrupted after 3 changes made on 1 host", "run"),
+    ("run", False, 1, {"a": HostResult()}, "Broken off by a fault; nothing was changed.", ""),
+    ("plan", True, 1, {"a": HostResult()}, "by a fault; it is not known what would be changed.", ""),
     ("verify", True, 0, {"a": HostResult(ok=7)}, "All 7 checks on 1 host passed.", ""),
     ("verify", True, 0, {"a": HostResult()}, "No role of these hosts has a check", ""),
     ("verify", True, 1, {"a": HostResult(ok=6, failed=1)}, "1 check failed and 6 passed; look at a.", "run"),

@@ -8,7 +8,9 @@ import pytest
 
 from orchestr import events
 from orchestr.agent import resource
+from orchestr.cli.problems import crashed
 from orchestr.errors import InputError
+from orchestr.planning.role import load_role
 from tests.unit.engine.conftest import Project
 
 OWN = """
@@ -102,6 +104,11 @@ MISTAKES = {
     "a fault in it": ("def application(host, params):\n    1 / 0\n", 2, "ZeroDivisionError: division by zero"),
     "USES": (f"USES = 'redis'\n{DEPLOY}", None, "USES of the role own is not a list of Use"),
     "PHASES": (f"PHASES = ['a']\n{DEPLOY}", None, "PHASES of the role own is not a list of Phase"),
+    "a phase": (
+        f"from orchestr.planning.phases import Phase\nPHASES = (Phase('depoy'),)\n{DEPLOY}",
+        None,
+        "PHASES of the role own names depoy(), which the role does not have",
+    ),
     "a fault in a module of it": ("from . import more\n", 2, "the role own cannot be loaded: NameError"),
     "no Python in a module of it": ("from . import bad\n", 1, "the role own cannot be loaded: SyntaxError"),
 }
@@ -132,3 +139,67 @@ def test_a_mistake_after_an_outcome_is_the_hosts(project: Project) -> None:
     project.run()
     [failed] = project.of(events.HostFailed)
     assert failed.message.startswith(f"{project.root}/roles/own/__init__.py:3: the role own yielded a str, expected")
+
+
+def test_a_fault_that_python_turns_into_another_one(project: Project) -> None:
+    """next() without a default: the RuntimeError that follows has no line of the role, its cause has."""
+    project.write("roles/own/__init__.py", "def deploy(host, params):\n    yield next(iter(()))\n")
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [own]}\n")
+    project.run()
+    [failed] = project.of(events.HostFailed)
+    place = f"{project.root}/roles/own/__init__.py:2"
+    assert failed.message == f"{place}: RuntimeError: generator raised StopIteration"
+    assert failed.next_step == f"fix the error in {place}"
+
+
+def test_ports_of_another_type_are_named(project: Project) -> None:
+    """The firewall's role collects the ports of all roles; the role that yields something else is named."""
+    source = "def deploy(host, params):\n    return []\n\ndef ports(host, params):\n    yield 80\n"
+    project.write("roles/own/__init__.py", source)
+    project.write("roles/asks/__init__.py", "def deploy(host, params):\n    host.needed_ports()\n    return []\n")
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [own, asks]}\n")
+    with pytest.raises(InputError, match=r"ports\(\) of the role own yielded a int, expected a Rule") as caught:
+        project.run()
+    assert caught.value.file == f"{project.root}/roles/own/__init__.py"
+
+
+def test_the_last_resort_names_the_role(capsys: pytest.CaptureFixture[str], project: Project) -> None:
+    """A fault that ends the whole program is not called orchestr's when it came from a role's code."""
+    project.write("roles/own/__init__.py", "def deploy(host, params):\n    return {}['a']\n")
+    with pytest.raises(KeyError) as caught:
+        load_role("own", project.root).module.deploy(None, None)
+    crashed(caught.value, as_json=False)
+    assert "roles/own/__init__.py:2: a fault in the role: KeyError" in capsys.readouterr().err
+    crashed(KeyError("b"), as_json=False)
+    assert "this is a fault in orchestr: KeyError" in capsys.readouterr().err
+
+
+def test_phases_that_no_role_of_the_play_has(project: Project) -> None:
+    """A misspelt phase would do nothing and look well: refused at the play, with the closest name."""
+    project.write("roles/own/__init__.py", "def deploy(host, params):\n    return []\n")
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [own], phases: [depoy]}\n")
+    with pytest.raises(InputError, match=r"phases: none of this play's roles has depoy\(\)") as caught:
+        project.run()
+    assert caught.value.suggestion == "deploy" and str(caught.value.file).endswith("site.yml")
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "message"),
+    [
+        ("raise SystemExit(0)", 18, "SystemExit: 0"),
+        ("return 5", 17, "ReturnTypeError: OwnFault.observe() returned a int, expected a dict"),
+    ],
+    ids=["exit", "value"],
+)
+def test_a_resource_that_ends_the_agent_or_returns_nonsense(
+    project: Project, body: str, line: int, message: str
+) -> None:
+    """The host's task fails with the place in the role; the agent goes on."""
+    project.write("roles/own/resources.py", OWN.replace("return reader.no_such_method()", body))
+    use = "from .resources import OwnFault\n\ndef deploy(host, params):\n    yield OwnFault('/opt/own')\n"
+    project.write("roles/own/__init__.py", use)
+    project.write("playbooks/site.yml", "- {hosts: a, roles: [own]}\n")
+    error = project.run().hosts["a"].errors[0]
+    place = f"{project.root}/roles/own/resources.py:{line}"
+    assert error["message"] == f"{place}: {message}"
+    assert error["next_step"] == f"fix the error in {place}"
