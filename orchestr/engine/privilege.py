@@ -21,6 +21,8 @@ PROMPT_TIMEOUT_S = 30.0
 # /bin/sh, for the login shell may be any: it gets words only, on one line (csh takes no other), without "!" (csh), and
 # without a backslash before a backslash or quote (fish reads these, in single quotes too).
 _SHELL = r'printf "\n%s\n" "$1"; shift; exec "$@"'
+# The same for a python of the home, whose path from there is the next word.
+_SHELL_AT_HOME = r'printf "\n%s\n" "$1"; python=$HOME/$2; shift 2; exec "$python" "$@"'
 # sudo's words decide the error, so they must be the English ones; the agent gives its children a locale of its own.
 _SHELL_BEFORE_SUDO = r'printf "\n%s\n" "$1"; shift; LC_ALL=C; export LC_ALL; exec "$@"'
 
@@ -30,12 +32,14 @@ def agent_command(settings: ConnectionSettings, loader: str) -> tuple[list[str],
     # -I: imports nothing from the directory the agent starts in, the login's, where a user may have put an os.py.
     # Emptying sys.path in the loader would be too late: python 3.13 imports linecache before it runs the text of -c.
     text = f"import os\nos.write(1,('%c{MARKS['python']}%c'%(10,10)).encode())\n{loader}"
-    python = [*interpreter(settings), "-S", "-I", "-c", f"exec({text!r})"]
+    words = interpreter(settings)
+    shell = _SHELL_AT_HOME if words[0].startswith("~/") else _SHELL
+    python = [words[0].removeprefix("~/"), *words[1:], "-S", "-I", "-c", f"exec({text!r})"]
     if not settings.become:
-        return ["/bin/sh", "-c", _SHELL, "sh", MARKS["shell"], *python], ""
+        return ["/bin/sh", "-c", shell, "sh", MARKS["shell"], *python], ""
     prompt = "" if settings.become_password is None else f"orchestr-{secrets.token_hex(8)}:"
     sudo = ["sudo", *(["-S", "-p", prompt] if prompt else ["-n"]), "-H", "-u", settings.become_user or "root", "--"]
-    as_user = ["/bin/sh", "-c", _SHELL, "sh", MARKS["sudo"], *python]
+    as_user = ["/bin/sh", "-c", shell, "sh", MARKS["sudo"], *python]
     return ["/bin/sh", "-c", _SHELL_BEFORE_SUDO, "sh", MARKS["shell"], *sudo, *as_user], prompt
 
 

@@ -47,7 +47,7 @@ def _settings(variables: _Variables, host: str) -> ConnectionSettings:
         become_user=variables.text("ansible_become_user") or "root",
         become_password=variables.secret(*_BECOME_PASSWORD),
         connection=_connection(variables),
-        python=_python(variables.text("ansible_python_interpreter")),
+        python=_python(variables),
         ssh_common_args=variables.words("ansible_ssh_common_args"),
         ssh_extra_args=variables.words("ansible_ssh_extra_args"),
     )
@@ -130,8 +130,11 @@ def _connection(variables: _Variables) -> ConnectionKind:
     return cast(ConnectionKind, connection_kind(variables.raw(name), variables.position(name)))
 
 
-def _python(value: str | None) -> str | None:
-    return None if value in _FIND_PYTHON else value
+def _python(variables: _Variables) -> str | None:
+    """Return the interpreter as it is written: a path, or a command whose words can be told."""
+    name = "ansible_python_interpreter"
+    value = variables.text(name)
+    return value if variables.words(name) and value not in _FIND_PYTHON else None
 
 
 def _expand_path(path: str | None) -> str | None:

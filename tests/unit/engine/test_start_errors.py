@@ -150,6 +150,20 @@ def test_an_interpreter_may_be_a_command(bin_directory: Path) -> None:
     assert error.message == "there is no /usr/bin/env python3 on the host"
 
 
+@pytest.mark.parametrize("become", [False, True])
+def test_an_interpreter_may_be_in_the_home(
+    bin_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, become: bool
+) -> None:
+    """``~/`` is the home of the user that runs the agent, as a shell has it."""
+    put(bin_directory, "sudo", f'{TO_COMMAND}\nHOME={tmp_path}/home\nexec "$@"')
+    monkeypatch.setenv("HOME", str(tmp_path / ("elsewhere" if become else "home")))
+    (tmp_path / "home/own").mkdir(parents=True)
+    (tmp_path / "home/own/python").symlink_to(sys.executable)
+    with closing(start(settings(become=become, python="~/own/python"))) as session:
+        assert session.facts
+    assert failure(settings(become=become, python="~/none")).message == "there is no ~/none on the host"
+
+
 def test_an_old_python_is_named(bin_directory: Path) -> None:
     """Python 2 knows no -I."""
     (bin_directory / "python3").unlink()

@@ -86,6 +86,7 @@ def test_key_beside_the_inventory(tmp_path: Path) -> None:
         ("ansible_connection: '{{ x }}'", "is not supported"),
         ("ansible_host: '{{ [1] }}'", "must be text"),
         ("ansible_ssh_common_args: '-o \"open'", "split into words"),
+        ("ansible_python_interpreter: /usr/bin/python3 'open", "ansible_python_interpreter can't be split into words"),
         ("ansible_user: '{{ usr }}'", "'usr' is not defined"),
     ],
 )
