@@ -11,6 +11,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
+from orchestr.engine.preamble import PREAMBLE_LIMIT
 from orchestr.engine.start_errors import MARKS, no_agent
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def answer_password_prompt(channel: Channel, settings: ConnectionSettings, promp
         seen += data
         if seen.count(asked) > 1:
             raise no_agent(settings, seen, None, "did not start", host=host, is_password_wrong=True)
-        if not data:
+        if not data or len(seen) > PREAMBLE_LIMIT:
             is_wrong = is_answered and f"\n{MARKS['sudo']}\n".encode() not in seen
             raise no_agent(
                 settings, seen, channel.exit_status(), "did not start", host=host, is_password_wrong=is_wrong

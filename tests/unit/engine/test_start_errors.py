@@ -124,6 +124,37 @@ def test_a_password_is_given_once(bin_directory: Path, before: str, after: str) 
     assert "canary-bad" not in f"{error} {error.stderr}"
 
 
+class Flood:
+    """A host that goes on printing, whatever it is asked."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def start(self, command: Sequence[str]) -> Flood:
+        return self
+
+    def read(self, size: int, timeout_s: float | None = None) -> bytes:
+        self.size += size
+        assert self.size < 4 << 20, "without an end"
+        return b"y\n" * (size // 2)
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+    def exit_status(self, timeout_s: float = 1.0) -> int | None:
+        return None
+
+
+@pytest.mark.parametrize("password", [None, Secret("good")], ids=["plain", "password"])
+def test_a_host_that_prints_without_end_is_given_up(password: Secret | None) -> None:
+    """It costs a megabyte of memory, also while sudo's prompt is waited for."""
+    flood = Flood()
+    session = Session("web", settings(become_password=password), lambda _: flood, SessionOptions("run"))
+    with pytest.raises(AgentError, match="started no command"):
+        session.open()
+
+
 def test_a_good_password_of_a_user_without_rights_is_not_called_wrong(bin_directory: Path) -> None:
     """sudo asks first and says afterwards that the user is not in the sudoers file."""
     words = "deploy is not in the sudoers file."
