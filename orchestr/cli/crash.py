@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestr import __version__
 from orchestr.paths import state_directory
+from orchestr.planning.role_lines import role_line_of as role_line_of
 from orchestr.redaction import redact
 
 

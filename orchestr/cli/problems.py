@@ -96,8 +96,7 @@ def interrupted(as_json: bool) -> int:
 
 def crashed(error: BaseException, as_json: bool) -> int:
     """Last resort for a fault in orchestr itself, or in a role: one line, and the full report in a file."""
-    from orchestr.cli.crash import save_report
-    from orchestr.planning.role_lines import role_line_of
+    from orchestr.cli.crash import role_line_of, save_report
 
     path = save_report(error)
     report = f"the full report is in {path}" if path else "its report could not be saved"

@@ -244,10 +244,9 @@ class Host(Peer):
 
 def _check_rule(rule: Any, role: Role) -> Rule:
     """Return a rule that the ports() of a role yielded. Raises RoleError for a value of another type."""
-    from orchestr.resources.firewall.rules import Rule  # a role with ports has imported it
-
-    if isinstance(rule, Rule):
-        return rule
+    if hasattr(rule, "sources"):  # Rule itself is imported by roles with ports only
+        checked: Rule = rule
+        return checked
     line = RoleLine.at(str(role.path / "__init__.py"))
     step = "yield values of orchestr.Rule, as in Rule(80)"
     raise RoleError(f"ports() of the role {role.name} yielded a {type(rule).__name__}, expected a Rule", line, step)
