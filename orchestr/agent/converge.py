@@ -18,16 +18,6 @@ class Unconverged(ResourceError):
     """After applying, something still differs."""
 
 
-class ReturnTypeError(TypeError):
-    """A method of a resource returned a value of another type than it has to."""
-
-    def __init__(self, resource: Resource, method: str, value: object) -> None:
-        cls = type(resource)
-        super().__init__("%s.%s() returned a %s, expected a dict" % (cls.__name__, method, type(value).__name__))
-        self.module = cls.__module__
-        self.line = getattr(cls, method).__code__.co_firstlineno
-
-
 def converge(task: Task, system: System, check: bool, has_pending: bool) -> Dict[str, Any]:
     """Return the result of one task: ``verdict``, and where there is one ``diff``, ``error``, ``outcome``; ``begun``
     if it failed after it had begun to change the host.
@@ -107,9 +97,10 @@ def _once(task: Task, system: System, check: bool) -> Dict[str, Any]:
 
 def _difference(resource: Resource, system: System) -> Optional[Change]:
     before, after = resource.observe(system), resource.desired()
-    for name, state in (("observe", before), ("desired", after)):
-        if state is not None and not hasattr(state, "keys"):
-            raise ReturnTypeError(resource, name, state)
+    for state in (before, after):
+        if not (state is None or hasattr(state, "keys")):
+            text = "the state of a resource is a dict, not %r" % (state,)
+            raise ResourceError(text, "fix the class %s" % type(resource).__name__)
     names = differing(before, after)
     return Change(before, after, names) if names else None
 
@@ -166,8 +157,6 @@ def describe(error: BaseException) -> Dict[str, str]:
 def _place_in_role(error: BaseException) -> Dict[str, str]:
     """Return ``module`` and ``line`` of the innermost call in a role's code; the controller knows the file."""
     location: Dict[str, str] = {}
-    if isinstance(error, ReturnTypeError) and error.module.startswith("orchestr_roles."):
-        return {"module": error.module, "line": str(error.line)}
     trace = error.__traceback__
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__", ""))

@@ -183,23 +183,25 @@ def test_phases_that_no_role_of_the_play_has(project: Project) -> None:
     assert caught.value.suggestion == "deploy" and str(caught.value.file).endswith("site.yml")
 
 
-@pytest.mark.parametrize(
-    ("body", "line", "message"),
-    [
-        ("raise SystemExit(0)", 18, "SystemExit: 0"),
-        ("return 5", 17, "ReturnTypeError: OwnFault.observe() returned a int, expected a dict"),
-    ],
-    ids=["exit", "value"],
-)
-def test_a_resource_that_ends_the_agent_or_returns_nonsense(
-    project: Project, body: str, line: int, message: str
-) -> None:
-    """The host's task fails with the place in the role; the agent goes on."""
+def run_own_resource(project: Project, body: str) -> dict[str, str]:
+    """Return the error of a resource whose observe() has this body."""
     project.write("roles/own/resources.py", OWN.replace("return reader.no_such_method()", body))
     use = "from .resources import OwnFault\n\ndef deploy(host, params):\n    yield OwnFault('/opt/own')\n"
     project.write("roles/own/__init__.py", use)
     project.write("playbooks/site.yml", "- {hosts: a, roles: [own]}\n")
-    error = project.run().hosts["a"].errors[0]
-    place = f"{project.root}/roles/own/resources.py:{line}"
-    assert error["message"] == f"{place}: {message}"
+    return project.run().hosts["a"].errors[0]
+
+
+def test_a_resource_cannot_end_the_agent(project: Project) -> None:
+    """sys.exit() of a library fails the task, with its line; the agent goes on."""
+    error = run_own_resource(project, "raise SystemExit(0)")
+    place = f"{project.root}/roles/own/resources.py:18"
+    assert error["message"] == f"{place}: SystemExit: 0"
     assert error["next_step"] == f"fix the error in {place}"
+
+
+def test_a_state_of_another_type_is_named(project: Project) -> None:
+    """The value and the class are told."""
+    error = run_own_resource(project, "return 5")
+    assert error["message"] == "the state of a resource is a dict, not 5"
+    assert error["next_step"] == "fix the class OwnFault"
