@@ -122,7 +122,7 @@ TEXTS: dict[str, dict[str, str]] = {
                       "address_pools": "network", "cluster": "free", "name": "free"},
     "swarm_member": {"role": "choice", "advertise": "address", "managers": "address", "cluster": "free",
                      "nodes": "free", "data_path": "address", "listen": "address", "contact": "free",
-                     "name": "free"},
+                     "name": "free", "obstacle": "free"},
     "swarm_node": {"node_id": "name", "hostname": "free", "role": "choice", "availability": "choice"},
     "swarm_secret": {"name": "name", "stack": "name"},
     "swarm_survey": {"name": "free"},
