@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestr.agent import door, filesystem
-from orchestr.agent import system as system_module
+from orchestr.agent import door, filesystem, host_files
 from orchestr.agent.converge import converge
 from orchestr.agent.door import UnsafePath
 from orchestr.agent.resource import Resource, Task
@@ -159,7 +158,7 @@ def test_a_mode_alone_is_set_on_the_same_file(base: Path) -> None:
 
 def test_a_file_without_an_end_does_not_fill_memory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read whole has a limit, whatever size a user's file says."""
-    monkeypatch.setattr(system_module, "READ_LIMIT", 1 << 20)
+    monkeypatch.setattr(host_files, "READ_LIMIT", 1 << 20)
     with (home / "f").open("w") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(OSError, match="larger than the 1 MiB"):
@@ -172,8 +171,8 @@ def test_the_digest_of_a_file_without_an_end_is_not_taken(home: Path, monkeypatc
     with (home / "f").open("w") as stream:
         stream.truncate(1 << 42)
     assert converge(Task(File(str(home / "f"), "x")), System(), True, False)["verdict"] == "changed"
-    monkeypatch.setattr(system_module, "DIGEST_LIMIT", 1 << 20)
-    monkeypatch.setattr(system_module, "READ_LIMIT", 1 << 20)
+    monkeypatch.setattr(host_files, "DIGEST_LIMIT", 1 << 20)
+    monkeypatch.setattr(host_files, "READ_LIMIT", 1 << 20)
     with pytest.raises(OSError, match="too large to compare"):
         Reader().digest(str(home / "f"))
 
