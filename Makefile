@@ -69,6 +69,7 @@ demo: install packages-lab  ## everything, on lab machines: one LiveKit node, th
 	@tests/lab/demo.sh
 
 test: install packages-tests lab-up  ## every test, the lab's included
+	@tests/lab/images/livekit.sh start v1.8.4  # for the tests of updates, while others run
 	@tests/run.sh $(PYTEST)
 
 test-long: test-minimums fuzz properties  ## what takes long: the oldest packages that setup.cfg allows, and random input

@@ -29,13 +29,12 @@ class FrontDoor(Checked):
     """The users' entry to an application at a proxy: the domain, and the authority of its certificate.
 
     ``authority`` is a file on the proxy's host with its own authority; "" for a public one. ``is_verified`` is False if
-    checks must not verify the certificate. ``spreads``: new connections go to several hosts in turn.
+    checks must not verify the certificate.
     """
 
     name: str
     authority: str = ""
     is_verified: bool = True
-    spreads: bool = False
     logs: str = ""
 
 

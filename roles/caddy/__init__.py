@@ -65,7 +65,6 @@ def front_door(host: Host, params: Params, application: str) -> FrontDoor:
         name=backend.domain if backend else params.domain,
         authority=AUTHORITY.format(name=host.role.name) if params.tls == "internal" else "",
         is_verified=params.tls != "files",  # the controller may not know the authority of a given certificate
-        spreads=params.lb_policy in ("least_conn", "round_robin"),
         logs=f"docker logs {host.role.name}-caddy-1 on {host.name}",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from orchestr import (
     providers,
 )
 
+from . import versions
 from .params import Params as Params
 from .resources import LivekitLoad
 
@@ -36,11 +38,9 @@ USES = (Use("redis"),)
 def application(host: Host, params: Params) -> Application:
     """Return one node; its stop waits until its last participant has left, at most livekit_drain_timeout_s."""
     _assert_same_everywhere(host, params)
-    address, _ = redis_of(host, params)
-    redis_host, _, redis_port = address.rpartition(":")
     return Application(
         services=(ApplicationService(_container(host, params)),),
-        before=(*_files(host, params), TcpAnswer(redis_host.strip("[]"), int(redis_port), timeout_s=30)),
+        before=(*_files(host, params), *_redis_answers(host, params)),
         ready=(HttpAnswer(f"http://{host.address}:{params.port}/", timeout_s=60),),
         ports=_own_ports(params),
         rules=tuple(_rules(host, params)),
@@ -82,12 +82,43 @@ def config_text(host: Host, params: Params) -> str | Secret:
     """Return livekit.yaml, with only the needed keys: the server refuses unknown ones."""
     address, password = redis_of(host, params)
     node_ip = "" if params.use_external_ip else params.node_ip or host.address
-    return host.template("livekit.yaml.j2", params, redis_address=address, redis_password=password, node_ip=node_ip)
+    return host.template(
+        "livekit.yaml.j2",
+        params,
+        redis_address=address,
+        redis_password=password,
+        node_ip=node_ip,
+        relay_peers=_relay_peers(host, params),
+    )
+
+
+def _relay_peers(host: Host, params: Params) -> list[str]:
+    """Return the private networks that relays may reach; of the versions that ask for them.
+
+    By default only the address that the node's own media has: a room's participants get the relays of its node. So an
+    added node changes nothing on the others, and nobody reaches the rest of the private network by a relay.
+    """
+    if not versions.takes(params.known_version, versions.RELAYS_ARE_RESTRICTED):
+        return []
+    if params.turn_allow_restricted_peer_cidrs is not None:
+        return list(params.turn_allow_restricted_peer_cidrs)
+    address = host.address if params.use_external_ip else params.node_ip or host.address
+    return [str(ipaddress.ip_network(address))] if ipaddress.ip_address(address).is_private else []
+
+
+def _redis_answers(host: Host, params: Params) -> Iterator[TcpAnswer]:
+    """Yield the wait for Redis; of several Sentinels any one suffices, so none is waited for."""
+    name, _, port = redis_of(host, params)[0].rpartition(":")
+    if name:
+        yield TcpAnswer(name.strip("[]"), int(port), timeout_s=30)
 
 
 def redis_of(host: Host, params: Params) -> tuple[str, Secret | None]:
-    """Return host:port and password of the one Redis. Raises InputError unless there is exactly one."""
-    if params.redis_address:
+    """Return host:port and password of the one Redis; "" where Sentinels say where it is.
+
+    Raises InputError unless there is exactly one.
+    """
+    if params.redis_address or params.redis_sentinel_addresses:
         return params.redis_address, params.redis_password
     primaries = providers(host, USES[0].role)
     if len(primaries) != 1:

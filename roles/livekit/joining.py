@@ -2,7 +2,7 @@
 
 Formats: access tokens are JSON Web Tokens (RFC 7519, HMAC-SHA256) with LiveKit's ``video`` grant; the first message of
 a session is a SignalResponse with a JoinResponse (livekit/protocol, protobufs/livekit_rtc.proto), in protobuf's wire
-format. A server that answers in JSON text (``room``, ``identity``, ``participants``) is understood too.
+format.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from orchestr import Secret
 from orchestr.verification.front_door import Site
 from orchestr.verification.websocket import HandshakeRefused, WebSocket
 
+from .relaying import IceServer
+
 if TYPE_CHECKING:
     from .params import Params
 
 VALID_FOR_S = 120
 #: Numbers of fields in livekit_rtc.proto and livekit_models.proto.
-_JOIN, _OTHERS, _SERVER, _IDENTITY, _NODE = 1, 3, 12, 2, 5
+_JOIN, _OTHERS, _ICE_SERVERS, _SERVER, _IDENTITY, _NODE = 1, 3, 5, 12, 2, 5
+_URLS, _USERNAME, _CREDENTIAL = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A room's answer to a join: the other participants, the room's node, and the signalling node if it is named."""
+    """A room's answer to a join: the other participants, the node that the room is on, and the TURN servers."""
 
     others: frozenset[str]
     node: str
-    signalling_node: str = ""
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 def access_token(key: str, secret: Secret, room: str, identity: str) -> str:
@@ -87,15 +90,19 @@ def token_for(site: Site, params: Params, token_url: str, room: str, identity: s
 def parse_join(message: str | bytes) -> Joined:
     """Parse the first message of a session. Raises ValueError if it is not the answer to a join."""
     if isinstance(message, str):
-        content = json.loads(message)
-        others = frozenset(content["participants"]) - {content["identity"]}
-        return Joined(others, content["node"], content.get("signal_node", ""))
+        raise ValueError("LiveKit's first message is a text")
     answer = next((value for number, value in fields(message) if number == _JOIN), None)
     if answer is None:
         raise ValueError("LiveKit's first message is not an answer to a join")
     others = frozenset(_text(value, _IDENTITY) for number, value in fields(answer) if number == _OTHERS)
     server = next((value for number, value in fields(answer) if number == _SERVER), b"")
-    return Joined(others, _text(server, _NODE))
+    ice_servers = tuple(_ice_server(value) for number, value in fields(answer) if number == _ICE_SERVERS)
+    return Joined(others, _text(server, _NODE), ice_servers)
+
+
+def _ice_server(message: bytes) -> IceServer:
+    urls = tuple(value.decode() for number, value in fields(message) if number == _URLS)
+    return IceServer(urls, _text(message, _USERNAME), Secret(_text(message, _CREDENTIAL)))
 
 
 def fields(message: bytes) -> Iterator[tuple[int, bytes]]:

@@ -20,6 +20,7 @@ from orchestr.verification.inside import connected
 
 from . import Params, config_path, turn_key_path
 from .joining import Joined, access_token, join, new_room, token_for
+from .relaying import IceServer, Relay, RelayRefused, relay_over_tls, relay_over_udp
 
 LOGS = "look at: docker logs livekit-livekit-1"
 STALE_S = 30.0  # a node reports every 2 s; an older entry is a dead node that is still listed
@@ -33,6 +34,7 @@ class Node:
     id: str
     address: str
     state: str
+    started_at: datetime
     updated_at: datetime
 
 
@@ -48,8 +50,9 @@ def parse_nodes(text: str) -> list[Node]:
     times = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", table)
     is_read = bool(ids) and len(states) == len(ids) and len(times) == 2 * len(ids)
     assert is_read, f"the list of nodes is not understood: {cut_tail(text.strip(), 600) or 'nothing was printed'}"
-    updates = [datetime.fromisoformat(moment) for moment in times[1::2]]
-    return [Node(id, address, state, at) for (id, address), state, at in zip(ids, states, updates, strict=True)]
+    moments = [datetime.fromisoformat(moment) for moment in times]
+    rows = zip(ids, states, moments[::2], moments[1::2], strict=True)
+    return [Node(id, address, state, started, updated) for (id, address), state, started, updated in rows]
 
 
 def container(machine: Host) -> str:
@@ -134,7 +137,7 @@ def test_all_nodes_serve(host: Any, machine: Host, params: Params) -> None:
     assert done.rc == 0, f"list-nodes fails: {reason}; {LOGS}"
     now = datetime.fromisoformat(clock)
     fresh = [node for node in parse_nodes(table) if (now - node.updated_at).total_seconds() < STALE_S]
-    by_age = sorted(fresh, key=lambda node: node.updated_at)  # a restarted node's former entry may still be listed
+    by_age = sorted(fresh, key=lambda node: (node.updated_at, node.started_at))  # a former entry may still be listed
     seen = {node.address: node.state for node in by_age}
     peers = machine.with_role(machine.role.name)
     for peer in peers:
@@ -146,7 +149,7 @@ def test_all_nodes_serve(host: Any, machine: Host, params: Params) -> None:
             f"{peer.name} ({address}) is {seen.get(address, 'not seen')} in the list of {machine.name}; look at: "
             f"docker logs {container(machine)} on {peer.name}, its connection to Redis, and the clocks of both"
         )
-    assert len(fresh) >= len(peers), f"{len(fresh)} of {len(peers)} nodes are seen; {LOGS} on every node"
+    assert len(seen) >= len(peers), f"{len(seen)} of {len(peers)} nodes are seen; {LOGS} on every node"
 
 
 def test_secrets_are_private(host: Any, machine: Host, params: Params) -> None:
@@ -224,9 +227,71 @@ def test_participants_see_each_other(doors: list[Site], machine: Host, params: P
             homes = {answer.node for answer in answers if answer.node}
             assert len(homes) <= 1, f"one room is on {len(homes)} nodes: they do not share one Redis"
             assert session.is_alive(), f"a session ended at once; look at: {site.door.logs}"
-        carried_by = {answer.signalling_node for answer in answers if answer.signalling_node}
-        if nodes > 1 and carried_by and site.door.spreads:
-            assert len(carried_by) > 1, f"of {nodes} nodes only one got all {len(names)} joins; {site.door.logs}"
+
+
+def test_relays_reach_the_media(
+    doors: list[Site], outside: Outside, machine: Host, params: Params
+) -> None:
+    """Where TURN is on, the credentials of a join are good for a relay of every node, and it may reach the media."""
+    for site in doors if params.turn_enabled else ():
+        session, joined = join(site, token_for(site, params, token_url(machine, site), new_room(), "orchestr-verify"))
+        with contextlib.closing(session):
+            assert joined.ice_servers, f"TURN is on, and a join names no TURN server; {LOGS}"
+            for peer in connected(machine.with_role(machine.role.name)):
+                for server in joined.ice_servers:
+                    assert_relays(peer, peer.params(machine.role.name), server)
+
+
+def assert_relays(node: Peer, params: Params, server: IceServer) -> None:
+    """Assert that each way to a node's TURN server that clients are told gives relays that may reach its media."""
+    media = announced_address(node, params)
+    for url in server.urls:
+        kind, _, rest = url.partition(":")
+        port = int(rest.partition("?")[0].rpartition(":")[2])
+        if kind not in ("turn", "turns") or "." not in media:
+            continue
+        told = f"TURN of {node.name}, which clients are told to reach at {url}"
+        try:
+            relay = open_relay(kind, media, port, params, server)
+        except RelayRefused as refusal:
+            raise AssertionError(
+                f"{told}, refuses the credentials of a join ({refusal}): clients that may use relays only cannot join; "
+                f"look at: the API keys and the clock of {node.name}, {LOGS}"
+            ) from None
+        except OSError as error:
+            raise AssertionError(
+                f"{told}, does not answer ({error}): clients that may use relays only cannot join; look at: ufw status "
+                f"on {node.name}, the provider's firewall, livekit_turn_domain and livekit_turn_tls_port; {LOGS}"
+            ) from None
+        with contextlib.closing(relay):
+            assert_permitted(relay, media, told)
+
+
+def open_relay(kind: str, address: str, port: int, params: Params, server: IceServer) -> Relay:
+    """Return a relay over UDP (``turn``) or TLS (``turns``). Raises OSError, RelayRefused."""
+    if kind == "turn":
+        return relay_over_udp(address, port, server)
+    host = params.turn_domain if params.turn_external_tls else address
+    return relay_over_tls(host, port, params.turn_domain, params.turn_certificate, server)
+
+
+def assert_permitted(relay: Relay, media: str, told: str) -> None:
+    try:
+        relay.permit(media)
+    except (RelayRefused, OSError) as refusal:
+        raise AssertionError(
+            f"{told}, does not relay to the media at {media} ({refusal}): clients that may use relays only cannot "
+            "join; set livekit_turn_allow_restricted_peer_cidrs to a network that contains it"
+        ) from None
+
+
+def test_metrics_are_there(host: Any, machine: Host, params: Params) -> None:
+    """Where metrics are on, they are read on the host, and not without their password if they have one."""
+    if not params.prometheus_port:
+        return
+    status, reason = Inside(host).get(f"http://{machine.address}:{params.prometheus_port}/metrics")
+    wanted = 401 if params.prometheus_username else 200
+    assert status == wanted, f"metrics without a password answer {status or reason}, not {wanted}; {LOGS}"
 
 
 def test_events_reach_the_application(doors: list[Site], machine: Host, params: Params) -> None:

@@ -4,7 +4,7 @@
 #   lab.sh up                    every node up and answering; quick when they are
 #   lab.sh reset [NODE...]       nodes back to bare, in seconds (all of them by default)
 #   lab.sh down                  remove the nodes and their network
-#   lab.sh status                one line per node
+#   lab.sh status                one line per node, and one about LiveKit's image
 #   lab.sh freeze|thaw NODE...   a node that hangs: it answers nothing, its connections stay open
 #   lab.sh kill|start NODE...    a node that dies, and comes back with its disk
 #   lab.sh prepare               engine, images, keys and network only;  keys: the keys only
@@ -16,6 +16,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/lab/nodes/names.sh
 IMAGE=orchestr-lab/node:bookworm
+LIVEKIT=v1.13.5
 
 say() { echo "lab: $*"; }
 die() { echo "lab: $*" >&2; exit 1; }
@@ -144,8 +145,10 @@ verb_keys() { tests/lab/nodes/keys.sh; }
 
 verb_prepare() {
     tests/lab/nodes/engine.sh
+    tests/lab/images/livekit.sh start $LIVEKIT
     tests/lab/nodes/image.sh
     tests/lab/images/build.sh
+    tests/lab/images/livekit.sh image $LIVEKIT
     verb_keys
     ensure_network
 }
@@ -193,6 +196,7 @@ verb_status() {
         state=$(docker container inspect --format '{{.State.Status}}' "$node" 2>/dev/null) || state=absent
         printf '%s  %s  %s\n' "$node" "$(address_of "$node")" "$state"
     done
+    tests/lab/images/livekit.sh status $LIVEKIT || true
 }
 
 locked() {  # one change of the lab at a time; Vagrant, which calls back for `prepare`, holds it already

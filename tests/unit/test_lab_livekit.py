@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from orchestr.planning.role import load_role
 
 IMAGES = Path(__file__).resolve().parents[1] / "lab" / "images"
 SECRET = "s" * 40
@@ -18,7 +21,7 @@ KEYS = f"keys:\n  APIdemo: {SECRET}\n"
 @pytest.fixture(scope="module", autouse=True)
 def stand_ins() -> Iterator[None]:
     """The stand-ins' sources are importable, as in their images."""
-    places = [str(IMAGES / name) for name in ("shared", "livekit", "webapp")]
+    places = [str(IMAGES / name) for name in ("shared", "livekit-standin", "webapp")]
     sys.path[:0] = places
     yield
     for place in places:
@@ -195,3 +198,13 @@ def test_stun_answers_with_the_senders_address() -> None:
     # RFC 5769, section 2.2: the sample response's XOR-MAPPED-ADDRESS of 192.0.2.1:32853.
     assert answer[20:] == bytes.fromhex("002000080001a147e112a643")
     assert stun_answer(b"hello, this is no STUN at all", ("192.0.2.1", 1)) is None
+
+
+def test_the_stand_ins_answer_to_a_join_is_read_as_the_real_ones() -> None:
+    """The checks of the role understand it; names may be long."""
+    from livekit_standin.server import join_response
+
+    load_role("livekit", IMAGES.parents[2])
+    joining = importlib.import_module("orchestr_roles.livekit.joining")
+    answer = joining.parse_join(join_response("r" * 200, "ann", ["ann", "b" * 130], "ND_home"))
+    assert (answer.others, answer.node) == (frozenset({"b" * 130}), "ND_home")

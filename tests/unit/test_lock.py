@@ -12,14 +12,21 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["requirements/dev.txt", "requirements/minimum.txt", "benchmarks/requirements.txt", "requirements/uv.txt"]
+LOCKS = [
+    "requirements/dev.txt",
+    "requirements/minimum.txt",
+    "benchmarks/requirements.txt",
+    "requirements/uv.txt",
+    "requirements/go.txt",
+]
 
 
-def _stated() -> list[Requirement]:
+def _stated(*extras: str) -> list[Requirement]:
     """Return what setup.cfg asks for, the extra dev included."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    lines = config["options"]["install_requires"] + config["options.extras_require"]["dev"]
+    lines = config["options"]["install_requires"]
+    lines += "".join(config["options.extras_require"][extra] for extra in ("dev", *extras))
     return [Requirement(line) for line in lines.splitlines() if line.strip()]
 
 
@@ -41,11 +48,11 @@ def test_every_package_is_pinned_with_hashes(lock: str) -> None:
         assert re.match(r"[a-z0-9-]+==\S+( ; [^-]*)?( +--hash=sha256:[0-9a-f]{64})+ *$", entry), entry[:80]
 
 
-@pytest.mark.parametrize("lock", LOCKS[:2])
-def test_the_lock_belongs_to_setup_cfg(lock: str) -> None:
+@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ["lab"]), (LOCKS[1], [])])
+def test_the_lock_belongs_to_setup_cfg(lock: str, extras: list[str]) -> None:
     """After an edit of setup.cfg: ``make lock``."""
     pinned = _pinned(lock)
-    for requirement in _stated():
+    for requirement in _stated(*extras):
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, f"{requirement}: run make lock"
 
 

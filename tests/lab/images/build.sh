@@ -9,7 +9,7 @@ settings=build/lab/apt
 
 # image of this lab : the stage of the Dockerfile it is; the first two are what other Dockerfiles stand on
 IMAGES="orchestr-lab/slim=slim orchestr-lab/python=python
-redis:7=redis caddy:2=caddy caddy:2.6=caddy-old livekit/livekit-server:v1.8=livekit example/webapp:1=webapp"
+redis:7=redis caddy:2=caddy caddy:2.6=caddy-old orchestr-lab/livekit-standin=livekit-standin example/webapp:1=webapp"
 # the same, of chatsystem/Dockerfile
 CHATSYSTEM="coreos/etcd:v3.4=etcd mysql:8.0=mysql rabbitmq:3.12-management-alpine=rabbitmq
 elasticsearch:8.11.0=elasticsearch chatsystem/server:v3=chat"
@@ -19,7 +19,7 @@ digest_of() {  # digest_of STAGE
     local inputs="$here/Dockerfile $here/collect.sh $here/place.sh $here/apt"
     case $1 in
         redis) inputs+=" $here/redis" ;;
-        livekit | webapp) inputs+=" $here/shared $here/$1" ;;
+        livekit-standin | webapp) inputs+=" $here/shared $here/$1" ;;
         etcd) inputs+=" $here/chatsystem/Dockerfile $here/chatsystem/collect.sh" ;;
         mysql | rabbitmq | elasticsearch | chat)
             inputs+=" $here/chatsystem/Dockerfile $here/chatsystem/collect.sh $here/chatsystem/$1"

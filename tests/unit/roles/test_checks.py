@@ -90,6 +90,17 @@ def test_the_real_servers_answer_to_a_join_is_understood() -> None:
     assert (answer.others, answer.node) == (frozenset({"somebody"}), "ND_home")
 
 
+def test_a_join_hands_out_turn_servers_with_credentials() -> None:
+    """Each ICE server has its URLs; a credential is not shown."""
+    turn = field(1, "turn:10.0.0.1:3478?transport=udp") + field(1, "turns:t.example:443")
+    turn += field(2, "me") + field(3, "pw")
+    join = field(5, turn) + field(5, field(1, "stun:a.example"))
+    first, second = module("livekit", "joining").parse_join(field(1, join)).ice_servers
+    assert (first.urls, first.username) == (("turn:10.0.0.1:3478?transport=udp", "turns:t.example:443"), "me")
+    assert first.credential.reveal() == "pw" and "pw" not in repr(first)
+    assert (second.urls, second.username) == (("stun:a.example",), "")
+
+
 @pytest.mark.parametrize("message", [field(8, "leave"), b"\x0a\x7fshort", b"\x0b", b"\xff" * 11])
 def test_anything_else_is_no_answer_to_a_join(message: bytes) -> None:
     """Another message, and one that ends too early, are refused instead of read as an empty room."""
@@ -127,11 +138,11 @@ def test_a_list_of_nodes_says_how_busy_a_node_is() -> None:
     for number, text in cells.items():
         rows[number - 1].insert(7, f" {text} ")
     table = "\n".join("|".join(row) for row in rows)
-    assert load_of(table, "203.0.113.12") == load_of(table.replace("|", "│"), "203.0.113.12") == (2, 5)
-    assert load_of(table, "2001:db8::13") == (0, 0)
+    assert load_of(table, "203.0.113.12") == load_of(table.replace("|", "│"), "203.0.113.12") == (2, 5, 3)
+    assert load_of(table, "2001:db8::13") == (0, 0, 0)
     again = table.replace("2001:db8::13", "203.0.113.12 ")
-    assert load_of(again, "203.0.113.12") == (2, 5)
-    assert load_of(again.replace("02:09:31", "02:09:33"), "203.0.113.12") == (0, 0)
+    assert load_of(again, "203.0.113.12") == (2, 5, 3)
+    assert load_of(again.replace("02:09:31", "02:09:33"), "203.0.113.12") == (0, 0, 0)
     assert load_of(table, "192.0.2.1") is load_of("", "192.0.2.1") is load_of("no | table", "192.0.2.1") is None
 
 

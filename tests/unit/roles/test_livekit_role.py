@@ -19,7 +19,7 @@ NODES = {"lab2": "192.168.56.12", "lab3": "192.168.56.13", "lab4": "192.168.56.1
 @pytest.fixture
 def strict() -> Iterator[Callable[[str], Any]]:
     """Read a configuration as livekit-server does: unknown keys and wrong kinds are refused."""
-    places = [str(ROOT / "tests/lab/images" / name) for name in ("shared", "livekit")]
+    places = [str(ROOT / "tests/lab/images" / name) for name in ("shared", "livekit-standin")]
     sys.path[:0] = places
     from livekit_standin.config import load
 
@@ -143,9 +143,32 @@ def test_nodes_come_one_at_a_time_and_a_failure_stops_the_rest(distributed: Plan
         ({"livekit_udp_port_end": 70000}, "less than or equal to 65535, found 70000"),
         ({"livekit_port": "http"}, "livekit_port: expected an integer"),
         ({"livekit_redis_address": "192.168.56.12"}, "'192.168.56.12' has no port: write HOST:PORT"),
+        ({"livekit_redis_sentinel_master_name": "calls"}, "livekit_redis_sentinel_master_name are set together"),
+        (
+            {
+                "livekit_redis_sentinel_addresses": ["10.0.0.2:26379"],
+                "livekit_redis_sentinel_master_name": "calls",
+                "livekit_redis_address": "10.0.0.2:6379",
+            },
+            "livekit_redis_address is the address of one Redis, and Sentinels are set",
+        ),
+        ({"livekit_redis_sentinel_addresses": ["10.0.0.2"]}, "'10.0.0.2' has no port: write HOST:PORT"),
         ({"livekit_webhook_urls": ["live.lab.test/api"]}, "is not an address such as https://example.com/api/webhook"),
         ({"livekit_api_key": "two words"}, "a key may have only letters, digits, - and _"),
         ({"livekit_turn_enabled": True, "livekit_turn_tls_port": 5349}, "TURN over TLS needs livekit_turn_domain"),
+        ({"livekit_image": "livekit/livekit-server:v1.7.2"}, "LiveKit 1.7.2 is not known; the oldest is 1.8.4"),
+        ({"livekit_version": "newest"}, "'newest' is not a version such as 1.13.5"),
+        ({"livekit_version": "1.13.4"}, "livekit_version is 1.13.4, and the tag of livekit_image says another"),
+        ({"livekit_turn_relays_per_user": 5}, "livekit_turn_relays_per_user is a setting of LiveKit 1.13.6 and later"),
+        ({"livekit_turn_enabled": True, "livekit_image": "livekit:latest"}, "does not say the version"),
+        ({"livekit_turn_enabled": True, "livekit_image": "livekit/livekit-server:v1"}, "does not say the version"),
+        (
+            {"livekit_turn_ttl_s": 60, "livekit_image": "livekit/livekit-server:v1.11.0"},
+            "livekit_turn_ttl_s is a setting of LiveKit 1.12.0 and later",
+        ),
+        ({"livekit_turn_deny_peer_cidrs": ["10.0.0.1/8"]}, "'10.0.0.1/8' is not a network such as 10.0.0.0/8"),
+        ({"livekit_prometheus_username": "p"}, "livekit_prometheus_username and livekit_prometheus_password are set"),
+        ({"livekit_node_ip": "media.lab.test"}, "'media.lab.test' is not an IP address, and LiveKit takes no name"),
         ({"livekit_udp_port_stop": 5}, "did you mean 'livekit_udp_port_start'"),
         ({"livekit_tcp_prot": 5}, "did you mean 'livekit_tcp_port'"),
     ],
@@ -167,7 +190,7 @@ def test_keys_are_the_same_on_all_nodes(refusal: Callable[..., str]) -> None:
 
 def test_versions_are_the_same_on_all_nodes(refusal: Callable[..., str]) -> None:
     """One cluster runs one version."""
-    said = refusal(lambda every: every["hosts"]["lab3"].update(livekit_image="livekit/livekit-server:v1.7"))
+    said = refusal(lambda every: every["hosts"]["lab3"].update(livekit_image="livekit/livekit-server:v1.9.0"))
     assert "their livekit_image differ" in said
 
 
@@ -188,7 +211,92 @@ def test_a_redis_elsewhere_needs_no_redis_of_ours(changed: Callable[..., Planned
     assert planned.yaml("lab2", CONFIG)["redis"] == {"address": "10.9.9.9:6380", "password": "elsewhere"}
 
 
+def test_sentinels_say_where_the_redis_is(changed: Callable[..., Planned], strict: Callable[[str], Any]) -> None:
+    """The server asks them for the primary; one of them may be away when a node starts, so none is waited for."""
+    planned = changed(
+        lambda every: every["children"].pop("redis"),
+        livekit_redis_sentinel_addresses=["10.9.9.1:26379", "10.9.9.2:26379"],
+        livekit_redis_sentinel_master_name="calls",
+        livekit_redis_sentinel_password="sentinels",
+        livekit_redis_password="elsewhere",
+    )
+    assert planned.yaml("lab2", CONFIG)["redis"] == {
+        "sentinel_master_name": "calls",
+        "sentinel_addresses": ["10.9.9.1:26379", "10.9.9.2:26379"],
+        "sentinel_password": "sentinels",
+        "password": "elsewhere",
+    }
+    strict(planned.text("lab2", CONFIG))
+    assert not [task for task in planned.tasks("lab2") if isinstance(task.resource, TcpAnswer)]
+
+
 def test_a_found_address_is_not_set_as_well(changed: Callable[..., Planned]) -> None:
     """With use_external_ip the node asks STUN; a fixed node_ip beside it would be announced instead."""
     rtc = changed(livekit_use_external_ip=True).yaml("lab2", CONFIG)["rtc"]
     assert (rtc["use_external_ip"], "node_ip" in rtc) == (True, False)
+
+
+RELAYING = {"livekit_turn_enabled": True}
+
+
+def turn_of(planned: Planned, host: str = "lab3") -> dict[str, Any]:
+    turn: dict[str, Any] = planned.yaml(host, CONFIG)["turn"]
+    return turn
+
+
+def test_relays_may_reach_the_nodes_own_media_and_no_other_private_address(changed: Callable[..., Planned]) -> None:
+    """From 1.12 on relays reach no private address unasked; without it nobody could join by relays only."""
+    assert turn_of(changed(**RELAYING))["allow_restricted_peer_cidrs"] == ["192.168.56.13/32"]
+    elsewhere = changed(**RELAYING, livekit_node_ip="10.1.2.3")
+    assert turn_of(elsewhere)["allow_restricted_peer_cidrs"] == ["10.1.2.3/32"]
+    public = changed(**RELAYING, livekit_node_ip="198.51.101.7")
+    assert "allow_restricted_peer_cidrs" not in turn_of(public)
+    wide = changed(**RELAYING, livekit_turn_allow_restricted_peer_cidrs=["192.168.56.0/24"])
+    assert turn_of(wide)["allow_restricted_peer_cidrs"] == ["192.168.56.0/24"]
+    none = changed(**RELAYING, livekit_turn_allow_restricted_peer_cidrs=[])
+    assert "allow_restricted_peer_cidrs" not in turn_of(none)
+
+
+@pytest.mark.parametrize("image", ["v1.8.4", "v1.8", "v1.11.0"])
+def test_versions_before_the_restriction_get_no_key_they_do_not_know(
+    changed: Callable[..., Planned], image: str
+) -> None:
+    """Their YAML is strict: with an unknown key they do not start."""
+    older = changed(**RELAYING, livekit_image=f"livekit/livekit-server:{image}")
+    assert "allow_restricted_peer_cidrs" not in turn_of(older)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"livekit_image": "livekit/livekit-server:v1.12"},
+        {"livekit_image": "registry.lab:5000/livekit:1.13.5-ours@sha256:" + "a" * 64},
+        {"livekit_image": "registry.lab:5000/livekit:ours", "livekit_version": "1.12.0"},
+        {"livekit_image": "livekit/livekit-server:latest", "livekit_version": "v2.0"},
+    ],
+)
+def test_the_version_is_read_from_the_tag_or_said(changed: Callable[..., Planned], image: dict[str, str]) -> None:
+    """A tag of ours, a digest or ``latest`` needs livekit_version."""
+    assert "allow_restricted_peer_cidrs" in turn_of(changed(**RELAYING, **image))
+
+
+def test_settings_of_newer_versions_are_written(changed: Callable[..., Planned]) -> None:
+    """Each under upstream's name; metrics have their password."""
+    planned = changed(
+        **RELAYING,
+        livekit_turn_ttl_s=600,
+        livekit_turn_deny_peer_cidrs=["10.0.0.0/8"],
+        livekit_prometheus_port=6789,
+        livekit_prometheus_username="prometheus",
+        livekit_prometheus_password="p: w",
+    )
+    assert turn_of(planned)["ttl_seconds"] == 600
+    assert turn_of(planned)["deny_peer_cidrs"] == ["10.0.0.0/8"]
+    metrics = {"port": 6789, "username": "prometheus", "password": "p: w"}
+    assert planned.yaml("lab3", CONFIG)["prometheus"] == metrics
+
+
+def test_a_new_node_changes_nothing_on_the_others(changed: Callable[..., Planned]) -> None:
+    """With TURN too: a node that is added restarts none."""
+    alone = changed(lambda every: every["children"]["livekit"]["hosts"].pop("lab4"), **RELAYING)
+    assert alone.text("lab2", CONFIG) == changed(**RELAYING).text("lab2", CONFIG)

@@ -30,19 +30,14 @@ def main(arguments: list[str]) -> int:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="livekit-server", description="a stand-in for the lab: carries no media")
     parser.add_argument("--config", metavar="FILE", help="path to LiveKit config file")
-    parser.add_argument("command", nargs="?", choices=["list-nodes", "ports", "generate-keys"])
+    parser.add_argument("command", nargs="?", choices=["list-nodes"])
     parser.add_argument("--version", action="version", version="livekit-server stand-in 1.8")
     return parser.parse_args(arguments)
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "generate-keys":
-        print(commands.generate_keys())
-        return 0
     config = load(options.config, os.environ)
-    if options.command == "ports":
-        print(commands.ports(config))
-    elif options.command == "list-nodes":
+    if options.command == "list-nodes":
         print(asyncio.run(commands.list_nodes(config)))
     else:
         for key in [] if config.development else config.short_keys:

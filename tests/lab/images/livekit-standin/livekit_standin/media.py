@@ -1,4 +1,4 @@
-"""The media ports, without media: UDP answers STUN binding requests (RFC 8489), TCP accepts and waits.
+"""The media ports, without media and without TURN: UDP answers STUN binding requests (RFC 8489), TCP accepts and waits.
 
 Only the first few ports of a range are opened: enough to see whether a firewall lets them through.
 """
@@ -6,7 +6,6 @@ Only the first few ports of a range are opened: enough to see whether a firewall
 from __future__ import annotations
 
 import asyncio
-import ssl
 import struct
 
 from livekit_standin.config import MEDIA_PORTS_OPENED, Config
@@ -48,21 +47,7 @@ async def listen(config: Config) -> None:
     loop = asyncio.get_running_loop()
     first, last = config.udp_ports
     ports = list(range(first, min(last, first + MEDIA_PORTS_OPENED - 1) + 1))
-    if config.turn.get("enabled") and config.turn.get("udp_port"):
-        ports.append(config.turn["udp_port"])
     for port in ports:
         await loop.create_datagram_endpoint(_Stun, ("0.0.0.0", port))
     if config.tcp_port:
         await asyncio.start_server(_hold, "0.0.0.0", config.tcp_port)
-    await _listen_turn_tls(config)
-
-
-async def _listen_turn_tls(config: Config) -> None:
-    turn = config.turn
-    if not turn.get("enabled") or not turn.get("tls_port"):
-        return
-    context = None
-    if not turn.get("external_tls"):
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(turn["cert_file"], turn["key_file"])
-    await asyncio.start_server(_hold, "0.0.0.0", turn["tls_port"], ssl=context)

@@ -1,30 +1,12 @@
-"""The subcommands an operator uses: list-nodes, ports, generate-keys (cmd/server/commands.go)."""
+"""The subcommand that checks use: list-nodes (cmd/server/commands.go)."""
 
 from __future__ import annotations
 
-import secrets
 import time
 
 from livekit_standin.cluster import Cluster, new_node
 from livekit_standin.config import Config
 from livekit_standin.server import open_store
-
-
-def generate_keys() -> str:
-    return f"API Key:  API{secrets.token_urlsafe(9)}\nAPI Secret:  {secrets.token_urlsafe(33)}"
-
-
-def ports(config: Config) -> str:
-    """The ports the configuration makes the server use."""
-    tcp = [f"{config.port} - HTTP service"]
-    if config.tcp_port:
-        tcp.append(f"{config.tcp_port} - ICE/TCP")
-    first, last = config.udp_ports
-    udp = [f"{first} - ICE/UDP" if first == last else f"{first}-{last} - ICE/UDP range"]
-    if config.turn.get("enabled"):
-        tcp += [f"{config.turn['tls_port']} - TURN/TLS"] if config.turn.get("tls_port") else []
-        udp += [f"{config.turn['udp_port']} - TURN/UDP"] if config.turn.get("udp_port") else []
-    return "\n".join(["TCP Ports", *tcp, "UDP Ports", *udp])
 
 
 async def list_nodes(config: Config) -> str:

@@ -25,6 +25,21 @@ def open_store(config: Config) -> Store:
     return RedisStore(RedisClient(config.redis)) if config.redis else MemoryStore()
 
 
+def field(number: int, content: bytes | str) -> bytes:
+    """A field of a protobuf message: a text or a message."""
+    data = content.encode() if isinstance(content, str) else content
+    size, length = len(data), b""
+    while size > 127:
+        size, length = size >> 7, length + bytes([size & 127 | 128])
+    return bytes([number << 3 | 2]) + length + bytes([size]) + data
+
+
+def join_response(room: str, identity: str, participants: list[str], node: str) -> bytes:
+    """A SignalResponse with a JoinResponse (livekit/protocol, protobufs/livekit_rtc.proto), the fields that matter."""
+    others = b"".join(field(3, field(2, name)) for name in participants if name != identity)
+    return field(1, field(1, field(2, room)) + field(2, field(2, identity)) + others + field(12, field(5, node)))
+
+
 class Server:
     """One node."""
 
@@ -46,7 +61,6 @@ class Server:
         await media.listen(self._config)
         for address in self._config.bind_addresses:
             await asyncio.start_server(self._serve, address, self._config.port)
-        await self._listen_prometheus()
         background = [asyncio.create_task(self._heartbeats()), asyncio.create_task(self._webhooks.run())]
         self._log_start()
         await self._until_drained()
@@ -158,12 +172,8 @@ class Server:
         self._webhooks.notify("participant_joined", room, identity)
         self._sockets.add(socket)
         try:
-            await socket.send({
-                "room": room, "identity": identity, "node": pinned.id, "node_ip": pinned.ip,
-                "signal_node": self._cluster.node.id, "signal_node_ip": self._cluster.node.ip,
-                "participants": participants,
-            })  # fmt: skip
-            await socket.messages_until_close()
+            await socket.send(join_response(room, identity, participants, pinned.id))
+            await socket.wait_for_close()
         except OSError as error:
             log.debug("participant lost: %s", error)
         finally:
@@ -179,19 +189,3 @@ class Server:
         self._webhooks.notify("participant_left", room, identity)
         if emptied:
             self._webhooks.notify("room_finished", room)
-
-    async def _listen_prometheus(self) -> None:
-        if self._config.prometheus_port:
-            for address in self._config.bind_addresses:
-                await asyncio.start_server(self._metrics, address, self._config.prometheus_port)
-
-    async def _metrics(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if await read_request(reader):
-                node = self._cluster.node
-                metrics = {"livekit_room_total": node.rooms, "livekit_participant_total": node.clients}
-                writer.write(response(200, "".join(f"{name} {value}\n" for name, value in metrics.items())))
-        except BadRequest:
-            pass
-        finally:
-            writer.close()

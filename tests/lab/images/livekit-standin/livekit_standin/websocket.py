@@ -1,17 +1,15 @@
-"""As much of WebSocket (RFC 6455) as signalling needs: the handshake and text, ping and close frames."""
+"""As much of WebSocket (RFC 6455) as signalling needs: the handshake and binary, ping and close frames."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import hashlib
-import json
-from typing import Any
 
 from http_messages import Request
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+BINARY, CLOSE, PING, PONG = 0x2, 0x8, 0x9, 0xA
 FRAME_LIMIT_BYTES = 1024 * 1024
 
 
@@ -63,19 +61,18 @@ class WebSocket:
         self._reader = reader
         self._writer = writer
 
-    async def send(self, value: Any) -> None:
-        """Send a JSON value as a text frame."""
-        self._writer.write(frame(TEXT, json.dumps(value).encode()))
+    async def send(self, message: bytes) -> None:
+        self._writer.write(frame(BINARY, message))
         await self._writer.drain()
 
-    async def messages_until_close(self) -> None:
-        """Answer pings and echo messages until either side closes."""
+    async def wait_for_close(self) -> None:
+        """Answer pings, and pass over messages, until either side closes."""
         while True:
             opcode, payload = await read_frame(self._reader)
             if opcode == CLOSE:
                 break
-            if opcode in (TEXT, BINARY, PING):
-                self._writer.write(frame(PONG if opcode == PING else opcode, payload))
+            if opcode == PING:
+                self._writer.write(frame(PONG, payload))
                 await self._writer.drain()
         self.close()
 

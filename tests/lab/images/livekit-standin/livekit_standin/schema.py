@@ -88,6 +88,10 @@ TURN: dict[str, Kind] = {
     "relay_range_start": "int",
     "relay_range_end": "int",
     "external_tls": "bool",
+    "bind_addresses": "strings",
+    "ttl_seconds": "int",
+    "allow_restricted_peer_cidrs": "strings",
+    "deny_peer_cidrs": "strings",
 }
 
 LIMIT: dict[str, Kind] = {
