@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,21 @@ STEPS = [
     f"orchestr run {SINGLE}",
     f"orchestr run {SINGLE} --json",
     f"orchestr verify {SINGLE}",
+    "call begins",
     f"orchestr upgrade {SINGLE} --to {DISTRIBUTED}",
+    "call ends",
     f"orchestr run {DISTRIBUTED} --json",
     f"orchestr verify {DISTRIBUTED}",
 ]
+# Stands for the virtual environment's Python: a call is only told of, anything else is run.
+PYTHON_STUB = """\
+#!/bin/bash
+if [ "$*" != "-m tests.lab.call hold" ]; then exec {python} "$@"; fi
+{stub} begins || exit 1
+echo "bob hears ada"
+cat >/dev/null
+{stub} ends
+"""
 STUB = """\
 #!/bin/bash
 # Says what was called; fails where it is told to; --json gives a run in which as much changed as it is told.
@@ -88,36 +100,51 @@ def test_the_vagrantfile_starts_what_is_there() -> None:
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
     """The demonstration's script in a project where lab and orchestr only say what they were called with."""
-    for path, name in (("tests/lab/lab.sh", "lab"), (".venv/bin/orchestr", "orchestr")):
+    for path, name in (("tests/lab/lab.sh", "lab"), (".venv/bin/orchestr", "orchestr"), ("call", "call")):
         stub = tmp_path / path
-        stub.parent.mkdir(parents=True)
+        stub.parent.mkdir(parents=True, exist_ok=True)
         stub.write_text(STUB.format(name=name))
         stub.chmod(0o755)
-    (tmp_path / ".venv/bin/python").symlink_to(shutil.which("python3") or "/usr/bin/python3")
+    python = tmp_path / ".venv/bin/python"
+    python.write_text(PYTHON_STUB.format(python=sys.executable, stub=tmp_path / "call"))
+    python.chmod(0o755)
+    livekit = tmp_path / "tests/lab/images/livekit.sh"
+    livekit.parent.mkdir()
+    livekit.write_text('#!/bin/bash\necho "livekit: $HAS_LIVEKIT"\n[ -n "$HAS_LIVEKIT" ]\n')
+    livekit.chmod(0o755)
     shutil.copy(ROOT / "tests/lab/demo.sh", tmp_path / "tests/lab/demo.sh")
     return tmp_path
 
 
-def _play(demo: Path, fail_at: str = "", changed: int = 0) -> tuple[int, list[str], str]:
+def _play(demo: Path, fail_at: str = "", changed: int = 0, livekit: str = "own") -> tuple[int, list[str], str]:
     calls = demo / "calls"
-    environment = {**os.environ, "CALLS": str(calls), "FAIL_AT": fail_at, "CHANGED": str(changed)}
+    told = {"CALLS": str(calls), "FAIL_AT": fail_at, "CHANGED": str(changed), "HAS_LIVEKIT": livekit}
+    environment = {**os.environ, **told}
     script = demo / "tests/lab/demo.sh"
     done = subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment, timeout=HANG_S)
     return done.returncode, calls.read_text().splitlines(), done.stdout
 
 
 def test_the_demonstration_tells_its_story_in_order(demo: Path) -> None:
-    """Bare machines, deploy, deploy again, verify, grow, deploy again, verify; each step is in the summary."""
+    """Bare machines, deploy, deploy again, verify, grow during a call, deploy again, verify; each is in the summary."""
     code, calls, said = _play(demo)
     assert (code, calls) == (0, STEPS)
     assert said.count("done    ") == len(STEPS)
+    assert "livekit: own" in said
+
+
+def test_the_demonstration_without_livekits_own_server(demo: Path) -> None:
+    """With the stand-in, which carries no sound, there is no call; all else is shown."""
+    code, calls, _ = _play(demo, livekit="")
+    assert (code, calls) == (0, [step for step in STEPS if not step.startswith("call")])
 
 
 @pytest.mark.parametrize("number", range(len(STEPS)))
 def test_a_failing_step_ends_the_demonstration(demo: Path, number: int) -> None:
     """Whichever step fails, none comes after it, the summary names it, and make demo fails."""
     code, calls, said = _play(demo, fail_at=STEPS[number])
-    assert (code, calls) == (1, STEPS[: number + 1])
+    assert (code, calls[: number + 1]) == (1, STEPS[: number + 1])
+    assert set(calls[number + 1 :]) <= {"call ends"}  # a call ends with the demonstration
     assert (said.count("done    "), said.count("FAILED")) == (number, 1)
 
 
@@ -133,3 +160,16 @@ def test_the_demonstrations_inventories_can_be_read(path: str) -> None:
     from orchestr.inventory import load_inventory
 
     assert load_inventory(ROOT / path).hosts
+
+
+def test_everybody_means_the_same_livekit() -> None:
+    """The version the lab builds is the one its inventories and the demonstration name, and the role's own."""
+    from orchestr.planning.role import load_role
+    from tests.lab.conftest import LIVEKIT_VERSION
+
+    image = f"livekit/livekit-server:{LIVEKIT_VERSION}"
+    for path in (SINGLE, DISTRIBUTED):
+        assert f"livekit_image: {image}\n" in (ROOT / path).read_text(encoding="utf-8")
+    for path in ("tests/lab/lab.sh", "tests/lab/demo.sh"):
+        assert f"\nLIVEKIT={LIVEKIT_VERSION}\n" in (ROOT / path).read_text(encoding="utf-8")
+    assert load_role("livekit", ROOT).params_class.model_fields["image"].default == image

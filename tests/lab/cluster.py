@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import ssl
@@ -13,13 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from orchestr.planning.role import load_role
 from tests.lab.conftest import ROOT, ssh
 
 SINGLE = ROOT / "inventories/lab/livekit-single.yml"
 DISTRIBUTED = ROOT / "inventories/lab/livekit-distributed.yml"
 SITE = "live.lab.test"
+REDIS_PASSWORD = "lab-only-redis-password"
 CADDY, WEBAPP, LIVEKIT, REDIS = "caddy-caddy-1", "webapp-webapp-1", "livekit-livekit-1", "redis-redis-1"
 
 
@@ -137,7 +141,12 @@ def _authority(certificate: str) -> ssl.SSLContext:
 
 def authority() -> ssl.SSLContext:
     """Return a TLS context that trusts Caddy's own authority and nobody else."""
-    return _authority(ssh("lab1", "cat /opt/caddy/data/caddy/pki/authorities/local/root.crt"))
+    return _authority(authority_certificate())
+
+
+def authority_certificate() -> str:
+    """Return the certificate of Caddy's own authority, as PEM text."""
+    return ssh("lab1", "cat /opt/caddy/data/caddy/pki/authorities/local/root.crt")
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
@@ -146,6 +155,38 @@ def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = 3
     while not condition():
         assert time.monotonic() < give_up, otherwise
         time.sleep(0.1)
+
+
+def requests_in_progress() -> dict[str, int]:
+    """Return how many requests and WebSockets Caddy carries to each upstream now: host:port → number."""
+    process = f"$(docker inspect --format '{{{{.State.Pid}}}}' {CADDY})"
+    socket = f"--unix-socket /proc/{process}/root/run/caddy-admin.sock"
+    told = json.loads(ssh("lab1", f"curl --silent {socket} http://localhost/reverse_proxy/upstreams"))
+    return {upstream["address"]: upstream["num_requests"] for upstream in told}
+
+
+def home_of(room: str) -> str:
+    """Return the address of the node that a room is on, from LiveKit's own records in Redis; "" for none."""
+    ask = f"docker exec -e REDISCLI_AUTH={REDIS_PASSWORD} {REDIS} redis-cli HGET room_node_map {room}"
+    home = ssh("lab2", ask).strip()
+    return next((node.address for node in livekit_nodes() if node.id == home), "")
+
+
+def livekit_nodes() -> list[Any]:
+    """Return LiveKit's list of nodes, those heard from last at its end."""
+    parse_nodes = livekit_module("verify").parse_nodes
+    return sorted(parse_nodes(list_of_nodes()), key=lambda node: node.updated_at)
+
+
+def livekit_module(name: str) -> ModuleType:
+    """Return a module of the role livekit, under the name that it has in a run."""
+    load_role("livekit", ROOT)
+    return importlib.import_module(f"orchestr_roles.livekit.{name}")
+
+
+def list_of_nodes() -> str:
+    """Return the table that ``livekit-server list-nodes`` prints."""
+    return ssh("lab2", f"docker exec {LIVEKIT} /livekit-server --config /etc/livekit/livekit.yaml list-nodes")
 
 
 @contextmanager

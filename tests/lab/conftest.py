@@ -67,6 +67,30 @@ def _has_sshd(address: str) -> bool:
     return True
 
 
+LIVEKIT_VERSION, OLDEST_LIVEKIT_VERSION = "v1.13.5", "v1.8.4"
+
+
+def livekit_image(version: str) -> str:
+    """Have LiveKit's own server of a version as an image; return its name. Fails where there is only the stand-in."""
+    script = str(ROOT / "tests/lab/images/livekit.sh")
+    subprocess.run(["bash", script, "image", version], capture_output=True, timeout=900, cwd=ROOT)
+    state = subprocess.run(["bash", script, "status", version], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert state.returncode == 0, f"these tests are about LiveKit's own server, and there is none: {state.stdout}"
+    return f"livekit/livekit-server:{version}"
+
+
+@pytest.fixture(scope="session")
+def real_livekit(nodes: dict[str, str]) -> str:
+    """The image of LiveKit's own server that the lab's inventories name."""
+    return livekit_image(LIVEKIT_VERSION)
+
+
+@pytest.fixture(scope="session")
+def older_livekit(nodes: dict[str, str]) -> str:
+    """The image of the oldest LiveKit that the role knows."""
+    return livekit_image(OLDEST_LIVEKIT_VERSION)
+
+
 @pytest.fixture(scope="module")
 def bare(request: pytest.FixtureRequest, nodes: dict[str, str]) -> Iterator[list[str]]:
     """The nodes a module names in ``NODES`` (default: all), back to bare once for it and its alone meanwhile.

@@ -1,9 +1,12 @@
 #!/bin/bash
-# The demonstration: bare machines, one LiveKit node, nothing to change, grown to three, checked from outside.
+# The demonstration: bare machines, one LiveKit node, nothing to change, grown to three with a call going on, checked
+# from outside.
 # Every step's seconds and outcome end up in a summary; what each wrote is in build/demo.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 ORCHESTR=.venv/bin/orchestr
+PYTHON=.venv/bin/python
+LIVEKIT=v1.13.5
 SINGLE=inventories/lab/livekit-single.yml
 DISTRIBUTED=inventories/lab/livekit-distributed.yml
 OUT=build/demo
@@ -34,7 +37,7 @@ step() {  # step TITLE COMMAND...: runs it, shows it, remembers how it went; a f
 
 run_again() {  # the same run, whose result is read back: nothing may have changed
     "$ORCHESTR" run "$1" --json >$OUT/again.json || return 1
-    .venv/bin/python - $OUT/again.json <<'PYTHON'
+    "$PYTHON" - $OUT/again.json <<'PYTHON'
 import json
 import sys
 
@@ -46,13 +49,32 @@ sys.exit(any(host["changed"] or host["failed"] for host in hosts.values()))
 PYTHON
 }
 
+begin_call() {  # ada and bob in a room, until end_call: bob hears ada
+    local line
+    rm -f $OUT/hold && mkfifo $OUT/hold
+    exec {SAID}< <(exec "$PYTHON" -m tests.lab.call hold <$OUT/hold)
+    CALL=$!
+    exec {HOLD}>$OUT/hold
+    read -r line <&"$SAID" && echo "$line"
+}
+
+end_call() {  # and says what bob heard; a gap of more than a second is a failure
+    exec {HOLD}>&-
+    cat <&"$SAID"
+    wait "$CALL"
+}
+
 mkdir -p $OUT
 step "five machines (systemd, sshd, ufw, Docker inside)" tests/lab/lab.sh up
 step "all of them bare" tests/lab/lab.sh reset
+echo
+if tests/lab/images/livekit.sh status $LIVEKIT; then has_calls=yes; else has_calls=""; fi  # a stand-in carries no sound
 step "deploy: Caddy and the business service on lab1, LiveKit and Redis on lab2" "$ORCHESTR" run $SINGLE
 step "deploy again: nothing changes" run_again $SINGLE
 step "verify from outside" "$ORCHESTR" verify $SINGLE
+[ -z "$has_calls" ] || step "a call begins: ada speaks, bob hears her" begin_call
 step "upgrade: LiveKit on lab2, lab3 and lab4" "$ORCHESTR" upgrade $SINGLE --to $DISTRIBUTED
+[ -z "$has_calls" ] || step "the call was heard all the while" end_call
 step "deploy the new inventory: nothing changes" run_again $DISTRIBUTED
 step "verify from outside" "$ORCHESTR" verify $DISTRIBUTED
 summarize

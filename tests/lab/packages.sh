@@ -51,6 +51,7 @@ for_lab() {
     has ssh || wanted+=(openssh-client)
     has openssl || wanted+=(openssl)
     has curl || wanted+=(curl)
+    ls /usr/lib/*/libnss_wrapper.so >/dev/null 2>&1 || wanted+=(libnss-wrapper)
     [ "$(id -u)" = 0 ] || has setfacl || wanted+=(acl)
     has vagrant || ! is_offered vagrant || wanted+=(vagrant)
     install_packages ${wanted[@]+"${wanted[@]}"}

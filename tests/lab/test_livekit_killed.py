@@ -9,11 +9,12 @@ import subprocess
 
 import pytest
 
+from tests.lab.call import Call
 from tests.lab.cluster import LIVEKIT, SINGLE, Orchestr, caddy_configuration, wait_until
 from tests.lab.conftest import ssh
-from tests.lab.participant import Participant
 
 NODES = ["lab1", "lab2", "lab5"]
+pytestmark = pytest.mark.usefixtures("real_livekit")
 KILLS_OF_A_FIRST_RUN = 8
 KILLS_OF_A_CHANGE = 12
 #: What a run left behind shows in: unfinished files, of ours and of Docker's, agents (a loader that reads fd 0), and
@@ -90,15 +91,15 @@ def test_killed_while_it_waits_for_a_call_to_end(orchestr: Orchestr) -> None:
     """The file is new, the old container drains: nobody is cut off by the kill, and the next run restarts it."""
     orchestr.succeed("run", SINGLE)
     changed = ("-e", "livekit_empty_timeout_s=777")
-    with Participant("killed", "ada", holding=True) as ada:
+    with Call() as call:
         run = start(orchestr, *changed)
         draining = f"docker logs {LIVEKIT} 2>&1 | grep -c 'waiting for participants' || true"
         wait_until(lambda: int(ssh("lab2", draining)) > 0, "the node does not drain")
         kill(run)
-        assert ada.broken is None
         plan = orchestr("plan", SINGLE, *changed)
         assert (plan.exit, plan.changes) == (3, [("lab2", "compose_project", "livekit")])
-        assert ada.broken is None
+        heard = call.is_heard_again()
+        assert (heard.longest_gap_s < 1, heard.ended) == (True, []), heard
     orchestr.succeed("run", SINGLE, *changed)
     assert_converged(orchestr, *changed)
     assert "empty_timeout: 777\n" in ssh("lab2", f"docker exec {LIVEKIT} cat /etc/livekit/livekit.yaml")

@@ -1,8 +1,7 @@
-"""From one LiveKit node to three and back on real machines, with people in a room all the while."""
+"""From one LiveKit node to three and back on real machines, with a call going on all the while."""
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.call import Call, Heard
 from tests.lab.cluster import (
     CADDY,
     DISTRIBUTED,
@@ -22,13 +22,18 @@ from tests.lab.cluster import (
     Done,
     Orchestr,
     container,
+    home_of,
+    list_of_nodes,
     listener,
+    livekit_module,
+    requests_in_progress,
     upstreams,
     wait_until,
 )
-from tests.lab.conftest import ADDRESSES, ssh
-from tests.lab.participant import Participant
+from tests.lab.conftest import ADDRESSES, lab, ssh
+from tests.lab.site import create_room
 
+pytestmark = pytest.mark.usefixtures("real_livekit")
 ONE = {f"{ADDRESSES['lab2']}:7880"}
 THREE = {f"{ADDRESSES[node]}:7880" for node in ("lab2", "lab3", "lab4")}
 KEPT = {CADDY: "lab1", WEBAPP: "lab1", LIVEKIT: "lab2", REDIS: "lab2"}
@@ -38,17 +43,18 @@ KEPT = {CADDY: "lab1", WEBAPP: "lab1", LIVEKIT: "lab2", REDIS: "lab2"}
 class Story:
     """What happened, in order: one node, three upgrades of which two fail, the way back from the second one between.
 
-    ada is in a room from the start.
+    A call is going on from the start.
     """
 
     orchestr: Orchestr
-    ada: Participant
+    call: Call
     before: dict[str, Container]
     stopped: Done
     halfway: Done
     back: Done
     upgraded: Done
     seen: dict[str, set[str]]  # Caddy's upstreams after each step
+    heard: Heard  # in all that time
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +62,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, bare: list[str]) -> Iterator
     orchestr, seen = Orchestr(tmp_path_factory.mktemp("state")), {}
     orchestr.succeed("run", SINGLE)
     before = kept()
-    with Participant("story", "ada", holding=True) as ada:
+    with Call() as call:
         with listener("lab3", 7880):
             stopped = orchestr("upgrade", SINGLE, "--to", DISTRIBUTED, "--no-verify")
         seen["stopped"] = upstreams()
@@ -68,7 +74,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, bare: list[str]) -> Iterator
         ssh("lab4", "rm /opt/livekit")
         upgraded = orchestr("upgrade", SINGLE, "--to", DISTRIBUTED)
         seen["upgraded"] = upstreams()
-        yield Story(orchestr, ada, before, stopped, halfway, back, upgraded, seen)
+        yield Story(orchestr, call, before, stopped, halfway, back, upgraded, seen, call.is_heard_again())
 
 
 def test_a_port_that_is_taken_stops_the_upgrade_before_it_begins(story: Story) -> None:
@@ -110,10 +116,11 @@ def test_the_same_command_goes_on_once_the_cause_is_gone(story: Story) -> None:
 
 
 def test_nobody_is_cut_off(story: Story) -> None:
-    """A WebSocket opened at the beginning goes on through three upgrades and a rollback, and after them."""
-    echoes = story.ada.echoes
-    wait_until(lambda: story.ada.echoes > echoes or story.ada.broken is not None, "ada's WebSocket hangs")
-    assert story.ada.broken is None
+    """A call that began before goes on through three upgrades and a rollback: no gap, no new connection."""
+    heard = story.heard
+    print(f"upgrades and a rollback: {heard}")
+    assert (heard.longest_gap_s < 1, heard.reconnects, heard.ended) == (True, 0, []), heard
+    assert heard.heard_s > 20
 
 
 def test_what_was_there_is_left_alone(story: Story) -> None:
@@ -142,12 +149,42 @@ def test_backup_comes_before_the_first_change(story: Story) -> None:
 
 
 def test_one_room_spans_the_nodes(story: Story) -> None:
-    """Two people whose signalling goes over different nodes are in one room, and see each other."""
-    room = secrets.token_hex(4)
-    with Participant(room, "bob") as bob, Participant(room, "eve") as eve:
-        assert bob.welcome["signal_node_ip"] != eve.welcome["signal_node_ip"]
-        assert bob.welcome["node"] == eve.welcome["node"]
-        assert eve.welcome["participants"] == ["bob", "eve"]
+    """Two people whose signalling goes over different nodes are in one room, and hear each other."""
+    for _ in range(10):
+        before = requests_in_progress()
+        with Call() as call:
+            carried = {address: number - before[address] for address, number in requests_in_progress().items()}
+            if sorted(carried.get(address, 0) for address in THREE) == [0, 1, 1]:
+                assert home_of(call.room) in {address.partition(":")[0] for address in THREE}
+                return
+    raise AssertionError(f"the last call's signalling goes over {carried}, never over two nodes")
+
+
+def test_a_server_that_is_killed_is_back_at_once(story: Story) -> None:
+    """kill -9 of the server that has a room: Docker starts it again, and both are in the room again by themselves."""
+    with call_on("lab3") as call:
+        call.reset()
+        ssh("lab3", "pkill -9 -x livekit-server")
+        heard = call.wait_until(lambda heard: heard.reconnects > 0, "nobody notices")
+        heard = call.is_heard_again()
+        print(f"server killed: {heard}")
+        assert (heard.longest_gap_s < 30, heard.ended) == (True, []), heard
+
+
+def test_a_call_moves_when_its_node_loses_power(story: Story) -> None:
+    """The machine with a room is gone: both are in the room again on another node, within 30 s."""
+    with call_on("lab3") as call:
+        call.reset()
+        lab("kill", "lab3")
+        try:
+            call.wait_until(lambda heard: heard.reconnects > 0 and heard.silent_s > 1, "nobody notices", 40)
+            heard = call.is_heard_again(40)
+            print(f"machine without power: {heard}")
+            assert (heard.longest_gap_s < 30, heard.ended) == (True, []), heard
+            assert home_of(call.room) in {ADDRESSES["lab2"], ADDRESSES["lab4"]}
+        finally:
+            lab("start", "lab3")
+    wait_until(lambda: is_serving("lab3"), "lab3 does not serve again", 60)
 
 
 def test_upgraded_is_converged(story: Story) -> None:
@@ -165,7 +202,8 @@ def test_an_upgrade_ends_with_a_look_from_outside(story: Story) -> None:
 
 
 def test_rollback_returns_to_one_node(story: Story) -> None:
-    """Caddy forgets the two nodes, then they stop; nobody on the first one notices; Redis is closed to them again."""
+    """Caddy forgets the two nodes, then they stop; the call on the first one goes on; Redis is closed to them again."""
+    story.call.reset()
     back = story.orchestr.succeed("rollback", story.upgraded.result["run"], "--no-verify")
     assert upstreams() == ONE
     stopped = back.finished("changed", resource="compose_project")
@@ -173,25 +211,27 @@ def test_rollback_returns_to_one_node(story: Story) -> None:
     assert {container(node, LIVEKIT).status for node in ("lab3", "lab4")} == {"exited"}
     assert kept() == story.before
     assert ADDRESSES["lab3"] not in ssh("lab2", "ufw status")
-    echoes = story.ada.echoes
-    wait_until(lambda: story.ada.echoes > echoes or story.ada.broken is not None, "ada's WebSocket hangs")
-    assert story.ada.broken is None
+    heard = story.call.is_heard_again()
+    print(f"rollback: {heard}")
+    assert (heard.longest_gap_s < 1, heard.ended) == (True, []), heard
 
 
 def test_a_kept_node_is_drained_before_its_restart(story: Story, tmp_path: Path) -> None:
-    """With a change for lab2 too, the new nodes serve first; lab2 then waits for ada to leave, and only it restarts."""
+    """With a change for lab2 too, the new nodes serve first; lab2 waits for the call to end, and only it restarts."""
+    story.call.reset()
     record = tmp_path / "events.jsonl"
     words = ("--to", DISTRIBUTED, "--no-verify", "-e", "livekit_log_level=debug", "--json", "--events", record)
     upgrade = story.orchestr.start("upgrade", SINGLE, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     draining = f"docker logs {LIVEKIT} 2>&1 | grep -c 'waiting for participants' || true"
-    wait_until(lambda: int(ssh("lab2", draining)) > 2, "lab2 does not drain", 60)
+    wait_until(lambda: int(ssh("lab2", draining)) > 0, "lab2 does not drain", 60)
     assert upstreams() == THREE
     assert container("lab2", LIVEKIT) == story.before[LIVEKIT]
-    assert story.ada.broken is None
-    with Participant(secrets.token_hex(4), "bob") as bob:
-        assert bob.welcome["node_ip"] != ADDRESSES["lab2"]  # a draining node gets no new room
+    with Call() as another:
+        assert home_of(another.room) not in ("", ADDRESSES["lab2"])  # a draining node gets no new room
     assert "drain lab2" in record.read_text()
-    story.ada.leave()
+    heard = story.call.is_heard_again()
+    assert (heard.longest_gap_s < 1, heard.ended) == (True, []), heard
+    story.call.leave()
     output, errors = upgrade.communicate(timeout=60)
     assert upgrade.returncode == 0, output + errors
     after = kept()
@@ -200,28 +240,54 @@ def test_a_kept_node_is_drained_before_its_restart(story: Story, tmp_path: Path)
 
 
 def test_a_drain_has_a_deadline(story: Story) -> None:
-    """Somebody who stays is cut off when livekit_drain_timeout_s is over; only that node restarts, and it is said."""
+    """A call that stays is cut off after livekit_drain_timeout_s, and goes on elsewhere; only that node restarts."""
     story.orchestr.succeed("run", DISTRIBUTED, "-e", "livekit_drain_timeout_s=10")
     others = {node: container(node, LIVEKIT) for node in ("lab3", "lab4")}
-    with participant_on("lab2") as ada:
+    with call_on("lab2") as call:
+        call.reset()
         done = story.orchestr.succeed("run", DISTRIBUTED, "--limit", "lab2", "-e", "livekit_log_level=debug")
         assert {change[0] for change in done.changes} == {"lab2"}
-        wait_until(lambda: ada.broken is not None, "ada is still there")
+        call.wait_until(lambda heard: heard.reconnects > 0, "nobody notices")
+        heard = call.is_heard_again()
+        print(f"cut off at the deadline of a drain: {heard}")
+        assert heard.ended == [], heard
     assert {node: container(node, LIVEKIT) for node in others} == others
 
 
-@contextlib.contextmanager
-def participant_on(node: str) -> Iterator[Participant]:
-    """Somebody whose room and signalling are both on a node; Caddy and LiveKit choose, so several try.
+def test_the_emptiest_node_changes_first(story: Story) -> None:
+    """With one call on lab2 and two on lab4 a change comes to lab3, lab2 and lab4; all calls go on."""
+    short = ("-e", "livekit_drain_timeout_s=10")
+    story.orchestr.succeed("run", DISTRIBUTED, *short)
+    with call_on("lab2") as one, call_on("lab4") as two, call_on("lab4") as three:
+        wait_until(lambda: tracks() == {"lab2": 2, "lab3": 0, "lab4": 4}, "LiveKit counts others")
+        for call in (one, two, three):
+            call.reset()
+        done = story.orchestr.succeed("run", DISTRIBUTED, *short, "-e", "livekit_empty_timeout_s=301")
+        order = [host for host, name in done.finished("changed", resource="compose_project") if name == "livekit"]
+        assert order == ["lab3", "lab2", "lab4"]
+        for call in (one, two, three):
+            heard = call.is_heard_again()
+            print(f"rolled over: {heard}")
+            assert heard.ended == [], heard
 
-    Who came elsewhere leaves again: if they stayed, Caddy and LiveKit could take turns in step and never agree.
-    """
-    for number in range(40):
-        with Participant(secrets.token_hex(4), f"guest{number}", holding=True) as one:
-            if one.welcome["node_ip"] == one.welcome["signal_node_ip"] == ADDRESSES[node]:
-                yield one
-                return
-    raise AssertionError(f"nobody came to {node}")
+
+def tracks() -> dict[str, int]:
+    """Return the number of tracks, in and out, on each node, by LiveKit's own list."""
+    table, load_of = list_of_nodes(), livekit_module("resources").load_of
+    return {node: (load_of(table, ADDRESSES[node]) or (0, 0, -1))[2] for node in ("lab2", "lab3", "lab4")}
+
+
+def call_on(node: str) -> Call:
+    """Return a call in a room on a node."""
+    room = secrets.token_hex(4)
+    create_room(room, node)
+    call = Call(room)
+    assert home_of(room) == ADDRESSES[node]
+    return call
+
+
+def is_serving(node: str) -> bool:
+    return ssh(node, f"curl -so /dev/null -w '%{{http_code}}' http://{ADDRESSES[node]}:7880/ || true") == "200"
 
 
 def kept() -> dict[str, Container]:
