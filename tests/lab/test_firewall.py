@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from orchestr.inventory.settings import ConnectionSettings
 from orchestr.resources.firewall.firewall import Firewall, FirewallRule, Rule
 from orchestr.transport.base import Connection
 from orchestr.transport.connect import connect
+from orchestr.transport.local import LocalChannel, LocalConnection
 from tests.lab import packet_filters
 from tests.lab.conftest import ADDRESSES, LAB, lab, ssh
 from tests.lab.packet_filters import PacketFilter
@@ -153,11 +154,16 @@ def open_session(
     return session
 
 
-def converge(*resources: Resource, check: bool = False, to: ConnectionSettings | None = None) -> list[dict[str, Any]]:
-    """Bring resources about with the real agent over SSH; return its results."""
+def converge(
+    *resources: Resource,
+    check: bool = False,
+    to: ConnectionSettings | None = None,
+    connector: Callable[[ConnectionSettings], Connection] = connect,
+) -> list[dict[str, Any]]:
+    """Bring resources about with the real agent, over SSH unless told otherwise; return its results."""
     results: list[dict[str, Any]] = []
     tasks = [Task(resource, id=str(number)) for number, resource in enumerate(resources)]
-    with closing(open_session(to)) as session:
+    with closing(open_session(to, connector)) as session:
         session.run_tasks(
             tasks, check=check, on_message=lambda message: results.append(message) if "verdict" in message else None
         )
@@ -301,6 +307,46 @@ def test_others_rules_stay_and_withdrawn_ones_go(packet_filter: PacketFilter) ->
     status = ssh(NODE, packet_filter.status)
     assert not any(text in status for text in ("7000/tcp", "203.0.113.7", "7001")) and "22" in status
     assert ssh(NODE, "echo in").strip() == "in"
+
+
+FIREWALLD_ONLY = pytest.mark.parametrize("packet_filter", [packet_filters.FIREWALLD], indirect=True, ids=["firewalld"])
+FOREIGN = (
+    'rule family="ipv4" source ipset="bad" port port="8092" protocol="tcp" drop',
+    'rule family="ipv4" port port="7001" protocol="tcp" log prefix="ports: drop x" level="info" accept',
+)
+
+
+@FIREWALLD_ONLY
+def test_rules_of_others_that_are_understood_in_part_stay(packet_filter: PacketFilter) -> None:
+    """Rules with a set or a log stay byte for byte, in the daemon and on disk, and are no drift."""
+    ssh(NODE, "firewall-cmd -q --permanent --new-ipset=bad --type=hash:ip; firewall-cmd -q --reload")
+    commands = (packet_filters.ZONE, packet_filters.LASTING)
+    ssh(NODE, "sh", "-s", input="\n".join(f"{to} -q '--add-rich-rule={text}'" for text in FOREIGN for to in commands))
+    only(OPEN)
+    assert only(OPEN)["verdict"] == "ok"
+    for command in commands:
+        assert set(FOREIGN) <= set(ssh(NODE, f"{command} --list-rich-rules").splitlines())
+    assert answers(8092)
+
+
+class Console(LocalConnection):
+    """The node's console, where no packet is needed."""
+
+    def start(self, command: Sequence[str]) -> LocalChannel:
+        return super().start(["docker", "exec", "-i", NODE, *command])
+
+
+@FIREWALLD_ONLY
+def test_panic_mode_is_named_on_the_console(packet_filter: PacketFilter) -> None:
+    """Rules that are in place are not called so while firewalld drops every packet."""
+    only(OPEN)
+    on_node("firewall-cmd --panic-on")
+    try:
+        [result] = converge(OPEN, connector=lambda to: Console())
+    finally:
+        on_node("firewall-cmd --panic-off")
+    assert "panic mode" in result["error"]["message"] and "--panic-off" in result["error"]["next_step"], result
+    until(lambda: answers(8092), "the node did not come back")
 
 
 def test_one_rule_alone() -> None:

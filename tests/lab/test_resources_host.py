@@ -136,6 +136,37 @@ def test_an_installation_cut_off_in_the_middle_is_finished_first(host: Host) -> 
     assert results["command audit"]["outcome"]["stdout"] == ""
 
 
+HOLD = """
+import fcntl, os, time
+lock = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+open("/run/held", "w").close()
+while os.path.exists("/run/held"):
+    time.sleep(0.05)
+"""
+
+
+def test_somebody_elses_installation_is_waited_for(host: Host) -> None:
+    """dpkg was interrupted, and its lock is held: the wait is told with its reason; then both are installed."""
+    ssh(NODE, "apt-get -qq remove -y cowsay sl >/dev/null")
+    ssh(NODE, "cd /tmp && dpkg --force-depends --unpack cowsay_*.deb >/dev/null && cat >/run/hold.py", input=HOLD)
+    ssh(NODE, "systemd-run --quiet --unit=unattended python3 /run/hold.py; until [ -e /run/held ]; do sleep 0.05; done")
+    told: list[str] = []
+    results: list[dict[str, Any]] = []
+
+    def take(message: dict[str, Any]) -> None:
+        if message["type"] == "output" and "lock" in message["text"] and not told:
+            told.append(message["text"])
+            ssh(NODE, "rm /run/held")
+        if message["type"] == "result":
+            results.append(message)
+
+    host.session.run_tasks([Task(Package(("cowsay", "sl")), id="0")], check=False, on_message=take)
+    assert [result["verdict"] for result in results] == ["changed"], results
+    assert "locked by another process" in told[0] or "held by process" in told[0], told
+    assert ssh(NODE, "dpkg --audit") == ""
+
+
 def test_users_groups_and_keys(host: Host) -> None:
     """A user is made with groups, shell, hash and keys, its files its own; the hash never shows in a result."""
     digest = "$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130MTSuDDl3aCI6WouIL9AjRbLCelDCy.g."
@@ -276,6 +307,59 @@ def test_a_service_that_does_not_stay_up_says_why(host: Host) -> None:
     assert failed["verdict"] == "failed" and "no bread today" in failed["error"]["stderr"], failed
     missing = host.run(Service("no-such-thing"))["service no-such-thing.service"]
     assert "no unit no-such-thing.service" in missing["error"]["message"]
+
+
+ONCE = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
+NEVER = "[Unit]\nConditionPathExists=/no/such/file\n[Service]\nExecStart=/bin/sleep 1000\n"
+FLAPPING = "[Service]\nExecStart=/bin/sleep 0.2\nRestart=always\nRestartSec=1ms\n[Unit]\nStartLimitIntervalSec=0\n"
+INSTANCES = "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "told"),
+    [
+        ("once", ONCE, "Type=oneshot"),
+        ("never", NEVER, "a condition of its unit does not hold"),
+        ("flapping", FLAPPING, "does not stay up"),
+    ],
+)
+def test_a_unit_that_cannot_be_found_running_is_named(host: Host, name: str, unit: str, told: str) -> None:
+    """It runs once, its condition does not hold, or it ends and is started again: in the run that brings it too."""
+    file = File(f"/etc/systemd/system/{name}.service", unit)
+    for _ in range(2):
+        failed = host.run(file, Service(name, enabled=None))[f"service {name}.service"]
+        assert failed["verdict"] == "failed" and told in failed["error"]["message"], failed
+        assert failed["error"]["next_step"]
+        ssh(NODE, f"systemctl stop {name}")  # one look at one that ends and begins does not tell it
+    ssh(NODE, f"rm /etc/systemd/system/{name}.service")
+
+
+def test_units_by_other_names(host: Host) -> None:
+    """An alias is the unit it stands for, an instance is one of its template."""
+    assert verdicts(host.run(Service("sshd"), Service("ssh"))) == {
+        "service sshd.service": "ok",
+        "service ssh.service": "ok",
+    }
+    assert_converges(host, File("/etc/systemd/system/worker@.service", INSTANCES), Service("worker@1"))
+    assert_converges(host, Service("worker@1", running=False, enabled=False))
+    ssh(NODE, "systemctl mask --now -q worker@1")
+    assert_converges(host, Service("worker@1", running=False, enabled=False))
+
+
+def test_files_that_cannot_be_replaced_are_named(host: Host) -> None:
+    """A file that is bind-mounted (as Docker does), one that is immutable: nothing is done, and the reason is told."""
+    ssh(NODE, "echo a >/var/lib/docker/still && chattr +i /var/lib/docker/still")
+    try:
+        for check in (True, False):
+            [mounted] = host.run(Line("/etc/hosts", "192.0.2.1 elsewhere"), check=check).values()
+            [immutable] = host.run(File("/var/lib/docker/still", "b"), check=check).values()
+            assert "is a mount point" in mounted["error"]["message"], mounted
+            assert "findmnt /etc/hosts" in mounted["error"]["next_step"]
+            assert "is immutable (chattr +i)" in immutable["error"]["message"], immutable
+            assert "chattr -i" in immutable["error"]["next_step"]
+    finally:
+        ssh(NODE, "chattr -i /var/lib/docker/still; rm /var/lib/docker/still")
+    assert "elsewhere" not in ssh(NODE, "cat /etc/hosts; ls -A /etc | grep orchestr || true")
 
 
 def test_gates_and_commands(host: Host) -> None:
