@@ -98,7 +98,7 @@ class Service(Resource):
         return {
             "masked": unit.is_masked,
             "definition": CHANGED if unit.needs_reload else IN_USE,
-            "state": self._activity(unit),
+            "state": self._activity(unit, reader.now()),
             "enabled": self.enabled if enabled is None else enabled,
             **self._usage(reader, unit),
         }
@@ -110,7 +110,9 @@ class Service(Resource):
             raise NotObservable("there is no unit %s on this host" % self.label, "install its package")
         return {"masked": False, "definition": IN_USE, "state": "stopped", "enabled": False}
 
-    def _activity(self, unit: Unit) -> str:
+    def _activity(self, unit: Unit, now_s: float = 0.0) -> str:
+        if self._is_wanted_running and unit.active == "active" and unit.is_flapping(now_s):
+            return "crashing (started again %s times)" % unit.restarts
         if unit.active in ("active", "reloading", "refreshing"):
             return "running"
         if unit.active == "activating":
@@ -197,7 +199,8 @@ class Service(Resource):
 
     def _verb(self, unit: Unit, change: Change) -> str:
         if change.touches("state"):
-            return "restart" if unit.sub.startswith("auto-restart") or change.touches("config", "unit") else "start"
+            is_up = unit.active == "active" or unit.sub.startswith("auto-restart")  # it is crashing then
+            return "restart" if is_up or change.touches("config", "unit") else "start"
         return "reload" if self.reload_on_change and unit.can_reload and not change.touches("unit") else "restart"
 
     def _systemctl(self, system: System, verb: str) -> None:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 UNIT_TYPES = ("service", "socket", "timer", "path", "target", "mount", "slice", "device", "automount", "swap", "scope")
 NOT_AT_BOOT = ("disabled", "linked", "linked-runtime", "enabled-runtime", "masked", "masked-runtime", "bad")
+FLAPS, FLAP_S = 3, 10.0  # restarts, and seconds since the last, from which on a running service counts as crashing
 ADMIN_UNITS = "/etc/systemd/system"
 IN_UNIT_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
 _SHOWN = (
     "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,UnitFileState,NeedDaemonReload,InvocationID,"
-    "InactiveExitTimestamp,SourcePath,CanReload,RemainAfterExit,ConditionResult,NRestarts"
+    "InactiveExitTimestamp,SourcePath,CanReload,RemainAfterExit,ConditionResult,NRestarts,ExecMainStartTimestamp"
 )
 
 
@@ -48,11 +49,18 @@ class Unit:
     remains: bool = False  # active after its process has ended
     has_condition_failed: bool = False  # at its last start
     restarts: str = ""  # by systemd itself, since it was last started by somebody
+    main_started: str = ""  # its main process
 
     @property
     def runs_once(self) -> bool:
         """True if the unit is inactive again once its process has ended well."""
         return self.type == "oneshot" and not self.remains
+
+    def is_flapping(self, now_s: float) -> bool:
+        """Return True if systemd has started it again and again, the last time a moment ago."""
+        if not self.restarts.isdigit() or int(self.restarts) < FLAPS:
+            return False
+        return abs(now_s - seconds_of(self.main_started)) < FLAP_S
 
     @property
     def started_s(self) -> float:
@@ -129,6 +137,7 @@ def _unit(name: str, block: str) -> Unit:
         remains=properties.get("RemainAfterExit") == "yes",
         has_condition_failed=properties.get("ConditionResult") == "no" and bool(properties.get("ActiveState")),
         restarts=properties.get("NRestarts", ""),
+        main_started=properties.get("ExecMainStartTimestamp", ""),
     )
 
 

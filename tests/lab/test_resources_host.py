@@ -320,18 +320,29 @@ INSTANCES = "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-use
     [
         ("once", ONCE, "Type=oneshot"),
         ("never", NEVER, "a condition of its unit does not hold"),
-        ("flapping", FLAPPING, "does not stay up"),
     ],
 )
 def test_a_unit_that_cannot_be_found_running_is_named(host: Host, name: str, unit: str, told: str) -> None:
-    """It runs once, its condition does not hold, or it ends and is started again: in the run that brings it too."""
+    """It runs once, or its condition does not hold: in the run that brings it too."""
     file = File(f"/etc/systemd/system/{name}.service", unit)
     for _ in range(2):
         failed = host.run(file, Service(name, enabled=None))[f"service {name}.service"]
         assert failed["verdict"] == "failed" and told in failed["error"]["message"], failed
         assert failed["error"]["next_step"]
-        ssh(NODE, f"systemctl stop {name}")  # one look at one that ends and begins does not tell it
     ssh(NODE, f"rm /etc/systemd/system/{name}.service")
+
+
+def test_a_service_that_goes_on_crashing_is_not_ok(host: Host) -> None:
+    """It ends and is started again: active at nearly every look, and yet no run or plan takes it for running."""
+    file = File("/etc/systemd/system/flapping.service", FLAPPING)
+    failed = host.run(file, Service("flapping", enabled=None))["service flapping.service"]
+    assert failed["verdict"] == "failed" and "does not stay up" in failed["error"]["message"], failed
+    ssh(NODE, "until [ $(systemctl show -P NRestarts flapping) -ge 3 ]; do sleep 0.1; done")
+    planned = host.plan(Service("flapping", enabled=None))["service flapping.service"]
+    assert planned["verdict"] == "changed" and "crashing" in planned["diff"], planned
+    again = host.run(Service("flapping", enabled=None))["service flapping.service"]
+    assert again["verdict"] == "failed" and "does not stay up" in again["error"]["message"], again
+    ssh(NODE, "systemctl stop flapping; rm /etc/systemd/system/flapping.service")
 
 
 def test_units_by_other_names(host: Host) -> None:

@@ -28,6 +28,7 @@ ConditionResult={condition}
 LoadError={load_error}
 InvocationID={invocation}
 NRestarts={restarts}
+ExecMainStartTimestamp={started}
 """
 
 
@@ -124,7 +125,7 @@ class SimulatedSystemd:
         unit.invocation = f"{self.invocations:032x}"
         moment = datetime.fromtimestamp(self.host.clock, UTC)
         unit.started = f"{moment:%a %Y-%m-%d %H:%M:%S.%f} UTC"
-        unit.active, unit.sub, unit.result = "active", "running", "success"
+        unit.active, unit.sub, unit.result, unit.restarts = "active", "running", "success", 0
 
     def _start(self, unit: SimulatedUnit) -> Answer:
         self.host.clock += 0.1

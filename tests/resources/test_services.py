@@ -192,6 +192,20 @@ def test_a_service_that_dies_and_is_started_again_does_not_stay_up() -> None:
     assert "no bread today" in error["stderr"]
 
 
+def test_a_service_that_goes_on_crashing_is_not_ok() -> None:
+    """Active when it is looked at, started again just now and many times before: a plan says so, a run restarts it."""
+    machine = Machine()
+    machine.systemd._restart(machine.app)
+    machine.app.restarts = 7
+    result = machine.run(Service("app"), check=True)[0]
+    assert result["diff"] == "- state: crashing (started again 7 times)\n+ state: running"
+    assert machine.verdict(Service("app", running=None)) == "ok"
+    assert [machine.verdict(Service("app")) for _ in range(2)] == ["changed", "ok"]
+    machine.app.restarts = 7
+    machine.host.clock += 3600
+    assert machine.verdict(Service("app")) == "ok", "it has been up for an hour"
+
+
 @pytest.mark.parametrize(
     ("active", "sub", "shown"),
     [
