@@ -267,9 +267,7 @@ def test_a_link_that_came_with_data_leads_no_other_data_out(outside: Path, monke
 
 
 @needs_root
-def test_links_within_a_tree_and_of_services_keep_their_owners(
-    outside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_links_within_a_tree_and_of_services_keep_their_owners(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only root's own that lead out are given away."""
     links = {"a": ("b/c", 0), "b/d": ("../a", 0), "e": ("/etc", 1000), "f": ("/etc", 0), "g": ("./b/./c", 0)}
     members = [member("./a", b"2", target="b/c"), member("./b/", b"5")]

@@ -118,8 +118,11 @@ def test_a_projects_resource_imports_from_orchestr(inventory: Path) -> None:
 
 
 @pytest.mark.parametrize("transport", ["local", "memory"])
-def test_nothing_stays_behind(inventory: Path, transport: str) -> None:
+def test_nothing_stays_behind(inventory: Path, transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After twenty runs there is no thread, descriptor, child or temporary more than before."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # one that no other process uses
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     options: dict[str, Any] = {}
     if transport == "memory":
         hosts = {f"h{number}": MemoryHost(commands={("test",): ""}) for number in (1, 2, 3)}
@@ -129,7 +132,9 @@ def test_nothing_stays_behind(inventory: Path, transport: str) -> None:
         assert orchestr.run(orchestr.load_inventory(inventory), **options).exit_code == 0
 
     threads = set(threading.enumerate())
+    children = _children()
     once()  # what is loaded and opened once for all
+    wait_until(lambda: not set(threading.enumerate()) - threads and _children() == children, "the first run goes on")
     before = _held()
     for _ in range(20):
         once()
@@ -176,9 +181,11 @@ def test_a_role_is_loaded_once_for_threads_at_the_same_time(inventory: Path) -> 
 def _held() -> tuple[list[str], list[str], list[str]]:
     numbers = sorted(Path("/proc/self/fd").iterdir())
     descriptors = sorted(kind for kind in map(_kind, numbers) if kind)
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    temporaries = sorted(name for name in os.listdir(tempfile.gettempdir()) if "orchestr" in name)
-    return descriptors, children, temporaries
+    return descriptors, _children(), sorted(os.listdir(tempfile.gettempdir()))
+
+
+def _children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
 def _kind(descriptor: Path) -> str:

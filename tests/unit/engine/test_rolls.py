@@ -27,11 +27,11 @@ def deploy(host, params):
 def busy(host, params):
     yield Load("people")
 '''
-DRAIN = '''
+DRAIN = """
 
 def drain(host, params):
     yield File("/drained", content="yes")
-'''
+"""
 RESOURCES = '''
 """How many people are there."""
 from __future__ import annotations
