@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestr.planning.plan import Host, Peer
 
 #: The user's pytest settings and plugins are not used: only the plugins named here take part.
-_SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+_SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
 _WITHOUT = ("terminal", "cacheprovider", "logging", "faulthandler", "junitxml", "pastebin", "stepwise", "doctest")
 
 
@@ -37,7 +37,7 @@ def run_checks(places: Sequence[Placement], fleet: Fleet, emit: events.Consumer)
     files = list(dict.fromkeys(placement.file for placement in places))
     plugin = Checks(places, Sessions(fleet, emit), emit)
     arguments = ["-c", os.devnull, "--rootdir", os.path.commonpath([file.parent for file in files]), "--noconftest"]
-    arguments += ["--capture=no", "--strict-markers"]
+    arguments += ["--disable-plugin-autoload", "--capture=no", "--strict-markers"]
     arguments += [word for name in _WITHOUT for word in ("-p", f"no:{name}")]
     with _own_settings():
         code = pytest.main([*arguments, *map(str, files)], plugins=[plugin])
@@ -51,12 +51,10 @@ def run_checks(places: Sequence[Placement], fleet: Fleet, emit: events.Consumer)
 def _own_settings() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in _SETTINGS if name in os.environ}
     silent = io.StringIO()
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the option of that name came with pytest 8.4
     try:
         with contextlib.redirect_stderr(silent):
             yield
     finally:
-        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
         os.environ.update(kept)
 
 
