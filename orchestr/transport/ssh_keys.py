@@ -61,7 +61,8 @@ def _load(file: str, version: tuple[int, ...]) -> paramiko.PKey:
         key = _from_pem(text) if is_ours_to_read else paramiko.PKey.from_path(file)
         key.get_name()
     except Exception as error:  # the libraries raise any: AttributeError for a curve that paramiko does not know
-        reason = "it is of a kind that SSH does not have" if isinstance(error, AttributeError) else error
+        first = str(error).partition(". ")[0]  # a library goes on with guesses: that it may be encrypted
+        reason = "it is of a kind that SSH does not have" if isinstance(error, AttributeError) else first
         step = f"look at it: ssh-keygen -yf {file}; make a usable one: ssh-keygen -t ed25519"
         raise KeyFileError(f"{file} cannot be used: {reason}", step) from error
     return key
