@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestr.engine.run import Run
 
 BUSY = "busy"
+MOST = 1e15  # nothing is busier
 
 
 def is_roll(run: Run, item: PlayPhase) -> bool:
@@ -55,11 +56,19 @@ def emptiest_first(run: Run, item: PlayPhase, hosts: list[str]) -> Generator[Ste
     name = run.playbook.plays[item.number].name
     yield Step(item.number, [hosts], BUSY, f"how busy: {name}", role=item.role, is_quiet=True)
     answers = {host: _answer(run, host) for host in hosts}
-    ordered = sorted(hosts, key=lambda host: float(answers[host].get(BUSY, 0)))
+    ordered = sorted(hosts, key=lambda host: _load(answers[host]))
     if any(answers.values()):
         order = ", ".join(f"{host} ({answers[host].get('text', 'not running')})" for host in ordered)
         run.emit(events.Note(f"{name}: the emptiest host first: {order}"))
     return ordered
+
+
+def _load(answer: dict[str, Any]) -> float:
+    """Return how busy a host says it is, 0 for anything that is no number: a host may say what it wants."""
+    load = answer.get(BUSY)
+    if isinstance(load, bool) or not isinstance(load, (int, float)):
+        return 0.0
+    return float(load) if 0 <= load < MOST else 0.0  # false for what is no number
 
 
 def _answer(run: Run, host: str) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Load(Survey):
         people = reader.read_text("/people")
         return {"busy": int(people), "text": people + " people"} if people else {}
 '''
+HONEST = '{"busy": int(people), "text": people + " people"} if people else {}'
 
 
 class Nodes(Project):
@@ -88,6 +89,15 @@ def test_the_emptiest_host_changes_first_and_the_busiest_last(nodes: Nodes) -> N
     assert nodes.batches() == [["c"], ["b"], ["d"], ["a"]]
     said = [event.message for event in nodes.of(events.Note)]
     assert said == ["nodes: the emptiest host first: c (not running), b (1 people), d (3 people), a (5 people)"]
+
+
+@pytest.mark.parametrize("said", ['"many"', "True", "()", 'float("nan")', "10**400", "None"])
+def test_a_host_that_gives_no_number_counts_as_empty(nodes: Nodes, said: str) -> None:
+    """A host may say what it wants: the run of the others goes on."""
+    lie = f'{{"busy": {said}, "text": 5}} if people == "3" else {{"busy": int(people)}} if people else {{}}'
+    nodes.write("roles/node/resources.py", RESOURCES.replace(HONEST, lie))
+    assert nodes.run().exit_code == 0
+    assert nodes.batches() == [["c"], ["d"], ["b"], ["a"]]
 
 
 def test_hosts_for_which_nothing_changes_are_done_at_once(nodes: Nodes) -> None:
