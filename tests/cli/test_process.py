@@ -40,6 +40,13 @@ def _start(project: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+def test_programs_that_tests_start_heed_signals() -> None:
+    """Also where pytest is a job in the background, or runs under nohup."""
+    shown = subprocess.run(["grep", "SigIgn", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
+    ignored = int(shown.split()[1], 16)
+    assert [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if ignored >> (number - 1) & 1] == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_signals_end_a_run_with_its_report(local: Path, number: signal.Signals) -> None:
     """Ctrl-C, a kill and a closed terminal in the middle of a task exit with 130, and the JSON object is whole."""
