@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,21 +24,31 @@ PACKAGES = (
 )
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
 @pytest.fixture
-def local(project: Path) -> Path:
-    """A project whose one host is this machine; its role runs one long command."""
+def local(project: Path) -> Iterator[Path]:
+    """A project whose one host is this machine; its role runs one long command. Nothing outlives the test."""
     (project / SITE).write_text(LOCAL)
     (project / "roles/app/__init__.py").write_text(
         "from orchestr.resources.commands import Command\n"
         "def deploy(host, params):\n    yield Command(('sleep', '3600'))\n"
     )
-    return project
+    yield project
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:  # after a failure: it would hold this machine's lock
+            process.kill()
+            process.wait()
 
 
 def _start(project: Path, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "orchestr", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    _started.append(process)
+    return process
 
 
 def test_programs_that_tests_start_heed_signals() -> None:
