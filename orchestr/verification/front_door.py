@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestr.planning.plan import Host, Peer
 
 SENT_WITHIN_S = 20.0
+HANDSHAKE_S = 20.0  # a server may have to ask another node before it opens a session
 ANSWER_S = 12.0  # a proxy looks for a working upstream for some seconds before it says 502
 
 
@@ -59,7 +60,12 @@ class Site:
     def websocket(self, url: str, headers: dict[str, str]) -> WebSocket:
         """Open a WebSocket. Raises HandshakeRefused, OSError."""
         return self.outside.websocket(
-            url, headers=headers, address=self.address, ca=self.ca, verify=self.door.is_verified
+            url,
+            headers=headers,
+            address=self.address,
+            ca=self.ca,
+            verify=self.door.is_verified,
+            timeout_s=HANDSHAKE_S,
         )
 
 
