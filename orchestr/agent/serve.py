@@ -105,7 +105,8 @@ class Agent:
             self._run_tasks(request)
             return True
         self.line.end()
-        door.discard_notes()
+        with door.beginning:  # the end of the connection ends this process too, and waits for this
+            door.discard_notes()
         if self._lock is not None:
             self._lock.release()
         return False
